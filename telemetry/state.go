@@ -1,0 +1,34 @@
+package telemetry
+
+import "fmt"
+
+// State is a series' condition. The numbers are the wire's and grow with how bad the state is, so that
+// the worst of several is their maximum.
+type State uint8
+
+const (
+	OK State = iota
+	Warming
+	Offline
+	Anomalous
+	Alerting
+)
+
+var stateNames = [...]string{"ok", "warming", "offline", "anomalous", "alert"}
+
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("state(%d)", uint8(s))
+}
+
+// ParseState is the inverse of String.
+func ParseState(name string) (State, error) {
+	for i, n := range stateNames {
+		if n == name {
+			return State(i), nil
+		}
+	}
+	return 0, fmt.Errorf("telemetry: unknown state %q", name)
+}
