@@ -1,0 +1,102 @@
+# `make help` lists the targets. `make run` and `make test` are the two that the README promises.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TOOL    := go tool -modfile=tools/go.mod
+GOTEST  := go test -race -shuffle=on
+UI      := dashboard-ui
+UI_SRC  := $(shell find $(UI)/src $(UI)/index.html $(UI)/package-lock.json $(UI)/vite.config.ts 2>/dev/null)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}'
+
+## --- build and run
+
+.PHONY: build
+build: ui ## build bin/weir with the dashboard inside
+	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/weir ./cmd/weir
+
+.PHONY: ui
+ui: $(UI)/dist/index.html ## build the dashboard (needs Node)
+
+$(UI)/node_modules/.package-lock.json: $(UI)/package-lock.json
+	cd $(UI) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund
+	@touch $@
+
+$(UI)/dist/index.html: $(UI)/node_modules/.package-lock.json $(UI_SRC)
+	cd $(UI) && npm run --silent build
+
+.PHONY: run
+run: build ## serve with the embedded broker, a simulated fleet and this host's metrics
+	./scripts/run.sh
+
+## --- tests
+
+.PHONY: test
+test: test-go test-ui test-browser ## all tests but the real Kafka's
+
+.PHONY: test-go
+test-go: ## Go tests with the race detector, in random order
+	$(GOTEST) ./...
+
+.PHONY: test-ui
+test-ui: $(UI)/node_modules/.package-lock.json ## the dashboard's unit tests
+	cd $(UI) && npm test --silent
+
+.PHONY: test-browser
+test-browser: build ## the dashboard in Chromium against the real server
+	cd $(UI) && WEIR_BIN=$(CURDIR)/bin/weir npm run --silent e2e
+
+.PHONY: test-kafka
+test-kafka: build ## contract suite and whole path on a real Apache Kafka (needs Java 17 and Maven)
+	@command -v java >/dev/null || { echo "make test-kafka: no java on PATH; install Java 17 (Debian: apt-get install openjdk-17-jre-headless)" >&2; exit 1; }
+	@command -v mvn >/dev/null || { echo "make test-kafka: no mvn on PATH; install Maven (Debian: apt-get install maven)" >&2; exit 1; }
+	WEIR_BIN=$(CURDIR)/bin/weir $(GOTEST) -tags realkafka -timeout 15m ./kafka/... ./e2e/...
+
+## --- checks
+
+.PHONY: check
+check: check-format check-gen lint check-ui ## format, lint, import rules, types, generated code
+
+.PHONY: check-format
+check-format:
+	@out=$$(gofmt -l $$(git ls-files '*.go' | grep -v weirpb)); test -z "$$out" || { echo "gofmt needed: $$out" >&2; exit 1; }
+	go mod verify >/dev/null
+	go mod tidy -diff
+
+.PHONY: lint
+lint: ## golangci-lint with depguard's import rules, and internal/archtest
+	$(TOOL) golangci-lint run ./...
+	go test ./internal/archtest
+
+.PHONY: gen
+gen: ## regenerate wire/weirpb from wire/proto
+	cd wire && go tool -modfile=../tools/go.mod buf generate
+
+.PHONY: check-gen
+check-gen: gen ## generated code is what the sources make; the wire format is not broken
+	@git diff --exit-code -- wire/weirpb || { echo "generated code differs: commit the result of 'make gen'" >&2; exit 1; }
+	cd wire && go tool -modfile=../tools/go.mod buf lint
+	./scripts/buf-breaking.sh
+
+.PHONY: check-ui
+check-ui: $(UI)/node_modules/.package-lock.json ## types and lint of the dashboard
+	cd $(UI) && npm run --silent check
+
+## --- measuring
+
+.PHONY: bench
+bench: build ## micro and end-to-end benchmarks into bench/results
+	./scripts/bench.sh
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (default 30s)
+	./scripts/fuzz.sh $${FUZZTIME:-30s}
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin $(UI)/node_modules
+	find $(UI)/dist -mindepth 1 ! -name README.md -delete

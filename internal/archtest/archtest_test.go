@@ -1,0 +1,173 @@
+package archtest
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// rule says which of the module's own packages, and which outside modules, the packages below dir may
+// import. A nil outside allows any.
+type rule struct {
+	dir     string
+	own     []string
+	outside []string
+}
+
+// rules are tried in order; the first whose dir holds the package applies. A package without a rule fails.
+var rules = []rule{
+	{dir: "telemetry", own: []string{"telemetry"}, outside: []string{}},
+	{dir: "wire/weirpb"},
+	{dir: "wire", own: []string{"telemetry", "wire"}},
+	{dir: "kafka", own: []string{"kafka"}},
+	{dir: "auth", own: []string{"auth", "telemetry", "wire"}},
+	{dir: "ingest", own: []string{"ingest", "telemetry", "wire", "kafka", "auth", "internal"}},
+	{dir: "pipeline/window", own: []string{"pipeline/window", "telemetry"}, outside: []string{}},
+	{dir: "pipeline/detect", own: []string{"pipeline/detect", "telemetry"}, outside: []string{}},
+	{dir: "pipeline/rx", own: []string{"pipeline/rx"}, outside: []string{"github.com/reactivex/rxgo/v2"}},
+	{dir: "pipeline", own: []string{"pipeline", "telemetry", "wire", "kafka", "internal"}},
+	{dir: "push", own: []string{"push", "telemetry", "wire", "kafka", "auth", "internal"}},
+	{dir: "sim", own: []string{"sim", "telemetry", "wire"}},
+	{dir: "dashboard-ui", own: []string{}, outside: []string{}},
+	{dir: "config", own: []string{"config", "ingest", "pipeline", "push"}},
+	{dir: "bench", own: []string{"app", "bench", "config", "dashboard-ui", "internal", "sim", "telemetry", "wire", "kafka", "ingest", "pipeline", "push"}},
+	{dir: "app", own: []string{"app", "auth", "config", "dashboard-ui", "ingest", "internal", "kafka", "pipeline", "push", "telemetry", "wire"}},
+	{dir: "cmd", own: []string{"app", "bench", "cmd", "config", "sim", "telemetry", "wire"}},
+	{dir: "e2e", own: []string{"e2e", "telemetry", "wire", "kafka", "internal"}},
+	{dir: "deploy", own: []string{}},
+	{dir: "internal", own: []string{"internal"}},
+}
+
+func TestImportsFollowTheLayout(t *testing.T) {
+	root := moduleRoot(t)
+	packages := 0
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name := entry.Name(); name == "node_modules" || name == "testdata" || strings.HasPrefix(name, ".") && file != root || file == filepath.Join(root, "tools") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		packages++
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		checkFile(t, file, filepath.ToSlash(rel))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if packages == 0 {
+		t.Fatal("no Go file found: the walk is broken")
+	}
+}
+
+func TestRulesRefuseWhatTheyShould(t *testing.T) {
+	for _, c := range []struct {
+		dir, imported string
+		allowed       bool
+	}{
+		{"telemetry", "strings", true},
+		{"telemetry", "github.com/lxzan/gws", false},
+		{"ingest", "weir/kafka", true},
+		{"ingest", "weir/pipeline", false},
+		{"push", "weir/ingest", false},
+		{"pipeline", "weir/pipeline/rx", true},
+		{"pipeline", "weir/auth", false},
+		{"kafka/embedded", "weir/telemetry", false},
+		{"wire", "weir/kafka", false},
+		{"nowhere", "strings", false},
+	} {
+		if reason := refuse(c.dir, c.imported); (reason == "") != c.allowed {
+			t.Errorf("%s imports %s: refused with %q, want allowed %v", c.dir, c.imported, reason, c.allowed)
+		}
+	}
+}
+
+func checkFile(t *testing.T, file, rel string) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Errorf("%s: %v", rel, err)
+		return
+	}
+	for _, spec := range parsed.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Errorf("%s: %v", rel, err)
+			continue
+		}
+		if reason := refuse(path.Dir(rel), imported); reason != "" {
+			t.Errorf("%s imports %s: %s", rel, imported, reason)
+		}
+	}
+}
+
+// refuse returns why a package in dir may not import the package, or "".
+func refuse(dir, imported string) string {
+	r, ok := ruleFor(dir)
+	if !ok {
+		return "no rule for " + dir + ": add one to internal/archtest and .golangci.yml"
+	}
+	if own, inModule := strings.CutPrefix(imported, "weir/"); inModule {
+		if r.own == nil || within(own, r.own) {
+			return ""
+		}
+		return r.dir + " may import of the module only " + strings.Join(r.own, ", ")
+	}
+	standard := !strings.Contains(strings.SplitN(imported, "/", 2)[0], ".")
+	if standard || r.outside == nil || within(imported, r.outside) {
+		return ""
+	}
+	return r.dir + " may not import it"
+}
+
+func ruleFor(dir string) (rule, bool) {
+	for _, r := range rules {
+		if within(dir, []string{r.dir}) {
+			return r, true
+		}
+	}
+	return rule{}, false
+}
+
+func within(name string, dirs []string) bool {
+	for _, d := range dirs {
+		if name == d || strings.HasPrefix(name, d+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func moduleRoot(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			t.Fatal("no go.mod above the test")
+		}
+		dir = parent
+	}
+}
