@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"weir/bench"
+)
+
+type benchCmd struct {
+	E2E benchE2ECmd `cmd:"" name:"e2e" help:"Devices → server with the embedded broker → dashboards, over real WebSockets on this machine."`
+}
+
+type benchE2ECmd struct {
+	Profile       string        `enum:"frames,single" default:"frames" help:"frames: 100 readings a frame, 100 dashboards that see everything. single: one reading a frame, 20 dashboards that each see 5 of 50 devices, unlimited rate."`
+	Rate          float64       `help:"Readings per second over all devices (default: 200000 for frames, 10000 for single)."`
+	MaxHz         *float64      `name:"max-hz" help:"Limit of each dashboard's frames per second, 0 = unlimited (default: 20 for frames, 0 for single)."`
+	Devices       int           `default:"50" help:"Simulated devices, each on a connection of its own."`
+	Metrics       int           `default:"4" help:"Metrics per device, 1 to 4."`
+	FrameReadings int           `name:"frame" help:"Readings per frame (default: by profile)."`
+	Dashboards    int           `help:"Dashboards (default: by profile)."`
+	Sees          int           `default:"-1" help:"Devices that each dashboard subscribes to, 0 = all (default: by profile)."`
+	Warm          time.Duration `default:"5s" help:"Warm-up before measuring."`
+	Duration      time.Duration `default:"10s" help:"Length of the measurement."`
+	ServerLog     string        `type:"path" help:"File for the server's log (default: discarded)."`
+	JSON          bool          `help:"Print the result as one JSON line instead of a table."`
+}
+
+func (c *benchE2ECmd) Run(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	run := c.settings()
+	run.Server = []string{self, "serve", "--log-level", "warn"}
+	run.Progress = os.Stderr
+	run.Log = io.Discard
+	if c.ServerLog != "" {
+		file, err := os.Create(filepath.Clean(c.ServerLog))
+		if err != nil {
+			return fmt.Errorf("--server-log: %w", err)
+		}
+		defer file.Close()
+		run.Log = file
+	}
+	result, err := run.Run(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(result)
+	}
+	return printE2E(os.Stdout, result)
+}
+
+// settings fills what the flags left open from the profile.
+func (c *benchE2ECmd) settings() bench.E2E {
+	run := bench.E2E{
+		Profile: c.Profile, Devices: c.Devices, Metrics: c.Metrics, Warm: c.Warm, Measure: c.Duration,
+		FrameReadings: 100, Rate: 200_000, Dashboards: 100, Sees: 0, MaxHz: 20,
+	}
+	if c.Profile == "single" {
+		run.FrameReadings, run.Rate, run.Dashboards, run.Sees, run.MaxHz = 1, 10_000, 20, 5, 0
+	}
+	if c.Rate > 0 {
+		run.Rate = c.Rate
+	}
+	if c.FrameReadings > 0 {
+		run.FrameReadings = c.FrameReadings
+	}
+	if c.Dashboards > 0 {
+		run.Dashboards = c.Dashboards
+	}
+	if c.Sees >= 0 {
+		run.Sees = c.Sees
+	}
+	if c.MaxHz != nil {
+		run.MaxHz = *c.MaxHz
+	}
+	return run
+}
+
+func printE2E(out io.Writer, r *bench.Result) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(name, format string, values ...any) {
+		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, values...))
+	}
+	line("profile", "%s: %d devices, %d readings a frame, %d dashboards, max_hz %g", r.Profile, r.Devices, r.Frame, r.Dashboards, r.MaxHz)
+	line("readings", "%.0f/s sent, %.0f/s receipted, %.0f/s seen by dashboards (offered %.0f/s)", r.Sent, r.Accepted, r.Seen, r.Offered)
+	line("deliveries", "%.0f rows/s over all dashboards", r.Deliveries)
+	line("latency", "p50 %.1f ms, p99 %.1f ms, p99.9 %.1f ms from device time to the dashboard", r.P50, r.P99, r.P999)
+	line("cores", "server %.2f, load %.2f", r.ServerCores, r.LoadCores)
+	line("memory", "server %.0f MiB resident", r.ServerMiB)
+	line("machine", "%s", r.Machine)
+	return table.Flush()
+}
