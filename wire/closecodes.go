@@ -1,0 +1,79 @@
+package wire
+
+import "slices"
+
+// WebSocket close codes. 4000–4099 ask a client to reconnect and resume, 4100–4199 to get a new token
+// first, 4200–4299 not to come back.
+const (
+	CloseNormal   uint16 = 1000
+	CloseDraining uint16 = 1001
+	CloseRefused  uint16 = 1008
+	CloseTooLarge uint16 = 1009
+	CloseInternal uint16 = 1011
+
+	CloseNoProgress     uint16 = 4000
+	CloseResyncOverflow uint16 = 4001
+	CloseServerRestart  uint16 = 4002
+	CloseHeartbeat      uint16 = 4003
+
+	CloseTokenExpired uint16 = 4100
+
+	CloseProtocolError       uint16 = 4200
+	CloseUnsupportedProtocol uint16 = 4201
+)
+
+// Reasons that go with the close codes. A code may have several.
+const (
+	ReasonNormal              = "normal"
+	ReasonDraining            = "draining"
+	ReasonOriginRefused       = "origin_refused"
+	ReasonTooManyConns        = "connections_too_many"
+	ReasonFrameTooLarge       = "frame_too_large"
+	ReasonInternal            = "internal"
+	ReasonNoProgress          = "slow_no_progress"
+	ReasonResyncOverflow      = "resync_overflow"
+	ReasonServerRestart       = "server_restart"
+	ReasonHeartbeat           = "heartbeat_missed"
+	ReasonTokenExpired        = "token_expired"
+	ReasonProtocolError       = "protocol_error"
+	ReasonUnsupportedProtocol = "unsupported_protocol"
+)
+
+// What a client does after a close.
+const (
+	// ActionNone: nothing; the end was wanted.
+	ActionNone = "none"
+	// ActionReconnect: connect again with back-off, and resume.
+	ActionReconnect = "reconnect"
+	// ActionToken: get a new token, then connect again.
+	ActionToken = "token"
+	// ActionStop: do not come back without a change.
+	ActionStop = "stop"
+)
+
+// CloseInfo describes a close code with one of its reasons.
+type CloseInfo struct {
+	Code    uint16 `json:"code"`
+	Reason  string `json:"reason"`
+	Action  string `json:"action"`
+	Meaning string `json:"meaning"`
+}
+
+// CloseCodes lists all close codes and reasons.
+func CloseCodes() []CloseInfo { return slices.Clone(closeCodes) }
+
+var closeCodes = []CloseInfo{
+	{CloseNormal, ReasonNormal, ActionNone, "the connection has served its purpose"},
+	{CloseDraining, ReasonDraining, ActionReconnect, "the server is stopping; another one, or its successor, takes over"},
+	{CloseRefused, ReasonOriginRefused, ActionStop, "a page of this origin may not connect"},
+	{CloseRefused, ReasonTooManyConns, ActionReconnect, "too many connections"},
+	{CloseTooLarge, ReasonFrameTooLarge, ActionStop, "a frame was larger than allowed"},
+	{CloseInternal, ReasonInternal, ActionReconnect, "the server failed"},
+	{CloseNoProgress, ReasonNoProgress, ActionReconnect, "the client read nothing for too long"},
+	{CloseResyncOverflow, ReasonResyncOverflow, ActionReconnect, "more alerts were due than may wait for the client"},
+	{CloseServerRestart, ReasonServerRestart, ActionReconnect, "the server restarts"},
+	{CloseHeartbeat, ReasonHeartbeat, ActionReconnect, "the client did not answer pings"},
+	{CloseTokenExpired, ReasonTokenExpired, ActionToken, "the token has expired"},
+	{CloseProtocolError, ReasonProtocolError, ActionStop, "the client broke the protocol repeatedly"},
+	{CloseUnsupportedProtocol, ReasonUnsupportedProtocol, ActionStop, "none of the client's subprotocols is spoken here"},
+}

@@ -1,0 +1,140 @@
+package wire
+
+import (
+	"slices"
+
+	"weir/telemetry"
+)
+
+// Codes of errors. Those of paths and patterns are in package telemetry; Codes lists all.
+const (
+	CodeJSONSyntax = "json_syntax"
+	CodeJSONUTF8   = "json_utf8"
+	CodeJSONDepth  = "json_depth"
+
+	CodeFrameEmpty      = "frame_empty"
+	CodeFrameType       = "frame_type"
+	CodeFrameTooLarge   = "frame_too_large"
+	CodeReadingsType    = "readings_type"
+	CodeReadingsTooMany = "readings_too_many"
+	CodeSessionInvalid  = "session_invalid"
+	CodeSeqInvalid      = "seq_invalid"
+	CodeSeqMissing      = "seq_missing"
+
+	CodeReadingType    = "reading_type"
+	CodeDeviceMissing  = "device_missing"
+	CodeDeviceType     = "device_type"
+	CodeDeviceConflict = "device_conflict"
+	CodeMetricMissing  = "metric_missing"
+	CodeMetricType     = "metric_type"
+	CodeTimeType       = "ts_type"
+	CodeTimeInvalid    = "ts_invalid"
+	CodeTimeFuture     = "ts_future"
+	CodeValueMissing   = "value_missing"
+	CodeValueType      = "value_type"
+	CodeValueNotFinite = "value_not_finite"
+	CodeValueUnsafe    = "value_integer_unsafe"
+
+	CodeMessageType        = "message_type"
+	CodeFieldUnknown       = "field_unknown"
+	CodeFieldMissing       = "field_missing"
+	CodeFieldType          = "field_type"
+	CodeFieldRange         = "field_range"
+	CodeSubscriptionExists = "subscription_exists"
+	CodeSubscriptionNone   = "subscription_unknown"
+	CodeSubscriptionsMany  = "subscriptions_too_many"
+	CodePatternsTooMany    = "patterns_too_many"
+
+	CodeNotFound         = "not_found"
+	CodeMethodNotAllowed = "method_not_allowed"
+	CodeMediaType        = "media_type"
+	CodeOriginRefused    = "origin_refused"
+	CodeTooManyConns     = "connections_too_many"
+	CodeNotStored        = "not_stored"
+	CodeOverloaded       = "overloaded"
+	CodeNotReady         = "not_ready"
+	CodeDraining         = "draining"
+	CodeInternal         = "internal"
+)
+
+// CodeInfo describes an error code.
+type CodeInfo struct {
+	Code string `json:"code"`
+	// Scope: "frame" and "reading" of a device, "message" of a live client, "request" of any client;
+	// "path" codes occur wherever a path or pattern does.
+	Scope string `json:"scope"`
+	// Status is the HTTP status of a request that fails as a whole with this code.
+	Status int `json:"status"`
+	// Meaning is the default message.
+	Meaning string `json:"meaning"`
+}
+
+// Codes lists all error codes.
+func Codes() []CodeInfo { return slices.Clone(codes) }
+
+var codes = []CodeInfo{
+	{CodeJSONSyntax, "frame", 400, "not valid JSON"},
+	{CodeJSONUTF8, "frame", 400, "a string is not valid UTF-8"},
+	{CodeJSONDepth, "frame", 400, "nested deeper than 8 levels"},
+	{CodeFrameEmpty, "frame", 400, "the frame is empty"},
+	{CodeFrameType, "frame", 400, "a frame is an object or an array of objects"},
+	{CodeFrameTooLarge, "frame", 413, "the frame is larger than 1 MiB"},
+	{CodeReadingsType, "frame", 400, "readings must be an array"},
+	{CodeReadingsTooMany, "frame", 413, "more readings than one frame may hold"},
+	{CodeSessionInvalid, "frame", 400, "session must be a string of 1 to 64 bytes"},
+	{CodeSeqInvalid, "frame", 400, "seq must be a whole number from 0 to 2^64-1"},
+	{CodeSeqMissing, "frame", 400, "a session needs a seq, or resends cannot be told from new frames"},
+
+	{CodeReadingType, "reading", 422, "a reading is an object"},
+	{CodeDeviceMissing, "reading", 422, "no device is named by the reading, the envelope or the connection"},
+	{CodeDeviceType, "reading", 422, "device must be a string"},
+	{CodeDeviceConflict, "reading", 422, "the envelope names the device; a reading inside must not"},
+	{CodeMetricMissing, "reading", 422, "metric is missing"},
+	{CodeMetricType, "reading", 422, "metric must be a string"},
+	{CodeTimeType, "reading", 422, "ts must be a number or an RFC 3339 string"},
+	{CodeTimeInvalid, "reading", 422, "ts is not a time that can be represented"},
+	{CodeTimeFuture, "reading", 422, "ts is too far in the future; check the device's clock"},
+	{CodeValueMissing, "reading", 422, "value is missing"},
+	{CodeValueType, "reading", 422, "value must be a number or a boolean"},
+	{CodeValueNotFinite, "reading", 422, "value is not a finite number"},
+	{CodeValueUnsafe, "reading", 422, "value is an integer beyond 2^53 and would lose digits"},
+
+	{telemetry.CodePathEmpty, "path", 400, "the path is empty"},
+	{telemetry.CodePathTooLong, "path", 400, "the path is longer than 255 bytes"},
+	{telemetry.CodePathTooDeep, "path", 400, "the path has more than 16 segments"},
+	{telemetry.CodePathSegment, "path", 400, "the path has an empty segment, or a metric a slash"},
+	{telemetry.CodePathWildcard, "path", 400, "the path holds a wildcard (+ or #), which only patterns may"},
+	{telemetry.CodePathReserved, "path", 400, "the path has a segment beginning with _, which is reserved for Weir"},
+	{telemetry.CodePathChar, "path", 400, "the path holds a control character or is not valid UTF-8"},
+	{telemetry.CodePatternForm, "path", 400, "in a pattern + must be a whole segment and # a whole last segment"},
+
+	{CodeMessageType, "message", 400, "a message of this type is not known"},
+	{CodeFieldUnknown, "message", 400, "the message has a field that is not known"},
+	{CodeFieldMissing, "message", 400, "the message lacks a field"},
+	{CodeFieldType, "message", 400, "the field is of another type"},
+	{CodeFieldRange, "message", 400, "the field is outside its range"},
+	{CodeSubscriptionExists, "message", 409, "a subscription of this id exists on the connection"},
+	{CodeSubscriptionNone, "message", 404, "no subscription of this id exists on the connection"},
+	{CodeSubscriptionsMany, "message", 429, "more subscriptions than one connection may hold"},
+	{CodePatternsTooMany, "message", 400, "more patterns than one subscription may hold"},
+
+	{CodeNotFound, "request", 404, "there is nothing at this path"},
+	{CodeMethodNotAllowed, "request", 405, "the method is not allowed here"},
+	{CodeMediaType, "request", 415, "the content type is not supported"},
+	{CodeOriginRefused, "request", 403, "requests from this origin are not allowed"},
+	{CodeTooManyConns, "request", 429, "too many connections"},
+	{CodeNotStored, "request", 503, "the readings could not be stored; send them again"},
+	{CodeOverloaded, "request", 503, "the server is overloaded; send again later"},
+	{CodeNotReady, "request", 503, "the server is starting"},
+	{CodeDraining, "request", 503, "the server is stopping; connect again"},
+	{CodeInternal, "request", 500, "the server failed"},
+}
+
+func messageOf(code string) string {
+	for i := range codes {
+		if codes[i].Code == code {
+			return codes[i].Meaning
+		}
+	}
+	return code
+}

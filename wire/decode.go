@@ -1,0 +1,145 @@
+package wire
+
+import (
+	"time"
+
+	"weir/telemetry"
+)
+
+// Limits of a device's frame.
+const (
+	// MaxFrameBytes bounds a frame or request body; the transport refuses more before it reads it.
+	MaxFrameBytes = 1 << 20
+	// MaxSessionBytes bounds a session's name.
+	MaxSessionBytes = 64
+	// DefaultMaxFuture is how far ahead of the server's clock a reading's time may be.
+	DefaultMaxFuture = 10 * time.Minute
+)
+
+// keepReadings is how many readings a Decoder keeps room for between frames. Larger frames allocate anew,
+// so that one of them does not hold memory for as long as its connection lasts.
+const keepReadings = 512
+
+// DecoderOptions configure a Decoder; the zero value is usable.
+type DecoderOptions struct {
+	// MaxReadings bounds the readings of a frame; 0 and anything above stands for
+	// telemetry.MaxReadingsPerRecord.
+	MaxReadings int
+	// DefaultDevice is the device of readings for which neither they nor the envelope name one. It must
+	// have passed telemetry.CheckDevice.
+	DefaultDevice string
+	// MaxFuture refuses readings further ahead of Now; 0 stands for DefaultMaxFuture.
+	MaxFuture time.Duration
+	// Now is the server's time in microseconds; nil stands for the system clock.
+	Now func() int64
+}
+
+// Decoder reads the JSON frames of one connection. It remembers the connection's device and metric names
+// and reuses its buffers, so that it allocates nothing for a frame like the ones before. It is not safe for
+// concurrent use.
+//
+// A frame is a reading {"device","metric","ts","value"}, an array of readings, or an envelope
+// {"device","session","seq","readings":[…]}. Of a repeated field the last counts; fields that are not known
+// are ignored; null stands for an absent device, session, seq, metric or ts.
+type Decoder struct {
+	opts    DecoderOptions
+	scan    scanner
+	devices interner
+	metrics interner
+
+	// The frame being read.
+	now   int64
+	top   topFields
+	items []item
+	// at is where the scanner is, for the path of an error: the reading (-1: none) and the field.
+	atReading int
+	atField   []byte
+
+	// The result; valid until the next Decode.
+	frame    Frame
+	readings []telemetry.Reading
+	index    []int
+	sorted   sorter
+}
+
+// Frame is what a device's frame holds.
+type Frame struct {
+	// Batches has the accepted readings, one Batch per device in order of first appearance.
+	Batches []telemetry.Batch
+	// Index has for each of Batches[i].Readings[j] its position in the frame, Index[i][j].
+	Index [][]int
+	// Rejected lists the readings that were not accepted, by position.
+	Rejected []Rejection
+	Session  string
+	Seq      uint64
+	HasSeq   bool
+	// Total is how many readings the frame holds.
+	Total int
+}
+
+// NewDecoder makes a Decoder.
+func NewDecoder(opts DecoderOptions) *Decoder {
+	if opts.MaxReadings <= 0 || opts.MaxReadings > telemetry.MaxReadingsPerRecord {
+		opts.MaxReadings = telemetry.MaxReadingsPerRecord
+	}
+	if opts.MaxFuture == 0 {
+		opts.MaxFuture = DefaultMaxFuture
+	}
+	if opts.Now == nil {
+		opts.Now = func() int64 { return time.Now().UnixMicro() }
+	}
+	return &Decoder{
+		opts:    opts,
+		devices: interner{check: telemetry.CheckDevice},
+		metrics: interner{check: telemetry.CheckMetric},
+	}
+}
+
+// Decode reads one frame. The result and all it refers to, other than strings, are valid until the next
+// Decode. The error, an *Error, is for frames that cannot be understood at all; readings that cannot be
+// accepted are in Frame.Rejected.
+func (d *Decoder) Decode(frame []byte) (*Frame, error) {
+	d.begin(frame)
+	if !d.value() || !d.scan.end() {
+		return nil, d.failure()
+	}
+	if err := d.finish(); err != nil {
+		return nil, err
+	}
+	return &d.frame, nil
+}
+
+func (d *Decoder) begin(frame []byte) {
+	if cap(d.items) > keepReadings {
+		d.items, d.readings, d.index, d.sorted = nil, nil, nil, sorter{}
+	}
+	d.scan.reset(frame)
+	d.now = d.opts.Now()
+	d.top = topFields{}
+	d.items = d.items[:0]
+	d.atReading, d.atField = -1, nil
+}
+
+// value reads the outermost value.
+func (d *Decoder) value() bool {
+	switch d.scan.peek() {
+	case '{':
+		return d.object()
+	case '[':
+		d.top.form = formArray
+		return d.array()
+	case 0:
+		if d.scan.pos >= len(d.scan.data) {
+			return d.scan.fail(CodeFrameEmpty, "the frame holds nothing")
+		}
+	}
+	if !d.scan.skip() {
+		return false
+	}
+	return d.scan.fail(CodeFrameType, "neither object nor array")
+}
+
+// failure is the scanner's complaint with the path at which it stopped.
+func (d *Decoder) failure() *Error {
+	return &Error{Code: d.scan.code, Path: d.path(), Message: d.scan.message()}
+}

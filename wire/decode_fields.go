@@ -1,0 +1,143 @@
+package wire
+
+import (
+	"strconv"
+
+	"weir/telemetry"
+)
+
+// form is the form of a frame.
+type form uint8
+
+const (
+	formReading form = iota
+	formArray
+	formEnvelope
+)
+
+// topFields are the fields of the outermost object besides a reading's own.
+type topFields struct {
+	form form
+	// own holds the fields of the object as a reading; of an envelope only the device counts.
+	own item
+	// session, seq and readings: whether present, valid, or refused.
+	session, seq, readings verdict
+	sessionName            string
+	seqNumber              uint64
+}
+
+// item is a reading as written: each field with what is wrong with it.
+type item struct {
+	device, metric string
+	time           int64
+	value          float64
+	verdicts       [fieldCount]verdict
+}
+
+// Fields of a reading, in the order in which their faults are reported.
+const (
+	fieldDevice = iota
+	fieldMetric
+	fieldTime
+	fieldValue
+	fieldCount
+)
+
+var fieldNames = [fieldCount]string{"device", "metric", "ts", "value"}
+
+// verdict is what is known of a field: absent, good, or the code with which it was refused.
+type verdict uint8
+
+const (
+	absent verdict = iota
+	good
+	notReading
+	pathEmpty
+	pathTooLong
+	pathTooDeep
+	pathSegment
+	pathWildcard
+	pathReserved
+	pathChar
+	deviceMissing
+	deviceType
+	deviceConflict
+	metricMissing
+	metricType
+	timeType
+	timeInvalid
+	timeFuture
+	valueMissing
+	valueType
+	valueNotFinite
+	valueUnsafe
+	sessionInvalid
+	seqInvalid
+	readingsType
+)
+
+var verdictCodes = [...]string{
+	notReading:     CodeReadingType,
+	pathEmpty:      telemetry.CodePathEmpty,
+	pathTooLong:    telemetry.CodePathTooLong,
+	pathTooDeep:    telemetry.CodePathTooDeep,
+	pathSegment:    telemetry.CodePathSegment,
+	pathWildcard:   telemetry.CodePathWildcard,
+	pathReserved:   telemetry.CodePathReserved,
+	pathChar:       telemetry.CodePathChar,
+	deviceMissing:  CodeDeviceMissing,
+	deviceType:     CodeDeviceType,
+	deviceConflict: CodeDeviceConflict,
+	metricMissing:  CodeMetricMissing,
+	metricType:     CodeMetricType,
+	timeType:       CodeTimeType,
+	timeInvalid:    CodeTimeInvalid,
+	timeFuture:     CodeTimeFuture,
+	valueMissing:   CodeValueMissing,
+	valueType:      CodeValueType,
+	valueNotFinite: CodeValueNotFinite,
+	valueUnsafe:    CodeValueUnsafe,
+	sessionInvalid: CodeSessionInvalid,
+	seqInvalid:     CodeSeqInvalid,
+	readingsType:   CodeReadingsType,
+}
+
+// pathVerdict is the verdict for an error of telemetry.CheckDevice or CheckMetric.
+func pathVerdict(err error) verdict {
+	if e, ok := err.(*telemetry.PathError); ok {
+		for v := pathEmpty; v <= pathChar; v++ {
+			if verdictCodes[v] == e.Code {
+				return v
+			}
+		}
+	}
+	return pathChar
+}
+
+// path is that of the field the scanner is at.
+func (d *Decoder) path() string {
+	return d.pathOf(d.atReading, string(clip(d.atField)))
+}
+
+// pathOf is the path of a field of the reading at index, of the reading itself if field is empty, or, with
+// index -1, of a field of the outermost object.
+func (d *Decoder) pathOf(index int, field string) string {
+	var prefix string
+	switch {
+	case index < 0:
+		return field
+	case d.top.form == formArray:
+		prefix = "[" + strconv.Itoa(index) + "]"
+	default:
+		prefix = "readings[" + strconv.Itoa(index) + "]"
+	}
+	if field == "" {
+		return prefix
+	}
+	return prefix + "." + field
+}
+
+// clip bounds a field name that a client made up.
+func clip(name []byte) []byte {
+	return name[:min(len(name), 64)]
+}

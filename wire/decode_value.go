@@ -1,0 +1,97 @@
+package wire
+
+// nameField reads the name of a device or metric. guess is a name that is likely, or empty.
+func (d *Decoder) nameField(names *interner, guess string, wrongType verdict) (string, verdict, bool) {
+	s := &d.scan
+	switch s.peek() {
+	case '"':
+		raw, ok := s.str()
+		if !ok {
+			return "", absent, false
+		}
+		if guess != "" && string(raw) == guess {
+			return guess, good, true
+		}
+		name, verdict := names.get(raw)
+		return name, verdict, true
+	case 'n':
+		return "", absent, s.literal("null")
+	}
+	return "", wrongType, s.skip()
+}
+
+// sessionField reads the session of an envelope.
+func (d *Decoder) sessionField() bool {
+	d.top.session, d.top.sessionName = sessionInvalid, ""
+	switch d.scan.peek() {
+	case '"':
+		raw, ok := d.scan.str()
+		if ok && len(raw) > 0 && len(raw) <= MaxSessionBytes {
+			d.top.session = good
+			d.top.sessionName = d.sessionString(raw)
+		}
+		return ok
+	case 'n':
+		d.top.session = absent
+		return d.scan.literal("null")
+	}
+	return d.scan.skip()
+}
+
+// sessionString reuses the string of the frame before, whose session is nearly always the same.
+func (d *Decoder) sessionString(raw []byte) string {
+	if string(raw) == d.frame.Session {
+		return d.frame.Session
+	}
+	return string(raw)
+}
+
+// seqField reads the sequence number of an envelope.
+func (d *Decoder) seqField() bool {
+	d.top.seq, d.top.seqNumber = seqInvalid, 0
+	switch c := d.scan.peek(); {
+	case c == 'n':
+		d.top.seq = absent
+		return d.scan.literal("null")
+	case !isDigit(c):
+		return d.scan.skip()
+	}
+	n, ok := d.scan.number()
+	if ok && n.whole && !n.cut {
+		d.top.seq, d.top.seqNumber = good, n.mantissa
+	}
+	return ok
+}
+
+// readingValue reads a reading's value: a number, or a boolean as 0 or 1. The words that some encoders
+// write for values that are not finite are not JSON, but cost only their own reading.
+func (s *scanner) readingValue() (float64, verdict, bool) {
+	switch c := s.peek(); c {
+	case 't':
+		return 1, good, s.literal("true")
+	case 'f':
+		return 0, good, s.literal("false")
+	case 'N':
+		return 0, valueNotFinite, s.literal("NaN")
+	case 'I':
+		return 0, valueNotFinite, s.literal("Infinity")
+	case '"', '{', '[', 'n':
+		return 0, valueType, s.skip()
+	case '-':
+		if s.pos+1 < len(s.data) && s.data[s.pos+1] == 'I' {
+			return 0, valueNotFinite, s.literal("-Infinity")
+		}
+	}
+	n, ok := s.number()
+	if !ok {
+		return 0, absent, false
+	}
+	if n.whole && (n.cut || n.mantissa > maxExactInt) {
+		return 0, valueUnsafe, true
+	}
+	f, finite := n.float()
+	if !finite {
+		return 0, valueNotFinite, true
+	}
+	return f, good, true
+}

@@ -1,0 +1,105 @@
+package wire
+
+import (
+	"fmt"
+
+	"weir/telemetry"
+	"weir/wire/weirpb"
+)
+
+// Marker is the value of the record that ends a checkpoint in weir.latest: the offsets of weir.updates and
+// weir.alerts up to which latest is complete, and the next offset of weir.readings to be read.
+type Marker struct {
+	Updates, Alerts, Readings int64
+}
+
+// DeadLetter is input that was refused, kept to be fixed and replayed.
+type DeadLetter struct {
+	// Code, Path (inside Raw, such as readings[4].value) and Message say why.
+	Code, Path, Message string
+	Device              string
+	// Time is when it was refused, in microseconds.
+	Time int64
+	Raw  []byte
+	// Stage is who refused it: ingest, pipeline.
+	Stage string
+	// Topic, Partition and Offset are of the record, if it had been stored.
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// AppendAlert appends the record of an alert.
+func AppendAlert(dst []byte, a *telemetry.Alert) []byte {
+	return appendMessage(dst, &weirpb.Alert{
+		Id: a.ID, Rule: a.Rule, Series: a.Series, Phase: string(a.Phase),
+		Version: int64(a.Version), Raised: int64(a.Raised), StartedTime: a.StartedTime, Time: a.Time,
+		Value: a.Value, Score: a.Score, Lo: a.Lo, Hi: a.Hi, Detector: a.Detector, Summary: a.Summary,
+	})
+}
+
+// DecodeAlert reads the record of an alert.
+func DecodeAlert(b []byte) (telemetry.Alert, error) {
+	var m weirpb.Alert
+	if err := m.UnmarshalVT(b); err != nil {
+		return telemetry.Alert{}, fmt.Errorf("decode alert: %w", err)
+	}
+	return telemetry.Alert{
+		ID: m.Id, Rule: m.Rule, Series: m.Series, Phase: telemetry.Phase(m.Phase),
+		Version: telemetry.Version(m.Version), Raised: telemetry.Version(m.Raised),
+		StartedTime: m.StartedTime, Time: m.Time,
+		Value: m.Value, Score: m.Score, Lo: m.Lo, Hi: m.Hi, Detector: m.Detector, Summary: m.Summary,
+	}, nil
+}
+
+// AppendMarker appends the record of a marker.
+func AppendMarker(dst []byte, m Marker) []byte {
+	return appendMessage(dst, &weirpb.Marker{
+		UpdatesOffset: m.Updates, AlertsOffset: m.Alerts, ReadingsOffset: m.Readings,
+	})
+}
+
+// DecodeMarker reads the record of a marker.
+func DecodeMarker(b []byte) (Marker, error) {
+	var m weirpb.Marker
+	if err := m.UnmarshalVT(b); err != nil {
+		return Marker{}, fmt.Errorf("decode marker: %w", err)
+	}
+	return Marker{Updates: m.UpdatesOffset, Alerts: m.AlertsOffset, Readings: m.ReadingsOffset}, nil
+}
+
+// AppendDeadLetter appends the record of a dead letter.
+func AppendDeadLetter(dst []byte, d *DeadLetter) []byte {
+	return appendMessage(dst, &weirpb.DeadLetter{
+		Code: d.Code, Path: d.Path, Message: d.Message, Device: d.Device, Time: d.Time, Raw: d.Raw,
+		Stage: d.Stage, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset,
+	})
+}
+
+// DecodeDeadLetter reads the record of a dead letter.
+func DecodeDeadLetter(b []byte) (DeadLetter, error) {
+	var m weirpb.DeadLetter
+	if err := m.UnmarshalVT(b); err != nil {
+		return DeadLetter{}, fmt.Errorf("decode dead letter: %w", err)
+	}
+	return DeadLetter{
+		Code: m.Code, Path: m.Path, Message: m.Message, Device: m.Device, Time: m.Time, Raw: m.Raw,
+		Stage: m.Stage, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
+	}, nil
+}
+
+// message is what generated code offers to write.
+type message interface {
+	SizeVT() int
+	MarshalToSizedBufferVT(b []byte) (int, error)
+}
+
+// appendMessage appends m. The generated code cannot fail into a buffer of the size it asked for.
+func appendMessage(dst []byte, m message) []byte {
+	n := m.SizeVT()
+	dst = append(dst, make([]byte, n)...)
+	if _, err := m.MarshalToSizedBufferVT(dst[len(dst)-n:]); err != nil {
+		panic(fmt.Sprintf("wire: encode record: %v", err))
+	}
+	return dst
+}
