@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"time"
@@ -103,7 +102,7 @@ func (l *listener) dial(ctx context.Context) (net.Conn, error) {
 	l.mu.Lock()
 	l.conns[server] = struct{}{}
 	l.mu.Unlock()
-	err := errClosed
+	err := ErrClosed
 	select {
 	case l.accept <- server:
 		return client, nil
@@ -141,5 +140,3 @@ func (l *listener) cut() {
 		c.Close()
 	}
 }
-
-var errClosed = errors.New("embedded broker: closed")
