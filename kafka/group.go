@@ -1,0 +1,261 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+)
+
+// GroupOptions of a Group. Zero durations mean the defaults named.
+type GroupOptions struct {
+	ID         string // of the group
+	Topic      string
+	MemberName string // shown by Kafka's tools; default the client's id
+
+	SessionTimeout    time.Duration // after so long without a heartbeat a member is dead (default 10 s)
+	HeartbeatInterval time.Duration // also bounds how soon a member learns of a rebalance (default 1 s)
+	RebalanceTimeout  time.Duration // how long the group waits for a member to join again (default 10 s)
+	ReleaseTimeout    time.Duration // how long Own has to return when its partition is lost (default 5 s)
+
+	// Own is called in its own goroutine for every partition that this member gets. ctx ends when the
+	// partition is lost, or Run's ctx ends; Own must then return. A partition that stays here over a
+	// rebalance keeps its call. If Own returns while the group still holds the partition, it is called anew,
+	// with back-off and a fresh Committed.
+	Own func(ctx context.Context, a *Assignment) error
+}
+
+const (
+	defaultSessionTimeout    = 10 * time.Second
+	defaultHeartbeatInterval = time.Second
+	defaultRebalanceTimeout  = 10 * time.Second
+	defaultReleaseTimeout    = 5 * time.Second
+	maxCoordinatorTimeout    = 3 * time.Second
+	rejoinPause              = 250 * time.Millisecond
+)
+
+func (o *GroupOptions) setDefaults() error {
+	setDefault(&o.SessionTimeout, defaultSessionTimeout)
+	setDefault(&o.HeartbeatInterval, defaultHeartbeatInterval)
+	setDefault(&o.RebalanceTimeout, defaultRebalanceTimeout)
+	setDefault(&o.ReleaseTimeout, defaultReleaseTimeout)
+	var errs []error
+	if o.ID == "" {
+		errs = append(errs, errors.New("id: must not be empty"))
+	}
+	if o.Topic == "" {
+		errs = append(errs, errors.New("topic: must not be empty"))
+	}
+	if o.Own == nil {
+		errs = append(errs, errors.New("own: must be set"))
+	}
+	if o.HeartbeatInterval < 0 || o.SessionTimeout < 3*o.HeartbeatInterval {
+		errs = append(errs, errors.New("session_timeout: must be at least 3 heartbeat intervals"))
+	}
+	if o.RebalanceTimeout < 0 || o.ReleaseTimeout < 0 {
+		errs = append(errs, errors.New("rebalance_timeout, release_timeout: must be > 0"))
+	}
+	return errors.Join(errs...)
+}
+
+func setDefault(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+// coordinatorTimeout bounds one request to the coordinator, so that a silent one is noticed within a session.
+func (o *GroupOptions) coordinatorTimeout() time.Duration {
+	return min(o.SessionTimeout/3, maxCoordinatorTimeout)
+}
+
+// Group is a member of a consumer group on one topic.
+type Group struct {
+	client *Client
+	opts   GroupOptions
+	log    *slog.Logger
+
+	holders sync.WaitGroup // goroutines that call Own
+
+	mu         sync.Mutex
+	generation *kafkago.Generation // nil while the group rebalances
+	last       int32               // id of the newest generation seen
+	owned      map[int]*ownership
+	claimed    []int       // what the last join said we run
+	expiry     *time.Timer // runs while there is no generation
+}
+
+// NewGroup returns a group's member; Run joins.
+func (c *Client) NewGroup(opts GroupOptions) (*Group, error) {
+	if err := opts.setDefaults(); err != nil {
+		return nil, fmt.Errorf("kafka group: %w", err)
+	}
+	if opts.MemberName == "" {
+		opts.MemberName = c.opts.ClientID
+	}
+	return &Group{
+		client: c, opts: opts, log: c.log.With("group", opts.ID, "topic", opts.Topic),
+		owned: make(map[int]*ownership),
+	}, nil
+}
+
+// Run joins the group and owns partitions until ctx ends. It then ends its Own calls, waits for them up to
+// ReleaseTimeout, and leaves the group, so that others take over at once. It returns when all has ended.
+func (g *Group) Run(ctx context.Context) error {
+	member, err := kafkago.NewConsumerGroup(g.config())
+	if err != nil {
+		return fmt.Errorf("kafka group %s: %w", g.opts.ID, err)
+	}
+	for ctx.Err() == nil {
+		generation, err := member.Next(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				g.log.Warn("join group", "reason", Classify(err), "error", err)
+			}
+			continue // the consumer group pauses by itself
+		}
+		g.apply(ctx, generation)
+	}
+	g.release(g.all())
+	err = member.Close() // leaves
+	g.stopExpiry()
+	g.holders.Wait()
+	if err != nil {
+		return fmt.Errorf("kafka group %s: leave: %w", g.opts.ID, err)
+	}
+	return nil
+}
+
+func (g *Group) config() kafkago.ConsumerGroupConfig {
+	return kafkago.ConsumerGroupConfig{
+		ID:                g.opts.ID,
+		Brokers:           g.client.opts.Brokers,
+		Topics:            []string{g.opts.Topic},
+		Dialer:            &kafkago.Dialer{ClientID: g.opts.MemberName, DialFunc: g.client.opts.Dial, Timeout: dialTimeout},
+		GroupBalancers:    []kafkago.GroupBalancer{&balancer{topic: g.opts.Topic, claim: g.claim}},
+		HeartbeatInterval: g.opts.HeartbeatInterval,
+		SessionTimeout:    g.opts.SessionTimeout,
+		RebalanceTimeout:  g.opts.RebalanceTimeout,
+		JoinGroupBackoff:  rejoinPause,
+		Timeout:           g.opts.coordinatorTimeout(),
+		ErrorLogger: kafkago.LoggerFunc(func(format string, args ...any) {
+			g.log.Debug("consumer group", "event", fmt.Sprintf(format, args...))
+		}),
+	}
+}
+
+// claim tells the group what this member runs: at every join.
+func (g *Group) claim() claim {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.claimed = g.claimed[:0]
+	for p := range g.owned {
+		g.claimed = append(g.claimed, p)
+	}
+	slices.Sort(g.claimed)
+	return claim{generation: g.last, partitions: slices.Clone(g.claimed)}
+}
+
+// apply brings what is owned in line with a new generation.
+func (g *Group) apply(ctx context.Context, generation *kafkago.Generation) {
+	assigned := make(map[int]int64)
+	for _, a := range generation.Assignments[g.opts.Topic] {
+		assigned[a.ID] = max(a.Offset, -1) // kafka-go puts FirstOffset where nothing is committed
+	}
+	rejoin := make(chan struct{})
+	g.begin(generation, rejoin)
+
+	var lost []*ownership
+	g.mu.Lock()
+	for p, o := range g.owned {
+		if _, ok := assigned[p]; !ok {
+			lost = append(lost, o)
+		}
+	}
+	g.mu.Unlock()
+	g.log.Info("group generation", "generation", generation.ID, "assigned", len(assigned), "lost", len(lost))
+	for _, o := range lost {
+		o.cancel()
+	}
+	for p, committed := range assigned {
+		g.take(ctx, p, committed)
+	}
+	g.release(lost)
+	if g.withheld(assigned) {
+		close(rejoin)
+	}
+}
+
+// begin makes generation the current one until it ends: by a rebalance, a failure, or rejoin.
+func (g *Group) begin(generation *kafkago.Generation, rejoin <-chan struct{}) {
+	g.client.metrics.rebalances.Inc()
+	g.mu.Lock()
+	g.generation, g.last = generation, generation.ID
+	g.mu.Unlock()
+	g.stopExpiry()
+	// This function's return ends the generation, so it must not return earlier than meant.
+	generation.Start(func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+		case <-rejoin:
+		}
+		g.end(generation)
+	})
+}
+
+// end notes that there is no generation. If none follows within a session, others may own our partitions.
+func (g *Group) end(generation *kafkago.Generation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.generation != generation {
+		return
+	}
+	g.generation = nil
+	left := g.opts.SessionTimeout - g.opts.HeartbeatInterval - g.opts.coordinatorTimeout()
+	g.expiry = time.AfterFunc(left, func() { g.expire(generation.ID) })
+}
+
+func (g *Group) stopExpiry() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.expiry != nil {
+		g.expiry.Stop()
+	}
+}
+
+// expire gives up all partitions: the session is over, and nobody told us.
+func (g *Group) expire(generation int32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.generation != nil || g.last != generation {
+		return
+	}
+	if len(g.owned) > 0 {
+		g.log.Warn("group session expired", "generation", generation, "lost", len(g.owned))
+	}
+	for _, o := range g.owned {
+		o.cancel()
+	}
+}
+
+// withheld reports whether the group waits for us: we claimed a partition, did not get it, and have let go.
+func (g *Group) withheld(assigned map[int]int64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.ContainsFunc(g.claimed, func(p int) bool {
+		_, kept := assigned[p]
+		return !kept
+	})
+}
+
+// current returns the generation to commit with, nil during a rebalance.
+func (g *Group) current() *kafkago.Generation {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.generation
+}
