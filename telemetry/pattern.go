@@ -1,6 +1,9 @@
 package telemetry
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // Pattern selects series by MQTT's rules: "+" stands for one segment, a last "#" for any number of
 // segments including none, so that plant1/# matches plant1 too. As in MQTT, a wildcard in the first
@@ -17,6 +20,9 @@ func ParsePattern(text string) (Pattern, error) {
 	}
 	if len(text) > MaxPathBytes {
 		return Pattern{}, errPathTooLong
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, isControl) {
+		return Pattern{}, errPathChar
 	}
 	segments := strings.Split(text, "/")
 	if len(segments) > MaxPathSegments {
@@ -37,6 +43,9 @@ func ParsePattern(text string) (Pattern, error) {
 	}
 	return Pattern{text: text, segments: segments}, nil
 }
+
+// isControl reports whether no path holds r.
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 // String is the pattern as it was written.
 func (p Pattern) String() string { return p.text }

@@ -68,7 +68,8 @@ func (u *Update) Follow(seen Version) Relation {
 var ErrNotAdjacent = errors.New("telemetry: merge of updates that are not adjacent")
 
 // Merge extends u by next, which must begin where u ends. It is associative: exactly in every field but
-// Sum, whose relative error is at most n·2⁻⁵³ (floating-point addition).
+// Sum, whose error is at most n·2⁻⁵³ of the sum of the values' magnitudes (floating-point addition). When it
+// returns an error, u is as it was.
 func (u *Update) Merge(next *Update) error {
 	if u.Series != next.Series || u.Version != next.Since {
 		return ErrNotAdjacent

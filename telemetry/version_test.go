@@ -1,0 +1,45 @@
+package telemetry
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestVersionHoldsOffsetAndIndexAndOrdersByThem(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string) (Version, int64, int) {
+			offset := rapid.Int64Range(0, 1<<41-1).Draw(t, name+" offset")
+			index := rapid.IntRange(0, MaxReadingsPerRecord-1).Draw(t, name+" index")
+			return VersionOf(offset, index), offset, index
+		}
+		a, offsetA, indexA := draw("a")
+		b, offsetB, indexB := draw("b")
+		if a.Offset() != offsetA || a.Index() != indexA {
+			t.Fatalf("version of (%d, %d) is of (%d, %d)", offsetA, indexA, a.Offset(), a.Index())
+		}
+		if less := offsetA < offsetB || offsetA == offsetB && indexA < indexB; less != (a < b) {
+			t.Fatalf("(%d, %d) and (%d, %d) are ordered as %d and %d", offsetA, indexA, offsetB, indexB, a, b)
+		}
+		if a <= NoVersion || int64(float64(a)) != int64(a) {
+			t.Fatalf("version %d is not exact in JavaScript", a)
+		}
+	})
+}
+
+func TestStateNamesRoundTripAndGrowWithBadness(t *testing.T) {
+	for s := OK; s <= Alerting; s++ {
+		if got, err := ParseState(s.String()); err != nil || got != s {
+			t.Errorf("%v parses to %v, %v", s, got, err)
+		}
+	}
+	if !(OK < Warming && Warming < Offline && Offline < Anomalous && Anomalous < Alerting) {
+		t.Error("the order of states is part of the protocol")
+	}
+	if _, err := ParseState("fine"); err == nil {
+		t.Error("an unknown state was parsed")
+	}
+	if got := State(9).String(); got != "state(9)" {
+		t.Errorf("an unknown state is called %q", got)
+	}
+}
