@@ -276,3 +276,21 @@ func number(n int64, size int) record {
 }
 
 func numberOf(r record) int64 { return int64(binary.BigEndian.Uint64(r.value)) }
+
+func brokerConfig(t testing.TB, r *raw, name string) string {
+	t.Helper()
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Version = 1
+	resource := kmsg.NewDescribeConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName, resource.ConfigNames = kmsg.ConfigResourceTypeBroker, "0", []string{name}
+	req.Resources = append(req.Resources, resource)
+	resp := kmsg.NewPtrDescribeConfigsResponse()
+	must(t, r.do(req, resp))
+	for _, c := range resp.Resources[0].Configs {
+		if c.Name == name && c.Value != nil {
+			return *c.Value
+		}
+	}
+	t.Fatalf("no %s: %+v", name, resp.Resources[0])
+	return ""
+}
