@@ -1,0 +1,84 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/telemetry"
+)
+
+// Config bounds what devices may send and how long they may take.
+type Config struct {
+	// MaxFrameBytes is the longest WebSocket message or HTTP body.
+	MaxFrameBytes int `koanf:"max_frame_bytes"`
+	// MaxReadings is how many readings one frame may hold.
+	MaxReadings int `koanf:"max_readings"`
+	// MaxFuture is how far ahead of the server's clock a reading's time may be.
+	MaxFuture time.Duration `koanf:"max_future"`
+	// Credit is how many frames of one connection may wait for their receipt.
+	Credit int `koanf:"credit"`
+	// MaxConnections and MaxRequests bound open WebSocket connections and HTTP requests under way.
+	MaxConnections int `koanf:"max_connections"`
+	MaxRequests    int `koanf:"max_requests"`
+	// HandshakeTimeout bounds writing the answer to an upgrade, and reading the body of a request.
+	HandshakeTimeout time.Duration `koanf:"handshake_timeout"`
+	// IdleTimeout closes a connection from which nothing came, not even a pong. A ping is sent after half
+	// of it.
+	IdleTimeout time.Duration `koanf:"idle_timeout"`
+	// WriteTimeout closes a connection that takes no receipts.
+	WriteTimeout time.Duration `koanf:"write_timeout"`
+	// DrainTimeout bounds how long a stop waits for outstanding receipts.
+	DrainTimeout time.Duration `koanf:"drain_timeout"`
+	// DedupeSessions is of how many device sessions the acknowledged seqs are remembered (a window of
+	// 1,024 seqs, about 250 bytes, each).
+	DedupeSessions int `koanf:"dedupe_sessions"`
+}
+
+// DefaultConfig is what an installation without configuration runs with.
+func DefaultConfig() Config {
+	return Config{
+		MaxFrameBytes:    1 << 20,
+		MaxReadings:      telemetry.MaxReadingsPerRecord,
+		MaxFuture:        10 * time.Minute,
+		Credit:           64,
+		MaxConnections:   20_000,
+		MaxRequests:      512,
+		HandshakeTimeout: 5 * time.Second,
+		IdleTimeout:      time.Minute,
+		WriteTimeout:     10 * time.Second,
+		DrainTimeout:     5 * time.Second,
+		DedupeSessions:   1 << 16,
+	}
+}
+
+// Validate names every field that cannot work.
+func (c Config) Validate() error {
+	return errors.Join(
+		within("max_frame_bytes", c.MaxFrameBytes, 64, 16<<20),
+		within("max_readings", c.MaxReadings, 1, telemetry.MaxReadingsPerRecord),
+		positive("max_future", c.MaxFuture),
+		within("credit", c.Credit, 1, 1<<14),
+		within("max_connections", c.MaxConnections, 1, 1<<24),
+		within("max_requests", c.MaxRequests, 1, 1<<20),
+		positive("handshake_timeout", c.HandshakeTimeout),
+		positive("idle_timeout", c.IdleTimeout),
+		positive("write_timeout", c.WriteTimeout),
+		positive("drain_timeout", c.DrainTimeout),
+		within("dedupe_sessions", c.DedupeSessions, 2, 1<<24),
+	)
+}
+
+func within(name string, value, low, high int) error {
+	if value < low || value > high {
+		return fmt.Errorf("%s: must be between %d and %d, is %d", name, low, high, value)
+	}
+	return nil
+}
+
+func positive(name string, d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("%s: must be > 0, is %s", name, d)
+	}
+	return nil
+}

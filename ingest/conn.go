@@ -1,0 +1,195 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lxzan/gws"
+
+	"weir/wire"
+)
+
+// receiptBytes bounds the rejections that wait on one connection.
+const receiptBytes = 256 << 10
+
+// conn is one device's WebSocket connection.
+type conn struct {
+	srv    *Server
+	socket *gws.Conn
+	net    *lingering
+	ctx    context.Context // ends when the connection does; what Produce waits under
+	cancel context.CancelFunc
+
+	// The ReadLoop's.
+	enc    *encoder
+	frames uint64 // frames that get a receipt, so far
+
+	// ring holds the receipts of frames head … tail-1, at index frame mod credit. The ReadLoop alone
+	// moves tail, the writer alone head; a receipt belongs to the ReadLoop until its release, to the
+	// writer from ready until head has passed it.
+	ring       []*receipt
+	head, tail atomic.Uint64
+	owed       atomic.Int64  // about how many bytes of rejections are in the ring
+	wake       chan struct{} // to the writer: something may be ready
+	room       chan struct{} // to the ReadLoop: head moved
+
+	// Written by one side, read by the server's sweep.
+	lastHeard atomic.Int64 // µs
+	busy      atomic.Bool  // a message is being taken; nothing is read meanwhile
+	pingDue   atomic.Bool
+	idleOut   atomic.Bool // the sweep gave the connection up
+	draining  atomic.Bool
+	ended     chan struct{} // the ReadLoop has returned
+}
+
+func newConn(srv *Server, device string) *conn {
+	c := &conn{
+		srv:   srv,
+		enc:   newEncoder(srv, device),
+		ring:  make([]*receipt, srv.cfg.Credit),
+		wake:  make(chan struct{}, 1),
+		room:  make(chan struct{}, 1),
+		ended: make(chan struct{}),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.lastHeard.Store(nowMicros())
+	return c
+}
+
+// serve runs the connection until it ends. gws can panic on hostile headers (a length with the top bit
+// set), outside its own recovery.
+func (c *conn) serve() {
+	var writer sync.WaitGroup
+	writer.Go(c.writeReceipts)
+	func() {
+		defer c.recovered()
+		c.socket.ReadLoop()
+	}()
+	c.cancel()
+	close(c.ended)
+	writer.Wait()
+	_ = c.net.Close() // gws did, unless it panicked
+	c.srv.inflight.Add(-int64(c.tail.Load() - c.head.Load()))
+}
+
+// recovered ends the connection, not the process, when a message makes the code panic.
+func (c *conn) recovered() {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	c.srv.metrics.panics.Inc()
+	c.srv.logger.Error("panic while reading from a device", "remote", c.socket.RemoteAddr(), "panic", cause, "stack", string(debug.Stack()))
+	c.close(wire.CloseInternal, wire.ReasonInternal)
+}
+
+// close begins the end: gws sends the code, closes the socket, and the ReadLoop returns.
+func (c *conn) close(code uint16, reason string) {
+	c.cancel()
+	_ = c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
+	_ = c.socket.WriteClose(code, []byte(reason))
+}
+
+// message takes one data message. The socket is not read until it returns: that is the back-pressure.
+func (c *conn) message(data []byte) {
+	defer c.recovered()
+	c.busy.Store(true)
+	defer c.idle()
+	now := nowMicros()
+	c.lastHeard.Store(now)
+	if c.answerPing(data) || !c.await(now) {
+		return
+	}
+	r := c.next()
+	c.frames++
+	r.begin(c.frames, c.srv.cfg.Credit, nowMicros())
+	c.tail.Add(1)
+	c.srv.inflight.Add(1)
+	c.srv.metrics.framesWS.Inc()
+	c.enc.submit(c.ctx, data, r)
+	c.owed.Add(r.owed())
+	r.release()
+}
+
+// idle tells that the socket is being read again. The idle time counts from here, whatever the wait was.
+func (c *conn) idle() {
+	c.lastHeard.Store(nowMicros())
+	c.busy.Store(false)
+	if c.draining.Load() {
+		c.signal()
+	}
+}
+
+// await waits until there is a place for one more frame. It is false when the connection is not to take any.
+func (c *conn) await(since int64) bool {
+	waited := false
+	for !c.draining.Load() && c.ctx.Err() == nil {
+		if c.tail.Load()-c.head.Load() < uint64(len(c.ring)) && c.owed.Load() <= receiptBytes {
+			if waited {
+				c.srv.metrics.blockedCredit.Add(float64(nowMicros()-since) / 1e6)
+			}
+			return true
+		}
+		waited = true
+		select {
+		case <-c.room:
+		case <-c.ctx.Done():
+		}
+	}
+	return false
+}
+
+// next is the receipt at the ring's tail. Receipts are made as a connection first needs them.
+func (c *conn) next() *receipt {
+	i := c.tail.Load() % uint64(len(c.ring))
+	if c.ring[i] == nil {
+		c.ring[i] = newReceipt(c.signal)
+	}
+	return c.ring[i]
+}
+
+// signal wakes the writer. The producer's goroutines call it, so it does not block.
+func (c *conn) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// answerPing answers {"type":"app_ping","payload":…}. Readings do not begin with a type.
+func (c *conn) answerPing(data []byte) bool {
+	data = bytes.TrimLeft(data, " \t\r\n")
+	if len(data) > 1024 || !bytes.HasPrefix(data, []byte(`{"type"`)) {
+		return false
+	}
+	var message struct {
+		Type    string          `json:"type"`
+		Payload json.RawMessage `json:"payload,omitempty"`
+	}
+	if json.Unmarshal(data, &message) != nil || message.Type != "app_ping" {
+		return false
+	}
+	message.Type = "app_pong"
+	answer, err := json.Marshal(message)
+	if err != nil {
+		return false
+	}
+	_ = c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
+	_ = c.socket.WriteMessage(gws.OpcodeText, answer)
+	return true
+}
+
+// nudge wakes a ReadLoop that waits for a place in the ring.
+func (c *conn) nudge() {
+	select {
+	case c.room <- struct{}{}:
+	default:
+	}
+}
+
+func nowMicros() int64 { return time.Now().UnixMicro() }

@@ -1,0 +1,28 @@
+// Package ingest takes readings from devices, over WebSocket (GET /v1/ingest) and HTTP (POST
+// /v1/readings), and answers each frame with a receipt once Kafka has acknowledged all of it.
+//
+//	         ReadLoop, one per connection                 producer's goroutines      writer, one per connection
+//	socket ─▶ decode ─▶ take a place in the ring ─▶ Produce ─▶ … acknowledged ─▶ ready ─▶ receipts ─▶ socket
+//	              ▲            (credit)               (buffer)                             │
+//	              └──────────────── waits when either is full ◀──── place is free again ───┘
+//
+// # What is bounded, and what happens when it is full
+//
+// A connection holds at most Credit frames without a receipt written, and at most receiptBytes of encoded
+// rejections; the producer's buffer is bounded by its own options. When any of these is full the ReadLoop
+// waits, so the socket is not read and TCP slows the device down: nothing is dropped. Idle deadlines are
+// suspended meanwhile. A device that does not read its receipts stops being read in the same way, and is
+// closed when a write has made no progress for WriteTimeout. Connections beyond MaxConnections and requests
+// beyond MaxRequests are refused with 503 before they cost anything.
+//
+// # What a receipt says
+//
+// A frame's receipt is written after every record made of the frame is acknowledged: the readings of each
+// of its devices, and the dead letter that keeps a frame with something refused in it. Receipts leave in the
+// order of the frames. When Kafka does not acknowledge within the producer's time, the receipt carries the
+// error "not_stored" and nothing of the frame counts as accepted; part of it may have been stored, which a
+// session and seq make harmless.
+//
+// A duplicate in a receipt is what this instance knows: it saw the same (device, session, seq) acknowledged.
+// Everything else is stored, and the pipeline decides.
+package ingest

@@ -1,0 +1,95 @@
+package ingest
+
+import (
+	"fmt"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/kafka"
+	"weir/wire"
+)
+
+// latencyBuckets are upper bounds in seconds, from an embedded broker's acknowledgement to a device that is
+// minutes late.
+var latencyBuckets = []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 600}
+
+// instruments are the counters of one Server, all created before their first use.
+type instruments struct {
+	framesWS, framesHTTP   *metrics.Counter
+	bytes                  *metrics.Counter
+	accepted, duplicates   *metrics.Counter
+	deadLetters            *metrics.Counter
+	receiptWrites          *metrics.Counter
+	blockedCredit          *metrics.FloatCounter
+	blockedProducer        *metrics.FloatCounter
+	receiptLatency         *metrics.PrometheusHistogram
+	deviceLatency          *metrics.PrometheusHistogram
+	opened                 *metrics.Counter
+	panics                 *metrics.Counter
+	refusedFull            *metrics.Counter
+	refusedOrigin          *metrics.Counter
+	refusedDraining        *metrics.Counter
+	closedIdle, closedSlow *metrics.Counter
+
+	rejectedReadings map[string]*metrics.Counter // by code; "other" for a code the table does not know
+	rejectedFrames   map[string]*metrics.Counter
+	set              *metrics.Set
+}
+
+func newInstruments(set *metrics.Set, s *Server) *instruments {
+	m := &instruments{
+		framesWS:         set.NewCounter(`weir_ingest_frames_total{transport="websocket"}`),
+		framesHTTP:       set.NewCounter(`weir_ingest_frames_total{transport="http"}`),
+		bytes:            set.NewCounter(`weir_ingest_received_bytes_total`),
+		accepted:         set.NewCounter(`weir_ingest_readings_accepted_total`),
+		duplicates:       set.NewCounter(`weir_ingest_readings_duplicate_total`),
+		deadLetters:      set.NewCounter(`weir_ingest_dead_letters_total`),
+		receiptWrites:    set.NewCounter(`weir_ingest_receipt_writes_total`),
+		blockedCredit:    set.NewFloatCounter(`weir_ingest_blocked_seconds_total{by="credit"}`),
+		blockedProducer:  set.NewFloatCounter(`weir_ingest_blocked_seconds_total{by="producer"}`),
+		receiptLatency:   set.NewPrometheusHistogramExt(`weir_ingest_receipt_seconds`, latencyBuckets),
+		deviceLatency:    set.NewPrometheusHistogramExt(`weir_ingest_device_latency_seconds`, latencyBuckets),
+		opened:           set.NewCounter(`weir_ingest_connections_opened_total`),
+		panics:           set.NewCounter(`weir_ingest_panics_total`),
+		refusedFull:      set.NewCounter(`weir_ingest_refused_total{reason="full"}`),
+		refusedOrigin:    set.NewCounter(`weir_ingest_refused_total{reason="origin"}`),
+		refusedDraining:  set.NewCounter(`weir_ingest_refused_total{reason="draining"}`),
+		closedIdle:       set.NewCounter(`weir_ingest_closed_total{reason="idle"}`),
+		closedSlow:       set.NewCounter(`weir_ingest_closed_total{reason="slow"}`),
+		rejectedReadings: make(map[string]*metrics.Counter),
+		rejectedFrames:   make(map[string]*metrics.Counter),
+		set:              set,
+	}
+	for _, code := range inputCodes() {
+		m.rejectedReadings[code] = set.NewCounter(fmt.Sprintf(`weir_ingest_readings_rejected_total{code=%q}`, code))
+		m.rejectedFrames[code] = set.NewCounter(fmt.Sprintf(`weir_ingest_frames_rejected_total{code=%q}`, code))
+	}
+	set.NewGauge(`weir_ingest_connections`, func() float64 { return float64(s.connections.Load()) })
+	set.NewGauge(`weir_ingest_requests`, func() float64 { return float64(s.requests.Load()) })
+	set.NewGauge(`weir_ingest_inflight_frames`, func() float64 { return float64(s.inflight.Load()) })
+	set.NewGauge(`weir_ingest_known_sessions`, func() float64 { return float64(s.sessions.len()) })
+	return m
+}
+
+// inputCodes are the codes a device's input can be refused with, and "other" for what the table lacks.
+func inputCodes() []string {
+	codes := []string{"other"}
+	for _, c := range wire.Codes() {
+		if c.Scope == "frame" || c.Scope == "reading" || c.Scope == "path" {
+			codes = append(codes, c.Code)
+		}
+	}
+	return codes
+}
+
+func byCode(counters map[string]*metrics.Counter, code string) *metrics.Counter {
+	if c := counters[code]; c != nil {
+		return c
+	}
+	return counters["other"]
+}
+
+// unstoredFor counts frames that Kafka did not take, by the bounded set of reasons package kafka knows.
+func (m *instruments) unstoredFor(err error) *metrics.Counter {
+	return m.set.GetOrCreateCounter(fmt.Sprintf(`weir_ingest_frames_unstored_total{reason=%q}`, kafka.Classify(err)))
+}

@@ -1,0 +1,92 @@
+package ingest
+
+import (
+	"sync/atomic"
+
+	"weir/wire"
+)
+
+const (
+	// retryAfterMs is what a device is told when its frame could not be stored.
+	retryAfterMs = 1000
+	// rejectionBytes is about what a rejection takes until it is sent.
+	rejectionBytes = 128
+	// keepRejections is how many a receipt keeps room for.
+	keepRejections = 64
+)
+
+var errNotStored = wire.NewError(wire.CodeNotStored, "")
+
+// receipt is the answer to one frame in the making. The reader fills it, the producer's goroutines complete
+// it, the writer sends it; it is reused for a later frame.
+type receipt struct {
+	done     func(base int64, err error) // handed to every Produce of the frame; made once
+	complete func()                      // called when the last record is acknowledged; must not block
+
+	// Filled by the reader until its release, then the writer's.
+	wire.Receipt
+	acks    []*session // to be told of Seq
+	started int64      // when the frame came, µs
+
+	pending atomic.Int32 // records not yet acknowledged, plus the reader's own hold
+	failed  atomic.Pointer[error]
+	ready   atomic.Bool
+}
+
+func newReceipt(complete func()) *receipt {
+	r := &receipt{complete: complete}
+	r.done = func(_ int64, err error) {
+		if err != nil {
+			r.fail(err)
+		}
+		r.release()
+	}
+	return r
+}
+
+// begin prepares the receipt for a frame and holds it until release.
+func (r *receipt) begin(frame uint64, credit int, now int64) {
+	r.Receipt = wire.Receipt{Frame: frame, Credit: credit, Rejected: r.Rejected[:0]}
+	r.acks = r.acks[:0]
+	r.started = now
+	r.failed.Store(nil)
+	r.ready.Store(false)
+	r.pending.Store(1)
+}
+
+func (r *receipt) fail(err error) { r.failed.CompareAndSwap(nil, &err) }
+
+// release gives up one hold. The last one settles what the receipt says.
+func (r *receipt) release() {
+	if r.pending.Add(-1) != 0 {
+		return
+	}
+	if r.cause() == nil {
+		for _, s := range r.acks {
+			s.acknowledge(r.Seq)
+		}
+	} else {
+		r.Accepted, r.Duplicate = 0, 0
+		r.Err, r.RetryAfter = errNotStored, retryAfterMs
+	}
+	r.ready.Store(true)
+	r.complete()
+}
+
+// cause is why the frame was not stored, or nil.
+func (r *receipt) cause() error {
+	if p := r.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// owed is about how much memory the receipt holds until it is sent.
+func (r *receipt) owed() int64 { return int64(len(r.Rejected)) * rejectionBytes }
+
+// shrink gives back what an unusually bad frame has grown.
+func (r *receipt) shrink() {
+	if cap(r.Rejected) > keepRejections {
+		r.Rejected = nil
+	}
+}

@@ -1,0 +1,141 @@
+package ingest
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"time"
+
+	"weir/wire"
+)
+
+// maxWriteBytes bounds what one socket write gathers, so that the ring's places are freed in portions.
+const maxWriteBytes = 64 << 10
+
+// writeReceipts is the connection's writer: it sends receipts in the order of their frames, all that are
+// ready together in one write (a write costs the same for one as for fifty).
+func (c *conn) writeReceipts() {
+	var buf []byte
+	for {
+		select {
+		case <-c.wake:
+		case <-c.ended:
+			return
+		}
+		for {
+			var n uint64
+			buf, n = c.gather(buf[:0])
+			if len(buf) == 0 {
+				break
+			}
+			if !c.write(buf) {
+				return
+			}
+			c.advance(n)
+		}
+		if cap(buf) > maxWriteBytes/4 {
+			buf = nil
+		}
+		if c.over() {
+			return
+		}
+	}
+}
+
+// gather encodes the receipts that are ready at the head of the ring, and how many they are.
+func (c *conn) gather(buf []byte) ([]byte, uint64) {
+	if c.pingDue.Swap(false) {
+		buf = append(buf, finalFrame|opPing, 0)
+	}
+	head, n := c.head.Load(), uint64(0)
+	for pending := c.tail.Load() - head; n < pending && len(buf) < maxWriteBytes; n++ {
+		r := c.ring[(head+n)%uint64(len(c.ring))]
+		if !r.ready.Load() {
+			break
+		}
+		start := len(buf)
+		buf = append(buf, noHeader[:]...)
+		buf = frameText(r.Append(buf), start)
+	}
+	return buf, n
+}
+
+func (c *conn) write(buf []byte) bool {
+	_ = c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
+	_, err := c.net.Write(buf)
+	c.srv.metrics.receiptWrites.Inc()
+	if err == nil {
+		return true
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.srv.metrics.closedSlow.Inc()
+	}
+	// Nothing more can be said on this connection; the ReadLoop ends with the socket.
+	c.cancel()
+	c.net.abort()
+	return false
+}
+
+// advance frees the places of n receipts that have been sent.
+func (c *conn) advance(n uint64) {
+	now := nowMicros()
+	head := c.head.Load()
+	for i := range n {
+		r := c.ring[(head+i)%uint64(len(c.ring))]
+		c.srv.settle(r, now)
+		c.owed.Add(-r.owed())
+		r.shrink()
+	}
+	c.head.Add(n)
+	c.srv.inflight.Add(-int64(n))
+	c.nudge()
+}
+
+// over ends the connection when it is given up as idle, or when the server drains and owes it nothing more.
+func (c *conn) over() bool {
+	switch {
+	case c.idleOut.Load():
+		c.srv.metrics.closedIdle.Inc()
+		c.close(wire.CloseHeartbeat, wire.ReasonHeartbeat)
+		return true
+	// A message that busy does not show will see draining and not be taken.
+	case c.draining.Load() && !c.busy.Load() && c.head.Load() == c.tail.Load():
+		c.close(wire.CloseDraining, wire.ReasonDraining)
+		return true
+	}
+	return false
+}
+
+// Frames of a server are not masked, so gathering them needs no more than their headers (RFC 6455 §5.2).
+// They go to the socket beside gws, which writes pongs and closes: a net.Conn keeps each Write whole.
+const (
+	finalFrame = 0x80
+	opText     = 0x1
+	opClose    = 0x8
+	opPing     = 0x9
+	maxHeader  = 10
+)
+
+var noHeader [maxHeader]byte
+
+// frameText puts the header of a text frame before the payload that begins maxHeader after start, and
+// closes the gap.
+func frameText(buf []byte, start int) []byte {
+	payload := buf[start+maxHeader:]
+	header := [maxHeader]byte{finalFrame | opText}
+	n := 2
+	switch {
+	case len(payload) < 126:
+		header[1] = byte(len(payload))
+	case len(payload) < 1<<16:
+		header[1] = 126
+		binary.BigEndian.PutUint16(header[2:], uint16(len(payload)))
+		n = 4
+	default:
+		header[1] = 127
+		binary.BigEndian.PutUint64(header[2:], uint64(len(payload)))
+		n = 10
+	}
+	copy(buf[start:], header[:n])
+	return append(buf[:start+n], payload...)
+}
