@@ -248,8 +248,9 @@ func TestFailedWriteIsNeverAcknowledged(t *testing.T) {
 	get[int64](t)(r.produce("a", 0, p, 0, number(0, 0)))
 	blocked := partitionDir(dir, "a", 1)
 	must(t, os.WriteFile(blocked, nil, 0o600)) // as good as a full disk
-	if _, err := r.produce("a", 1, p, 0, number(0, 0)); err == nil {
-		t.Fatal("acknowledged")
+	var answer *kerr.Error
+	if _, err := r.produce("a", 1, p, 0, number(0, 0)); err == nil || errors.As(err, &answer) {
+		t.Fatalf("the broker answered: %v", err)
 	}
 	<-b.Failed()
 	if _, err := dialRaw(b); err == nil || !strings.Contains(err.Error(), "cannot write") {
