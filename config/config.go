@@ -1,0 +1,94 @@
+package config
+
+import (
+	"time"
+
+	"weir/ingest"
+	"weir/kafka/embedded"
+	"weir/pipeline"
+	"weir/push"
+)
+
+// Roles a process can have.
+const (
+	RoleIngest   = "ingest"
+	RolePipeline = "pipeline"
+	RolePush     = "push"
+)
+
+// Roles lists all roles in the order of the flow.
+func Roles() []string { return []string{RoleIngest, RolePipeline, RolePush} }
+
+// Config is everything an operator can set.
+type Config struct {
+	// Listen is the address devices, dashboards and operators connect to. Without credentials it has to be
+	// on loopback, unless InsecureOpen.
+	Listen string `koanf:"listen"`
+	// AdminListen is the address of the profiler, on loopback always. Empty: no profiler.
+	AdminListen string `koanf:"admin_listen"`
+	// Data is the directory of what has to survive a restart; with the embedded broker, everything.
+	Data string `koanf:"data"`
+	// Roles of this process. All by default; fewer need Kafka.Brokers.
+	Roles []string `koanf:"roles"`
+	// InsecureOpen opens Listen to the network although anyone who reaches it may read and write. Every
+	// page warns.
+	InsecureOpen bool `koanf:"insecure_open"`
+	// AllowedOrigins are web pages, other than Weir's own, that may connect: scheme://host[:port].
+	AllowedOrigins []string `koanf:"allowed_origins"`
+	// AllowedHosts are names, other than loopback's, under which a loopback server may be asked, as behind
+	// a proxy: it refuses the rest, which is how a foreign page would reach it (DNS rebinding).
+	AllowedHosts []string `koanf:"allowed_hosts"`
+	// Partitions is into how many partitions each topic is divided, for ever. 0: as the topics have it, 4
+	// when they are made.
+	Partitions int `koanf:"partitions"`
+	// StopTimeout bounds each step of a graceful stop.
+	StopTimeout time.Duration `koanf:"stop_timeout"`
+
+	Kafka     Kafka           `koanf:"kafka"`
+	Embedded  embedded.Config `koanf:"embedded"`
+	Retention Retention       `koanf:"retention"`
+	Ingest    ingest.Config   `koanf:"ingest"`
+	Pipeline  pipeline.Config `koanf:"pipeline"`
+	Push      push.Config     `koanf:"push"`
+	Log       Log             `koanf:"log"`
+}
+
+// Kafka says which cluster is used and how ingest writes to it.
+type Kafka struct {
+	// Brokers are the addresses of a cluster. None: the embedded broker.
+	Brokers []string `koanf:"brokers"`
+	// ReplicationFactor of topics that are made. 0: the cluster's default.
+	ReplicationFactor int `koanf:"replication_factor"`
+	// Linger bounds ingest to one request per partition per so long; the first goes at once.
+	Linger time.Duration `koanf:"linger"`
+	// DeliveryTimeout is after how long without acknowledgement a device is told to send again.
+	DeliveryTimeout time.Duration `koanf:"delivery_timeout"`
+	// MaxBufferedBytes bounds what ingest holds unacknowledged; beyond it sockets are not read.
+	MaxBufferedBytes int `koanf:"max_buffered_bytes"`
+	// StartTimeout bounds how long a start waits for the cluster.
+	StartTimeout time.Duration `koanf:"start_timeout"`
+}
+
+// Retention bounds the topics that are not compacted. It is given to topics when they are made, and kept
+// to by the embedded broker from every start on.
+type Retention struct {
+	Readings    Keep `koanf:"readings"`
+	Updates     Keep `koanf:"updates"`
+	Alerts      Keep `koanf:"alerts"`
+	DeadLetters Keep `koanf:"dead_letters"`
+}
+
+// Keep bounds one topic.
+type Keep struct {
+	Age time.Duration `koanf:"age"`
+	// Bytes is per partition.
+	Bytes int64 `koanf:"bytes"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	// Level is debug, info, warn or error.
+	Level string `koanf:"level"`
+	// Format is text or json.
+	Format string `koanf:"format"`
+}

@@ -1,0 +1,64 @@
+package config
+
+import (
+	"time"
+
+	"weir/ingest"
+	"weir/kafka/embedded"
+	"weir/pipeline"
+	"weir/push"
+	"weir/wire"
+)
+
+// DefaultPartitions is into how many partitions topics are divided when nobody said.
+const DefaultPartitions = 4
+
+// Default is a whole Weir on this machine, reachable from it alone.
+func Default() Config {
+	return Config{
+		Listen:         "127.0.0.1:7420",
+		Data:           "data",
+		Roles:          Roles(),
+		AllowedOrigins: []string{},
+		AllowedHosts:   []string{},
+		StopTimeout:    15 * time.Second,
+		Kafka: Kafka{
+			Brokers:          []string{},
+			Linger:           2 * time.Millisecond,
+			DeliveryTimeout:  15 * time.Second,
+			MaxBufferedBytes: 64 << 20,
+			StartTimeout:     30 * time.Second,
+		},
+		Embedded:  embedded.DefaultConfig(),
+		Retention: defaultRetention(),
+		Ingest:    ingest.DefaultConfig(),
+		Pipeline:  pipeline.DefaultConfig(),
+		Push:      push.DefaultConfig(),
+		Log:       Log{Level: "info", Format: "text"},
+	}
+}
+
+func defaultRetention() Retention {
+	var r Retention
+	for _, s := range wire.TopicSpecs() {
+		if keep := r.Of(s.Name); keep != nil {
+			*keep = Keep{Age: s.Retention, Bytes: s.RetentionBytes}
+		}
+	}
+	return r
+}
+
+// Of is the bound of a topic, or nil for a topic without one.
+func (r *Retention) Of(topic string) *Keep {
+	switch topic {
+	case wire.TopicReadings:
+		return &r.Readings
+	case wire.TopicUpdates:
+		return &r.Updates
+	case wire.TopicAlerts:
+		return &r.Alerts
+	case wire.TopicDeadLetters:
+		return &r.DeadLetters
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Validate names every field that cannot work, by its full path.
+func (c *Config) Validate() error {
+	return errors.Join(
+		address("listen", c.Listen),
+		c.validateAdmin(),
+		c.validateRoles(),
+		c.validateOrigins(),
+		within("partitions", c.Partitions, 0, 1024),
+		positive("stop_timeout", c.StopTimeout),
+		within("kafka.replication_factor", c.Kafka.ReplicationFactor, 0, 100),
+		c.validateKafka(),
+		c.validateRetention(),
+		choice("log.level", c.Log.Level, "debug", "info", "warn", "error"),
+		choice("log.format", c.Log.Format, "text", "json"),
+		prefixed("embedded.", c.Embedded.Validate()),
+		prefixed("ingest.", c.Ingest.Validate()),
+		prefixed("pipeline.", c.Pipeline.Validate()),
+		prefixed("push.", c.Push.Validate()),
+	)
+}
+
+// Has reports whether the process has a role.
+func (c *Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
+
+// UsesEmbedded reports whether the process brings its own broker.
+func (c *Config) UsesEmbedded() bool { return len(c.Kafka.Brokers) == 0 }
+
+func (c *Config) validateAdmin() error {
+	if c.AdminListen == "" {
+		return nil
+	}
+	if err := address("admin_listen", c.AdminListen); err != nil {
+		return err
+	}
+	if !LoopbackAddress(c.AdminListen) {
+		return fmt.Errorf("admin_listen: %s is not on loopback; the profiler has no credentials", c.AdminListen)
+	}
+	return nil
+}
+
+func (c *Config) validateRoles() error {
+	var errs []error
+	if len(c.Roles) == 0 {
+		errs = append(errs, errors.New("roles: must name at least one of "+strings.Join(Roles(), ", ")))
+	}
+	for i, r := range c.Roles {
+		if !slices.Contains(Roles(), r) {
+			errs = append(errs, fmt.Errorf("roles[%d]: %q is none of %s", i, r, strings.Join(Roles(), ", ")))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	for _, r := range Roles() {
+		if !c.Has(r) && c.UsesEmbedded() {
+			return fmt.Errorf("roles: without %s this process needs kafka.brokers, where it meets the others", r)
+		}
+	}
+	if c.UsesEmbedded() && c.Data == "" {
+		return errors.New("data: the embedded broker needs a directory")
+	}
+	return nil
+}
+
+func (c *Config) validateOrigins() error {
+	var errs []error
+	for i, o := range c.AllowedOrigins {
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme == "" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+			errs = append(errs, fmt.Errorf("allowed_origins[%d]: %q is not scheme://host[:port]", i, o))
+		}
+	}
+	for i, h := range c.AllowedHosts {
+		if h == "" || strings.ContainsAny(h, "/ ") {
+			errs = append(errs, fmt.Errorf("allowed_hosts[%d]: %q is not a host name", i, h))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateKafka() error {
+	errs := []error{
+		positive("kafka.delivery_timeout", c.Kafka.DeliveryTimeout),
+		positive("kafka.start_timeout", c.Kafka.StartTimeout),
+		within("kafka.max_buffered_bytes", c.Kafka.MaxBufferedBytes, 4<<20, 1<<40),
+	}
+	if c.Kafka.Linger < 0 || c.Kafka.Linger > time.Second {
+		errs = append(errs, fmt.Errorf("kafka.linger: must be between 0 and 1s, is %s", c.Kafka.Linger))
+	}
+	for i, b := range c.Kafka.Brokers {
+		errs = append(errs, address(fmt.Sprintf("kafka.brokers[%d]", i), b))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateRetention() error {
+	var errs []error
+	for _, k := range []struct {
+		name string
+		Keep
+	}{
+		{"readings", c.Retention.Readings},
+		{"updates", c.Retention.Updates},
+		{"alerts", c.Retention.Alerts},
+		{"dead_letters", c.Retention.DeadLetters},
+	} {
+		errs = append(errs, positive("retention."+k.name+".age", k.Age))
+		if k.Bytes <= 0 {
+			errs = append(errs, fmt.Errorf("retention.%s.bytes: must be > 0, is %d", k.name, k.Bytes))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// LoopbackAddress reports whether host:port is reachable from this machine only. A name counts when it is
+// localhost; other names may resolve to anything.
+func LoopbackAddress(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func address(name, value string) error {
+	_, port, err := net.SplitHostPort(value)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %q is not host:port", name, value)
+	}
+	return nil
+}
+
+func choice(name, value string, options ...string) error {
+	if slices.Contains(options, value) {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is none of %s", name, value, strings.Join(options, ", "))
+}
+
+func positive(name string, d time.Duration) error {
+	if d > 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: must be > 0, is %s", name, d)
+}
+
+func within(name string, value, low, high int) error {
+	if value >= low && value <= high {
+		return nil
+	}
+	return fmt.Errorf("%s: must be between %d and %d, is %d", name, low, high, value)
+}
+
+// prefixed puts a component's prefix before the field each of its errors names.
+func prefixed(prefix string, err error) error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return fmt.Errorf("%s%w", prefix, err)
+	}
+	var errs []error
+	for _, e := range joined.Unwrap() {
+		errs = append(errs, prefixed(prefix, e))
+	}
+	return errors.Join(errs...)
+}
