@@ -82,7 +82,7 @@ var codes = []CodeInfo{
 	{CodeReadingsType, "frame", 400, "readings must be an array"},
 	{CodeReadingsTooMany, "frame", 413, "more readings than one frame may hold"},
 	{CodeSessionInvalid, "frame", 400, "session must be a string of 1 to 64 bytes"},
-	{CodeSeqInvalid, "frame", 400, "seq must be a whole number from 0 to 2^64-1"},
+	{CodeSeqInvalid, "frame", 400, "seq must be a whole number from 0 to 2^63-1"},
 	{CodeSeqMissing, "frame", 400, "a session needs a seq, or resends cannot be told from new frames"},
 
 	{CodeReadingType, "reading", 422, "a reading is an object"},

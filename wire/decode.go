@@ -51,9 +51,8 @@ type Decoder struct {
 	now   int64
 	top   topFields
 	items []item
-	// at is where the scanner is, for the path of an error: the reading (-1: none) and the field.
-	atReading int
-	atField   []byte
+	// at is for the path of an error.
+	at place
 
 	// The result; valid until the next Decode.
 	frame    Frame
@@ -117,7 +116,7 @@ func (d *Decoder) begin(frame []byte) {
 	d.now = d.opts.Now()
 	d.top = topFields{}
 	d.items = d.items[:0]
-	d.atReading, d.atField = -1, nil
+	d.at = place{reading: -1, field: fieldNone}
 }
 
 // value reads the outermost value.

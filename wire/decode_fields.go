@@ -34,16 +34,59 @@ type item struct {
 	verdicts       [fieldCount]verdict
 }
 
-// Fields of a reading, in the order in which their faults are reported.
+// field is one that a frame may have.
+type field uint8
+
 const (
-	fieldDevice = iota
+	// Fields of a reading, in the order in which their faults are reported.
+	fieldDevice field = iota
 	fieldMetric
 	fieldTime
 	fieldValue
-	fieldCount
+	// Fields of an envelope.
+	fieldSession
+	fieldSeq
+	fieldReadings
+	// fieldUnknown is any other, fieldNone a place between fields.
+	fieldUnknown
+	fieldNone
+
+	// fieldCount is how many fields a reading has.
+	fieldCount = fieldValue + 1
 )
 
-var fieldNames = [fieldCount]string{"device", "metric", "ts", "value"}
+var fieldNames = [fieldUnknown]string{
+	fieldDevice: "device", fieldMetric: "metric", fieldTime: "ts", fieldValue: "value",
+	fieldSession: "session", fieldSeq: "seq", fieldReadings: "readings",
+}
+
+func fieldOf(name []byte) field {
+	switch string(name) {
+	case "device":
+		return fieldDevice
+	case "metric":
+		return fieldMetric
+	case "ts":
+		return fieldTime
+	case "value":
+		return fieldValue
+	case "session":
+		return fieldSession
+	case "seq":
+		return fieldSeq
+	case "readings":
+		return fieldReadings
+	}
+	return fieldUnknown
+}
+
+// place is where the scanner is: in which reading (-1: none) and at which field; name is that of an unknown
+// one.
+type place struct {
+	reading int
+	field   field
+	name    []byte
+}
 
 // verdict is what is known of a field: absent, good, or the code with which it was refused.
 type verdict uint8
@@ -114,27 +157,34 @@ func pathVerdict(err error) verdict {
 	return pathChar
 }
 
-// path is that of the field the scanner is at.
+// path is that of the place the scanner is at.
 func (d *Decoder) path() string {
-	return d.pathOf(d.atReading, string(clip(d.atField)))
+	switch f := d.at.field; f {
+	case fieldNone:
+		return d.pathOf(d.at.reading, "")
+	case fieldUnknown:
+		return d.pathOf(d.at.reading, string(clip(d.at.name)))
+	default:
+		return d.pathOf(d.at.reading, fieldNames[f])
+	}
 }
 
-// pathOf is the path of a field of the reading at index, of the reading itself if field is empty, or, with
-// index -1, of a field of the outermost object.
-func (d *Decoder) pathOf(index int, field string) string {
+// pathOf is the path of the field called name of the reading at index, of the reading itself if name is
+// empty, or, with index -1, of a field of the outermost object.
+func (d *Decoder) pathOf(index int, name string) string {
 	var prefix string
 	switch {
 	case index < 0:
-		return field
+		return name
 	case d.top.form == formArray:
 		prefix = "[" + strconv.Itoa(index) + "]"
 	default:
 		prefix = "readings[" + strconv.Itoa(index) + "]"
 	}
-	if field == "" {
+	if name == "" {
 		return prefix
 	}
-	return prefix + "." + field
+	return prefix + "." + name
 }
 
 // clip bounds a field name that a client made up.

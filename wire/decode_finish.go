@@ -1,6 +1,10 @@
 package wire
 
-import "weir/telemetry"
+import (
+	"slices"
+
+	"weir/telemetry"
+)
 
 // finish settles what could not be before the end of the frame was seen: which device each reading is of,
 // and times. It fills frame.
@@ -18,11 +22,13 @@ func (d *Decoder) finish() *Error {
 		fallback = d.top.own.device
 	}
 	device, several := "", false
+	d.readings = slices.Grow(d.readings, len(d.items))
+	d.index = slices.Grow(d.index, len(d.items))
 	for i := range d.items {
 		it := &d.items[i]
 		d.settle(it, fallback, envelope)
-		if field, refused := it.refusal(); refused {
-			d.reject(i, field, it.verdicts[field])
+		if f, refused := it.refusal(); refused {
+			d.reject(i, f, it.verdicts[f])
 			continue
 		}
 		switch {
@@ -91,24 +97,28 @@ func (d *Decoder) settle(it *item, fallback string, envelope bool) {
 }
 
 // refusal is the first field that was refused.
-func (it *item) refusal() (field int, refused bool) {
-	for field, v := range it.verdicts {
+func (it *item) refusal() (f field, refused bool) {
+	// absent and good have no bit of the others; one byte at a time, as they have just been written.
+	if v := &it.verdicts; v[fieldDevice]|v[fieldMetric]|v[fieldTime]|v[fieldValue] <= good {
+		return 0, false
+	}
+	for i, v := range it.verdicts {
 		if v > good {
-			return field, true
+			return field(i), true
 		}
 	}
 	return 0, false
 }
 
-func (d *Decoder) reject(index, field int, v verdict) {
+func (d *Decoder) reject(index int, f field, v verdict) {
 	var path string
 	switch {
 	case v == notReading:
 		path = d.pathOf(index, "")
 	case d.top.form == formReading:
-		path = fieldNames[field]
+		path = fieldNames[f]
 	default:
-		path = d.pathOf(index, fieldNames[field])
+		path = d.pathOf(index, fieldNames[f])
 	}
 	code := verdictCodes[v]
 	d.frame.Rejected = append(d.frame.Rejected, Rejection{Index: index, Code: code, Path: path, Message: messageOf(code)})

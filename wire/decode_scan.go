@@ -1,5 +1,7 @@
 package wire
 
+import "slices"
+
 // object reads the outermost object: a reading or, if it has readings, an envelope.
 func (d *Decoder) object() bool {
 	s := &d.scan
@@ -7,32 +9,24 @@ func (d *Decoder) object() bool {
 		return false
 	}
 	for first := true; ; first = false {
-		d.atField = nil
+		d.at.field = fieldNone
 		more, ok := s.more(first, '}')
 		if !more {
 			return ok
 		}
-		name, ok := s.key()
+		f, ok := d.field()
 		if !ok {
 			return false
 		}
-		d.atField = name
-		if known, ok := d.top.own.read(d, name); known {
-			if !ok {
-				return false
-			}
-			continue
-		}
-		switch string(name) {
-		case "readings":
+		switch f {
+		case fieldReadings:
 			ok = d.readingsField()
-		case "session":
+		case fieldSession:
 			ok = d.sessionField()
-		case "seq":
+		case fieldSeq:
 			ok = d.seqField()
 		default:
-			d.atField = d.unknownField(name)
-			ok = s.skip()
+			ok = d.readField(&d.top.own, f)
 		}
 		if !ok {
 			return false
@@ -58,32 +52,40 @@ func (d *Decoder) array() bool {
 	if !s.open() {
 		return false
 	}
+	outside := d.at
 	for index := 0; ; index++ {
-		d.atReading, d.atField = index, nil
+		d.at = place{reading: index, field: fieldNone}
 		more, ok := s.more(index == 0, ']')
 		if !more {
-			d.atReading = -1
+			if ok {
+				d.at = outside
+			}
 			return ok
 		}
 		if index == d.opts.MaxReadings {
-			d.atReading, d.atField = -1, nil
-			if d.top.form == formEnvelope {
-				d.atField = nameReadings
-			}
+			d.at = outside
 			return s.fail(CodeReadingsTooMany, "one reading too many")
 		}
-		if index < cap(d.items) {
-			// What is there of an earlier frame serves as a guess at the names.
-			d.items = d.items[:index+1]
-			d.items[index].verdicts = [fieldCount]verdict{}
-		} else {
-			d.items = append(d.items, item{})
-		}
-		if !d.reading(&d.items[index]) {
+		if !d.reading(d.nextItem()) {
 			return false
 		}
 	}
 }
+
+// nextItem makes room for one more reading. What is there of an earlier frame serves as a guess at its names.
+func (d *Decoder) nextItem() *item {
+	n := len(d.items)
+	if n == cap(d.items) {
+		d.items = slices.Grow(d.items, max(1, min(d.opts.MaxReadings, len(d.scan.data)/readingBytes)-n))
+	}
+	d.items = d.items[:n+1]
+	it := &d.items[n]
+	it.verdicts = [fieldCount]verdict{}
+	return it
+}
+
+// readingBytes is about how long a reading is, to guess from a frame's length how many it holds.
+const readingBytes = 48
 
 // reading reads an element of an array of readings.
 func (d *Decoder) reading(it *item) bool {
@@ -96,60 +98,82 @@ func (d *Decoder) reading(it *item) bool {
 		return false
 	}
 	for first := true; ; first = false {
-		d.atField = nil
+		d.at.field = fieldNone
 		more, ok := s.more(first, '}')
 		if !more {
 			return ok
 		}
-		name, ok := s.key()
-		if !ok {
-			return false
-		}
-		d.atField = name
-		known, ok := it.read(d, name)
-		if !known {
-			d.atField = d.unknownField(name)
-			ok = s.skip()
-		}
-		if !ok {
+		f, ok := d.field()
+		if !ok || !d.readField(it, f) {
 			return false
 		}
 	}
 }
 
-// unknownField copies a field's name if the scanner may overwrite it.
-func (d *Decoder) unknownField(name []byte) []byte {
+// readField reads the value of a reading's field; of any other, it reads past it.
+func (d *Decoder) readField(it *item, f field) (ok bool) {
+	switch f {
+	case fieldMetric:
+		it.metric, it.verdicts[f], ok = d.nameField(&d.metrics, it.metric, metricType)
+	case fieldTime:
+		it.time, it.verdicts[f], ok = d.scan.timestamp()
+	case fieldValue:
+		it.value, it.verdicts[f], ok = d.scan.readingValue()
+	case fieldDevice:
+		it.device, it.verdicts[f], ok = d.nameField(&d.devices, it.device, deviceType)
+	default:
+		ok = d.scan.skip()
+	}
+	return ok
+}
+
+// field reads the name of a field and the colon behind it, and notes that the scanner is there.
+func (d *Decoder) field() (field, bool) {
+	f := d.scan.commonField()
+	if f == fieldNone {
+		name, ok := d.scan.key()
+		if !ok {
+			return fieldNone, false
+		}
+		if f = fieldOf(name); f == fieldUnknown {
+			d.at.name = d.stable(name)
+		}
+	}
+	d.at.field = f
+	return f, true
+}
+
+// commonField reads the name of a reading's field if it is written in the most common way.
+func (s *scanner) commonField() field {
+	rest := s.data[s.pos:]
+	const longest = len(`"metric":`)
+	if len(rest) < longest || rest[0] != '"' {
+		return fieldNone
+	}
+	switch rest[1] {
+	case 'm':
+		if string(rest[:longest]) == `"metric":` {
+			s.pos += longest
+			return fieldMetric
+		}
+	case 't':
+		if string(rest[:5]) == `"ts":` {
+			s.pos += 5
+			return fieldTime
+		}
+	case 'v':
+		if string(rest[:8]) == `"value":` {
+			s.pos += 8
+			return fieldValue
+		}
+	}
+	return fieldNone
+}
+
+// stable is name, copied if the scanner may overwrite it.
+func (d *Decoder) stable(name []byte) []byte {
 	if len(d.scan.scratch) == 0 || len(name) == 0 || &name[0] != &d.scan.scratch[0] {
 		return name
 	}
-	return append([]byte(nil), clip(name)...)
+	return slices.Clone(clip(name))
 }
-
-// read reads the value of the field called name, if it is one of a reading's.
-func (it *item) read(d *Decoder, name []byte) (known, ok bool) {
-	switch string(name) {
-	case "metric":
-		d.atField = nameMetric
-		it.metric, it.verdicts[fieldMetric], ok = d.nameField(&d.metrics, it.metric, metricType)
-	case "ts":
-		d.atField = nameTime
-		it.time, it.verdicts[fieldTime], ok = d.scan.timestamp()
-	case "value":
-		d.atField = nameValue
-		it.value, it.verdicts[fieldValue], ok = d.scan.readingValue()
-	case "device":
-		d.atField = nameDevice
-		it.device, it.verdicts[fieldDevice], ok = d.nameField(&d.devices, it.device, deviceType)
-	default:
-		return false, true
-	}
-	return true, ok
-}
-
-var (
-	nameReadings = []byte("readings")
-	nameDevice   = []byte("device")
-	nameMetric   = []byte("metric")
-	nameTime     = []byte("ts")
-	nameValue    = []byte("value")
-)

@@ -1,5 +1,7 @@
 package wire
 
+import "math"
+
 // nameField reads the name of a device or metric. guess is a name that is likely, or empty.
 func (d *Decoder) nameField(names *interner, guess string, wrongType verdict) (string, verdict, bool) {
 	s := &d.scan
@@ -57,7 +59,7 @@ func (d *Decoder) seqField() bool {
 		return d.scan.skip()
 	}
 	n, ok := d.scan.number()
-	if ok && n.whole && !n.cut {
+	if ok && n.whole && !n.cut && n.mantissa <= math.MaxInt64 {
 		d.top.seq, d.top.seqNumber = good, n.mantissa
 	}
 	return ok
@@ -89,7 +91,7 @@ func (s *scanner) readingValue() (float64, verdict, bool) {
 	if n.whole && (n.cut || n.mantissa > maxExactInt) {
 		return 0, valueUnsafe, true
 	}
-	f, finite := n.float()
+	f, finite := s.float(n)
 	if !finite {
 		return 0, valueNotFinite, true
 	}

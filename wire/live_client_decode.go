@@ -232,7 +232,7 @@ func (d *clientDecoder) rate(path string) (float64, bool) {
 	if !ok {
 		return 0, false
 	}
-	hz, finite := n.float()
+	hz, finite := d.float(n)
 	if !finite || hz < 0 || hz > MaxRate {
 		return 0, d.refuse(CodeFieldRange, path)
 	}

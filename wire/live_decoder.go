@@ -321,7 +321,7 @@ func (s *scanner) row(u *telemetry.Update) (int, bool) {
 
 const rowCells = 20
 
-// cell reads a number, or null as a number without text.
+// cell reads a number, or null as no number.
 func (s *scanner) cell(n *number) (ok bool) {
 	if s.peek() == 'n' {
 		return s.literal("null")
@@ -352,15 +352,15 @@ func (s *scanner) assign(u *telemetry.Update, c *[rowCells]number) (int, bool) {
 	u.N, u.Late, u.Invalid = uint64(n), uint64(late), uint64(invalid)
 	u.State, u.Worst = telemetry.State(state), telemetry.State(worst)
 	if n > 0 {
-		u.Last, u.Min, u.Max, u.Sum = c[8].orNaN(), c[9].orNaN(), c[10].orNaN(), c[11].orNaN()
+		u.Last, u.Min, u.Max, u.Sum = s.orNaN(c[8]), s.orNaN(c[9]), s.orNaN(c[10]), s.orNaN(c[11])
 	}
-	u.Avg, u.Lo, u.Hi, u.Score = c[12].orNaN(), c[13].orNaN(), c[14].orNaN(), c[16].orNaN()
+	u.Avg, u.Lo, u.Hi, u.Score = s.orNaN(c[12]), s.orNaN(c[13]), s.orNaN(c[14]), s.orNaN(c[16])
 	return int(index), true
 }
 
 // integer is n as an int64, and 0 for null.
-func (n *number) integer() (int64, bool) {
-	if n.text == nil {
+func (n number) integer() (int64, bool) {
+	if n.end == 0 {
 		return 0, true
 	}
 	if !n.whole || n.cut || n.mantissa > math.MaxInt64 {
@@ -373,11 +373,11 @@ func (n *number) integer() (int64, bool) {
 }
 
 // orNaN is n as a float64, and NaN for null.
-func (n *number) orNaN() float64 {
-	if n.text == nil {
+func (s *scanner) orNaN(n number) float64 {
+	if n.end == 0 {
 		return math.NaN()
 	}
-	f, _ := n.float()
+	f, _ := s.float(n)
 	return f
 }
 

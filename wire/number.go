@@ -1,24 +1,25 @@
 package wire
 
 import (
-	"math"
+	"encoding/binary"
 	"strconv"
 )
 
-// number is a JSON number as written: ±mantissa × 10^exponent.
+// number is a JSON number as written, ±mantissa × 10^exponent. It is small, to be passed in registers.
 type number struct {
-	text     []byte
 	mantissa uint64
-	exponent int
+	exponent int32
 	negative bool
 	// whole: written without fraction and exponent.
 	whole bool
-	// cut: the mantissa has more digits than fit and is wrong.
+	// cut: there are more digits than mantissa can hold; it is wrong.
 	cut bool
+	// The number is data[start:end] of the scanner's; end is 0 for no number.
+	start, end uint32
 }
 
-// maxMantissa is the largest mantissa that one more digit cannot overflow.
-const maxMantissa = (math.MaxUint64 - 9) / 10
+// maxDigits is how many digits fit a mantissa whatever they are.
+const maxDigits = 19
 
 // maxExponent bounds the exponent while it is read; beyond it a number is 0 or infinite whatever its
 // mantissa in a frame of at most 1 MiB.
@@ -26,85 +27,100 @@ const maxExponent = 1 << 24
 
 // number reads a number.
 func (s *scanner) number() (number, bool) {
-	n := number{whole: true}
-	start := s.pos
-	data := s.data
+	data, start := s.data, s.pos
 	i := start
-	if i < len(data) && data[i] == '-' {
-		n.negative = true
+	negative := i < len(data) && data[i] == '-'
+	if negative {
 		i++
 	}
-	first := i
-	for i < len(data) && isDigit(data[i]) {
-		n.push(data[i], 0)
-		i++
-	}
-	switch {
-	case i == first:
-		s.pos = i
-		if i == start {
-			return n, s.fail(CodeJSONSyntax, "a value is missing")
+	first, mantissa := i, uint64(0)
+	if len(data)-i >= 8 {
+		if eight, ok := eightDigits(binary.LittleEndian.Uint64(data[i:])); ok {
+			mantissa = eight
+			i += 8
 		}
-		return n, s.fail(CodeJSONSyntax, "a number without digits")
-	case data[first] == '0' && i-first > 1:
-		s.pos = first + 1
-		return n, s.fail(CodeJSONSyntax, "a number with a leading zero")
 	}
+	for ; i < len(data) && isDigit(data[i]); i++ {
+		mantissa = mantissa*10 + uint64(data[i]-'0')
+	}
+	count := i - first
+	if count == 0 || data[first] == '0' && count > 1 {
+		return number{}, s.failInteger(first, count)
+	}
+	decimals, whole := 0, true
 	if i < len(data) && data[i] == '.' {
-		n.whole = false
+		whole = false
 		i++
-		first = i
-		for i < len(data) && isDigit(data[i]) {
-			n.push(data[i], 1)
-			i++
+		fraction := i
+		for ; i < len(data) && isDigit(data[i]); i++ {
+			mantissa = mantissa*10 + uint64(data[i]-'0')
 		}
-		if i == first {
+		if decimals = i - fraction; decimals == 0 {
 			s.pos = i
-			return n, s.fail(CodeJSONSyntax, "a decimal point without digits")
+			return number{}, s.fail(CodeJSONSyntax, "a decimal point without digits")
 		}
 	}
 	s.pos = i
-	if i < len(data) && data[i]|0x20 == 'e' && !s.exponent(&n) {
-		return n, false
+	exponent, ok := -decimals, true
+	if i < len(data) && data[i]|0x20 == 'e' {
+		whole = false
+		if exponent, ok = s.exponent(exponent); !ok {
+			return number{}, false
+		}
 	}
-	n.text = data[start:s.pos]
-	return n, true
+	return number{
+		mantissa: mantissa, exponent: int32(exponent), negative: negative, whole: whole,
+		cut: count+decimals > maxDigits, start: uint32(start), end: uint32(s.pos),
+	}, true
 }
 
-// push appends a digit to the mantissa; decimals is 1 behind the decimal point.
-func (n *number) push(c byte, decimals int) {
-	if n.mantissa <= maxMantissa && !n.cut {
-		n.mantissa = n.mantissa*10 + uint64(c-'0')
-		n.exponent -= decimals
-		return
+// eightDigits is the number that eight decimal digits in little-endian order stand for, if w holds digits
+// only: neighbours are combined to pairs, pairs to fours, fours to eight.
+func eightDigits(w uint64) (uint64, bool) {
+	const zeros, high = 0x3030303030303030, 0xf0f0f0f0f0f0f0f0
+	if w&high != zeros || (w+0x0606060606060606)&high != zeros {
+		return 0, false
 	}
-	n.cut = true
+	w -= zeros
+	w = w*10 + w>>8
+	const pairs = 0x000000ff000000ff
+	return (w&pairs*(100+1_000_000<<32) + w>>16&pairs*(1+10_000<<32)) >> 32, true
 }
 
-// exponent reads the exponent of n, at its e.
-func (s *scanner) exponent(n *number) bool {
-	n.whole = false
+// failInteger tells what is wrong with the integer part, count digits from first.
+func (s *scanner) failInteger(first, count int) bool {
+	if count > 1 {
+		s.pos = first + 1
+		return s.fail(CodeJSONSyntax, "a number with a leading zero")
+	}
+	if s.pos == first {
+		return s.fail(CodeJSONSyntax, "a value is missing")
+	}
+	s.pos = first
+	return s.fail(CodeJSONSyntax, "a number without digits")
+}
+
+// exponent reads an exponent, at its e, and adds it to e.
+func (s *scanner) exponent(e int) (int, bool) {
 	s.pos++
-	negative := false
+	sign := 1
 	if s.pos < len(s.data) && (s.data[s.pos] == '+' || s.data[s.pos] == '-') {
-		negative = s.data[s.pos] == '-'
+		if s.data[s.pos] == '-' {
+			sign = -1
+		}
 		s.pos++
 	}
-	first, e := s.pos, 0
+	first, written := s.pos, 0
 	for s.pos < len(s.data) && isDigit(s.data[s.pos]) {
-		if e < maxExponent {
-			e = e*10 + int(s.data[s.pos]-'0')
+		if written < maxExponent {
+			written = written*10 + int(s.data[s.pos]-'0')
 		}
 		s.pos++
 	}
 	if s.pos == first {
-		return s.fail(CodeJSONSyntax, "an exponent without digits")
+		return 0, s.fail(CodeJSONSyntax, "an exponent without digits")
 	}
-	if negative {
-		e = -e
-	}
-	n.exponent += e
-	return true
+	return e + sign*written, true
 }
 
 func isDigit(c byte) bool { return c-'0' <= 9 }
@@ -118,8 +134,8 @@ var exactPowers = [...]float64{
 // maxExactInt is the largest number up to which float64 holds every integer: 2^53.
 const maxExactInt = 1 << 53
 
-// float converts n, correctly rounded. finite is false when it is beyond float64.
-func (n *number) float() (f float64, finite bool) {
+// float converts a number, correctly rounded. finite is false when it is beyond float64.
+func (s *scanner) float(n number) (f float64, finite bool) {
 	// Both operands are exact, so IEEE 754 rounds the one operation correctly (Clinger 1990).
 	if !n.cut && n.mantissa <= maxExactInt && n.exponent >= -22 && n.exponent <= 22 {
 		f = float64(n.mantissa)
@@ -133,6 +149,6 @@ func (n *number) float() (f float64, finite bool) {
 		}
 		return f, true
 	}
-	f, err := strconv.ParseFloat(string(n.text), 64)
+	f, err := strconv.ParseFloat(string(s.data[n.start:n.end]), 64)
 	return f, err == nil
 }

@@ -23,7 +23,7 @@ func (s *scanner) timestamp() (int64, verdict, bool) {
 	if !ok {
 		return 0, absent, false
 	}
-	t, ok := n.micros()
+	t, ok := s.micros(n)
 	return t, timeVerdict(t, ok), true
 }
 
@@ -37,9 +37,9 @@ func timeVerdict(t int64, ok bool) verdict {
 }
 
 // micros converts a number to microseconds.
-func (n *number) micros() (int64, bool) {
+func (s *scanner) micros(n number) (int64, bool) {
 	// The power of ten from the number's unit to microseconds.
-	f, finite := n.float()
+	f, finite := s.float(n)
 	var shift int
 	switch abs := math.Abs(f); {
 	case !finite:
@@ -54,6 +54,11 @@ func (n *number) micros() (int64, bool) {
 		shift = -3
 	}
 	t, ok := n.scale(shift)
+	if n.cut {
+		// More digits than a time can need; the value is rounded to a float64 first.
+		f = math.Abs(f) * math.Pow10(shift)
+		t, ok = int64(f), f < math.MaxInt64
+	}
 	if n.negative {
 		t = -t
 	}
@@ -61,15 +66,9 @@ func (n *number) micros() (int64, bool) {
 }
 
 // scale is |n|·10^shift cut off at the decimal point; ok is false if it does not fit.
-func (n *number) scale(shift int) (t int64, ok bool) {
-	if n.cut {
-		// More digits than a time can need; the value is rounded to a float64 first.
-		f, _ := n.float()
-		f = math.Abs(f) * math.Pow10(shift)
-		return int64(f), f < math.MaxInt64
-	}
+func (n number) scale(shift int) (t int64, ok bool) {
 	m := n.mantissa
-	e := n.exponent + shift
+	e := int(n.exponent) + shift
 	for ; e < 0 && m > 0; e++ {
 		m /= 10
 	}

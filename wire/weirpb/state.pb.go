@@ -27,9 +27,9 @@ const (
 // DeviceState is kept under the key "d/" + device.
 type DeviceState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the layout of sessions. An owner that does not know it keeps applied_offset and forgets the rest.
+	// Version of the layout of sessions. An owner that does not know it forgets them.
 	Layout uint32 `protobuf:"varint,1,opt,name=layout,proto3" json:"layout,omitempty"`
-	// Records of weir.readings up to this offset are contained in the device's state. Valid in every layout.
+	// Records of weir.readings up to this offset are contained in the device's state.
 	AppliedOffset int64 `protobuf:"varint,2,opt,name=applied_offset,json=appliedOffset,proto3" json:"applied_offset,omitempty"`
 	// Least recently used first.
 	Sessions      []*SessionWindow `protobuf:"bytes,3,rep,name=sessions,proto3" json:"sessions,omitempty"`
@@ -153,20 +153,15 @@ func (x *SessionWindow) GetSeen() []byte {
 // SeriesState is kept under the key "s/" + series.
 type SeriesState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the layout of mean and detector. An owner that does not know it keeps version and warms the series up anew.
+	// Version of the layout of mean and detector. An owner that does not know it warms the series up anew.
 	Layout uint32 `protobuf:"varint,1,opt,name=layout,proto3" json:"layout,omitempty"`
-	// Version of the series' last Update emitted. Valid in every layout.
+	// Version of the series' last Update emitted.
 	Version int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	// Newest source time.
-	NewestTime int64        `protobuf:"varint,3,opt,name=newest_time,json=newestTime,proto3" json:"newest_time,omitempty"`
-	Mean       []byte       `protobuf:"bytes,4,opt,name=mean,proto3" json:"mean,omitempty"`
-	Detector   []byte       `protobuf:"bytes,5,opt,name=detector,proto3" json:"detector,omitempty"`
-	Alerts     []*OpenAlert `protobuf:"bytes,6,rep,name=alerts,proto3" json:"alerts,omitempty"`
-	// As of version.
-	Avg           float64 `protobuf:"fixed64,7,opt,name=avg,proto3" json:"avg,omitempty"`
-	Lo            float64 `protobuf:"fixed64,8,opt,name=lo,proto3" json:"lo,omitempty"`
-	Hi            float64 `protobuf:"fixed64,9,opt,name=hi,proto3" json:"hi,omitempty"`
-	State         uint32  `protobuf:"varint,10,opt,name=state,proto3" json:"state,omitempty"`
+	NewestTime    int64        `protobuf:"varint,3,opt,name=newest_time,json=newestTime,proto3" json:"newest_time,omitempty"`
+	Mean          []byte       `protobuf:"bytes,4,opt,name=mean,proto3" json:"mean,omitempty"`
+	Detector      []byte       `protobuf:"bytes,5,opt,name=detector,proto3" json:"detector,omitempty"`
+	Alerts        []*OpenAlert `protobuf:"bytes,6,rep,name=alerts,proto3" json:"alerts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,34 +238,6 @@ func (x *SeriesState) GetAlerts() []*OpenAlert {
 	return nil
 }
 
-func (x *SeriesState) GetAvg() float64 {
-	if x != nil {
-		return x.Avg
-	}
-	return 0
-}
-
-func (x *SeriesState) GetLo() float64 {
-	if x != nil {
-		return x.Lo
-	}
-	return 0
-}
-
-func (x *SeriesState) GetHi() float64 {
-	if x != nil {
-		return x.Hi
-	}
-	return 0
-}
-
-func (x *SeriesState) GetState() uint32 {
-	if x != nil {
-		return x.State
-	}
-	return 0
-}
-
 type OpenAlert struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
@@ -343,7 +310,7 @@ const file_weir_v1_state_proto_rawDesc = "" +
 	"\rSessionWindow\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x17\n" +
 	"\amax_seq\x18\x02 \x01(\x04R\x06maxSeq\x12\x12\n" +
-	"\x04seen\x18\x03 \x01(\fR\x04seen\"\x84\x02\n" +
+	"\x04seen\x18\x03 \x01(\fR\x04seen\"\xbc\x01\n" +
 	"\vSeriesState\x12\x16\n" +
 	"\x06layout\x18\x01 \x01(\rR\x06layout\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x1f\n" +
@@ -351,12 +318,7 @@ const file_weir_v1_state_proto_rawDesc = "" +
 	"newestTime\x12\x12\n" +
 	"\x04mean\x18\x04 \x01(\fR\x04mean\x12\x1a\n" +
 	"\bdetector\x18\x05 \x01(\fR\bdetector\x12*\n" +
-	"\x06alerts\x18\x06 \x03(\v2\x12.weir.v1.OpenAlertR\x06alerts\x12\x10\n" +
-	"\x03avg\x18\a \x01(\x01R\x03avg\x12\x0e\n" +
-	"\x02lo\x18\b \x01(\x01R\x02lo\x12\x0e\n" +
-	"\x02hi\x18\t \x01(\x01R\x02hi\x12\x14\n" +
-	"\x05state\x18\n" +
-	" \x01(\rR\x05state\"Z\n" +
+	"\x06alerts\x18\x06 \x03(\v2\x12.weir.v1.OpenAlertR\x06alerts\"Z\n" +
 	"\tOpenAlert\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06raised\x18\x02 \x01(\x03R\x06raised\x12!\n" +
