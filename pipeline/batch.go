@@ -1,0 +1,170 @@
+package pipeline
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"weir/kafka"
+	"weir/telemetry"
+)
+
+// kind tells what travels through the graph.
+type kind uint8
+
+const (
+	// data holds the records of one fetch.
+	data kind = iota
+	// tick makes the summaries go out that wait for the flush period to pass.
+	tick
+	// barrier makes all summaries go out, and tells when it has passed the last stage.
+	barrier
+)
+
+// Batch is the item of the graph: the records of one fetch with everything the stages find out about
+// them. It belongs to the stage that holds it. Batches are recycled, so nothing may keep a reference into
+// one after the last stage.
+type Batch struct {
+	kind     kind
+	records  []record
+	readings []reading
+	// arrived is when the fetch returned (µs).
+	arrived int64
+	// next is the offset of weir.readings after the batch.
+	next int64
+	// raw holds the bytes of the records.
+	raw []byte
+
+	// alerts are the transitions that the batch caused.
+	alerts []telemetry.Alert
+	// rows are the summaries that go out with this batch, emitted (µs) at the same moment.
+	rows    []telemetry.Update
+	emitted int64
+
+	// Of a barrier, when it has passed: the offsets of weir.updates and weir.alerts after all that was
+	// emitted before it, and the dead letters and the alerts that changed since the last one.
+	updatesEnd, alertsEnd int64
+	dead                  []kafka.Record
+	changed               map[string]*telemetry.Alert
+}
+
+// verdict tells what becomes of a record. The values are bits, so that a stage can take several.
+type verdict uint8
+
+const (
+	// fresh: to be applied.
+	fresh verdict = 1 << iota
+	// replayed: the device's state contains it already.
+	replayed
+	// duplicate: its sequence number was seen at a lower offset.
+	duplicate
+	// unreadable: nothing of it can be used; to the dead letters.
+	unreadable
+	// poisoned: a stage panicked on it. Its readings count as invalid; to the dead letters.
+	poisoned
+)
+
+// record is one record of weir.readings: one frame of one device.
+type record struct {
+	offset int64
+	// key and value are in Batch.raw.
+	key, value []byte
+	verdict    verdict
+	device     *device
+	session    string
+	seq        uint64
+	ingest     int64
+	// readings[first:end] are the record's.
+	first, end int
+	// fault is set with unreadable and poisoned.
+	fault *fault
+}
+
+// fault says why a record went to the dead letters.
+type fault struct {
+	code, path, message string
+}
+
+// fate tells what becomes of a reading.
+type fate uint8
+
+const (
+	// counted: part of the values.
+	counted fate = iota
+	late
+	invalid
+)
+
+// reading is one sample of a series on its way through the stages.
+type reading struct {
+	series  *series
+	version telemetry.Version
+	time    int64
+	value   float64
+
+	avg, lo, hi, score float64
+	state              telemetry.State
+	fate               fate
+}
+
+// reset makes room for the next fetch. What one exceptional batch made large is given back.
+func (b *Batch) reset() {
+	const keep = 16 << 10
+	if cap(b.readings) > keep {
+		b.readings = nil
+	}
+	if cap(b.rows) > keep {
+		b.rows = nil
+	}
+	*b = Batch{
+		records:  b.records[:0],
+		readings: b.readings[:0],
+		raw:      b.raw[:0],
+		alerts:   b.alerts[:0],
+		rows:     b.rows[:0],
+	}
+}
+
+// of returns the readings of a record.
+func (b *Batch) of(r *record) []reading { return b.readings[r.first:r.end] }
+
+// each applies a stage to the records with one of the verdicts. A panic poisons the record it happened on
+// and the stage goes on with the next.
+func (b *Batch) each(stage string, verdicts verdict, apply func(*record)) {
+	for next := 0; next < len(b.records); {
+		next = b.eachFrom(next, stage, verdicts, apply)
+	}
+}
+
+func (b *Batch) eachFrom(first int, stage string, verdicts verdict, apply func(*record)) (next int) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			b.records[next].poison(stage, cause)
+			next++
+		}
+	}()
+	for next = first; next < len(b.records); next++ {
+		if r := &b.records[next]; r.verdict&verdicts != 0 {
+			apply(r)
+		}
+	}
+	return next
+}
+
+// Codes of dead letters that the pipeline writes, beside those of the record format.
+const (
+	codePanic         = "pipeline_panic"
+	codeMalformed     = "record_malformed"
+	codeTooManySeries = "too_many_series"
+)
+
+func (r *record) poison(stage string, cause any) {
+	const maxStack = 4 << 10
+	r.verdict = poisoned
+	stack := debug.Stack()
+	r.fault = &fault{code: codePanic, message: fmt.Sprintf("%s: %v\n%s", stage, cause, stack[:min(len(stack), maxStack)])}
+}
+
+func (r *record) refuse(code, path, message string) {
+	r.verdict = unreadable
+	r.fault = &fault{code: code, path: path, message: message}
+}

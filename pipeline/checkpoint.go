@@ -1,0 +1,222 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"weir/kafka"
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// checkpoint is what changed in a partition since the one before, encoded while the graph stood still.
+// It is written, while the graph goes on, in an order in which a crash between any two writes does no harm:
+//
+//	weir.updates and weir.alerts (acknowledged before) → weir.dead-letters → weir.state, each device at once
+//	→ weir.latest, the marker last → the group's offset
+type checkpoint struct {
+	started time.Time
+	marker  wire.Marker
+
+	dead    []kafka.Record
+	state   []kafka.Record
+	devices []int // where in state each device ends
+	latest  []kafka.Record
+	// devicesN and seriesN are how many there are, changed or not.
+	devicesN, seriesN int
+
+	encoder stateEncoder
+}
+
+// take encodes what changed. The graph must be drained: b is a barrier that has passed it.
+func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.Header) {
+	c.marker = wire.Marker{Updates: b.updatesEnd, Alerts: b.alertsEnd, Readings: position}
+	c.dead, c.state, c.devices, c.latest = b.dead, c.state[:0], c.devices[:0], c.latest[:0]
+	c.devicesN, c.seriesN = len(s.decode.registry.devices), s.decode.registry.seriesN
+	c.encoder.reset()
+	for _, d := range s.dedupe.dirty {
+		c.device(d, headers)
+	}
+	clear(s.dedupe.dirty)
+	s.dedupe.dirty = s.dedupe.dirty[:0]
+	for _, of := range s.summarise.stale {
+		c.newest(of, headers)
+	}
+	clear(s.summarise.stale)
+	s.summarise.stale = s.summarise.stale[:0]
+	for id, alert := range b.changed {
+		c.alert(id, alert, headers)
+	}
+}
+
+// device adds the header of a device and its changed series.
+func (c *checkpoint) device(d *device, headers []kafka.Header) {
+	d.dirty = false
+	e := &c.encoder
+	c.state = append(c.state, kafka.Record{Key: e.keyed(deviceKey, d.name), Value: e.deviceState(d), Headers: headers})
+	for s := d.dirtySeries; s != nil; {
+		c.state = append(c.state, kafka.Record{Key: e.keyed(seriesKey, s.name), Value: e.seriesState(s), Headers: headers})
+		next := s.summary.nextDirty
+		s.summary.dirty, s.summary.nextDirty = false, nil
+		s = next
+	}
+	d.dirtySeries = nil
+	c.devices = append(c.devices, len(c.state))
+}
+
+func (c *checkpoint) newest(of *series, headers []kafka.Header) {
+	of.summary.stale = false
+	e := &c.encoder
+	key := e.keyed(wire.SeriesKey(""), of.name)
+	start := len(e.buf)
+	row := [1]telemetry.Update{of.summary.newest}
+	e.buf = wire.AppendUpdateBatch(e.buf, row[0].EmitTime, row[:])
+	c.latest = append(c.latest, kafka.Record{Key: key, Value: e.buf[start:len(e.buf):len(e.buf)], Headers: headers})
+}
+
+func (c *checkpoint) alert(id string, alert *telemetry.Alert, headers []kafka.Header) {
+	record := kafka.Record{Key: c.encoder.keyed(wire.AlertKey(""), id), Headers: headers}
+	if alert.Phase != telemetry.Resolved {
+		record.Value = wire.AppendAlert(nil, alert)
+	}
+	c.latest = append(c.latest, record)
+}
+
+// persist writes the checkpoint.
+func (o *owner) persist(ctx context.Context, c *checkpoint) error {
+	if err := o.writeAll(ctx, wire.TopicDeadLetters, each(c.dead)); err != nil {
+		return err
+	}
+	if err := o.at("dead letters written"); err != nil {
+		return err
+	}
+	if err := o.writeAll(ctx, wire.TopicState, c.byDevice()); err != nil {
+		return err
+	}
+	if err := o.at("state written"); err != nil {
+		return err
+	}
+	if err := o.writeAll(ctx, wire.TopicLatest, chunks(c.latest)); err != nil {
+		return err
+	}
+	if err := o.at("latest written"); err != nil {
+		return err
+	}
+	marker := kafka.Record{Key: []byte(wire.MarkerKey), Value: wire.AppendMarker(nil, c.marker), Headers: o.headers}
+	if _, err := o.producer.ProduceSync(ctx, wire.TopicLatest, o.partition, []kafka.Record{marker}); err != nil {
+		return err
+	}
+	if err := o.at("marker written"); err != nil {
+		return err
+	}
+	// The marker tells a successor all it needs. The group's offset is for tools that show lag, and for a
+	// weir.latest that was lost; so a refusal (a rebalance is under way) is not worth stopping for.
+	if err := o.commit(ctx, c.marker.Readings); err != nil {
+		o.m.commitErrors.Inc()
+		o.log.Debug("commit refused", "offset", c.marker.Readings, "error", err)
+	}
+	o.m.checkpoints.UpdateDuration(c.started)
+	return nil
+}
+
+// writeAll hands groups of records to the producer, each group as one record batch, and waits for all.
+func (o *owner) writeAll(ctx context.Context, topic string, groups func(yield func([]kafka.Record) bool)) error {
+	var all flight
+	for group := range groups {
+		if err := o.producer.Produce(ctx, topic, o.partition, group, all.begin()); err != nil {
+			return fmt.Errorf("checkpoint: %w", err)
+		}
+	}
+	return all.wait(ctx)
+}
+
+func (c *checkpoint) byDevice() func(func([]kafka.Record) bool) {
+	return func(yield func([]kafka.Record) bool) {
+		first := 0
+		for _, end := range c.devices {
+			if !yield(c.state[first:end]) {
+				return
+			}
+			first = end
+		}
+	}
+}
+
+func each(records []kafka.Record) func(func([]kafka.Record) bool) {
+	return func(yield func([]kafka.Record) bool) {
+		for i := range records {
+			if !yield(records[i : i+1]) {
+				return
+			}
+		}
+	}
+}
+
+// chunks groups records by size.
+func chunks(records []kafka.Record) func(func([]kafka.Record) bool) {
+	const maxChunk = 256 << 10
+	return func(yield func([]kafka.Record) bool) {
+		for first := 0; first < len(records); {
+			end, size := first, 0
+			for end < len(records) && (size < maxChunk || end == first) {
+				size += len(records[end].Key) + len(records[end].Value)
+				end++
+			}
+			if !yield(records[first:end]) {
+				return
+			}
+			first = end
+		}
+	}
+}
+
+// flight waits for the acknowledgements of several calls. The zero value is ready.
+type flight struct {
+	mu    sync.Mutex
+	open  int
+	err   error
+	empty chan struct{} // made by wait, closed when open falls to 0
+}
+
+// begin adds a call and returns what the producer is to call at its end.
+func (f *flight) begin() func(int64, error) {
+	f.mu.Lock()
+	f.open++
+	f.mu.Unlock()
+	return f.end
+}
+
+func (f *flight) end(_ int64, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open--
+	if f.err == nil {
+		f.err = err
+	}
+	if f.open == 0 && f.empty != nil {
+		close(f.empty)
+		f.empty = nil
+	}
+}
+
+// wait returns the first error, when all calls have ended or ctx has.
+func (f *flight) wait(ctx context.Context) error {
+	f.mu.Lock()
+	if f.open == 0 {
+		defer f.mu.Unlock()
+		return f.err
+	}
+	empty := make(chan struct{})
+	f.empty = empty
+	f.mu.Unlock()
+	select {
+	case <-empty:
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

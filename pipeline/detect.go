@@ -1,0 +1,105 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"time"
+
+	"weir/pipeline/detect"
+	"weir/telemetry"
+)
+
+// ruleDeviation is the one rule there is: every series is watched by the deviation detector.
+const ruleDeviation = "deviation"
+
+// alertState is a series' place in the life of its alert.
+type alertState struct {
+	open bool
+	// raised and started are of the open alert: version and source time (µs) of the reading that raised it.
+	raised  telemetry.Version
+	started int64
+	// emitted is the version of the newest transition that weir.alerts held when this owner took over. A
+	// replay comes by older ones again and must not emit them twice.
+	emitted telemetry.Version
+}
+
+// judge is the stage of the detector: it scores each reading and turns onset and end of what the detector
+// finds into transitions of an alert.
+type judge struct {
+	partition int
+	m         *counters
+}
+
+func (s *judge) apply(b *Batch) *Batch {
+	b.each("detect", fresh, func(r *record) {
+		readings := b.of(r)
+		for i := range readings {
+			if r := &readings[i]; r.fate == counted {
+				s.reading(b, r)
+			}
+		}
+	})
+	return b
+}
+
+func (s *judge) reading(b *Batch, r *reading) {
+	v := r.series.detector.Observe(r.time, r.value)
+	r.score, r.lo, r.hi, r.state = v.Score, v.Lo, v.Hi, v.State
+	a := &r.series.alert
+	switch {
+	case !a.open && v.Onset:
+		*a = alertState{open: true, raised: r.version, started: r.time, emitted: a.emitted}
+		s.transition(b, r, telemetry.Firing)
+	case a.open && v.State != telemetry.Alerting:
+		// Not v.Clear: a detector whose state could not be read back forgot that it had raised an alert.
+		s.transition(b, r, telemetry.Resolved)
+		a.open = false
+	}
+}
+
+func (s *judge) transition(b *Batch, r *reading, phase telemetry.Phase) {
+	a := &r.series.alert
+	if r.version <= a.emitted {
+		return
+	}
+	s.m.transitions[phase].Inc()
+	b.alerts = append(b.alerts, telemetry.Alert{
+		ID:          alertID(s.partition, ruleDeviation, r.series.name, a.raised),
+		Rule:        ruleDeviation,
+		Series:      r.series.name,
+		Phase:       phase,
+		Version:     r.version,
+		Raised:      a.raised,
+		StartedTime: a.started,
+		Time:        r.time,
+		Value:       r.value,
+		Score:       r.score,
+		Lo:          r.lo,
+		Hi:          r.hi,
+		Detector:    ruleDeviation,
+		Summary:     summary(phase, r, a.started),
+	})
+}
+
+func summary(phase telemetry.Phase, r *reading, started int64) string {
+	if phase == telemetry.Resolved {
+		lasted := time.Duration(max(r.time-started, 0)) * time.Microsecond
+		return fmt.Sprintf("%s is back to normal after %s", r.series.name, lasted.Round(time.Second))
+	}
+	return fmt.Sprintf("%s is %.6g, expected between %.6g and %.6g", r.series.name, r.value, r.lo, r.hi)
+}
+
+// alertID names an alert by its partition and a hash (FNV-1a, 128 bits) of what raised it, so that a replay
+// gives it the same name.
+func alertID(partition int, rule, series string, raised telemetry.Version) string {
+	h := fnv.New128a()
+	var sum [16]byte
+	_, _ = h.Write([]byte(rule + "\x00" + series + "\x00"))
+	_, _ = h.Write(binary.BigEndian.AppendUint64(sum[:0], uint64(raised)))
+	return strconv.Itoa(partition) + "-" + hex.EncodeToString(h.Sum(sum[:0]))
+}
+
+var _ detect.Detector = (*detect.Deviation)(nil)

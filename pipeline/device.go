@@ -1,0 +1,120 @@
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+
+	"weir/pipeline/detect"
+	"weir/pipeline/window"
+	"weir/telemetry"
+)
+
+// device is what a partition knows about one device: the unit of state.
+type device struct {
+	name string
+
+	// Owned by decode.
+	series map[string]*series
+
+	// Owned by dedupe.
+	seen  sessions
+	dirty bool
+	// applied is the offset of the newest record that the device's state contains, or -1.
+	applied int64
+
+	// Owned by summarise: series changed since the last checkpoint, linked by series.summary.nextDirty.
+	dirtySeries *series
+}
+
+// series is what a partition knows about one series. Each stage has its own part and touches no other, for
+// each runs in a goroutine of its own.
+type series struct {
+	name   string
+	device *device
+
+	// newestTime is the newest source time (µs). Owned by validate.
+	newestTime int64
+	// mean is owned by average.
+	mean window.Mean
+	// Owned by detect.
+	detector detect.Deviation
+	alert    alertState
+	// Owned by summarise.
+	summary summaryState
+}
+
+// registry holds the devices of a partition. It belongs to decode; between barriers, to the driver.
+type registry struct {
+	devices   map[string]*device
+	maxSeries int
+	seriesN   int
+}
+
+func newRegistry(maxSeries int) *registry {
+	return &registry{devices: make(map[string]*device), maxSeries: maxSeries}
+}
+
+// device returns the device of that name, which it copies if it is new.
+func (g *registry) device(name string) (*device, error) {
+	if d := g.devices[name]; d != nil {
+		return d, nil
+	}
+	if err := telemetry.CheckDevice(name); err != nil {
+		return nil, err
+	}
+	return g.restoredDevice(name), nil
+}
+
+type tooManySeries struct{ limit int }
+
+func (e *tooManySeries) Error() string {
+	return fmt.Sprintf("device has more than %d series", e.limit)
+}
+
+// metric returns the series of that metric of d.
+func (g *registry) metric(d *device, metric string) (*series, error) {
+	if s := d.series[metric]; s != nil {
+		return s, nil
+	}
+	if err := telemetry.CheckMetric(metric); err != nil {
+		return nil, err
+	}
+	if len(d.series) >= g.maxSeries {
+		return nil, &tooManySeries{g.maxSeries}
+	}
+	return g.add(d, metric), nil
+}
+
+// add makes a new series. Its key in the map shares the bytes of its name.
+func (g *registry) add(d *device, metric string) *series {
+	name := telemetry.Series(d.name, metric)
+	s := &series{name: name, device: d, newestTime: minTime, summary: newSummaryState(name)}
+	s.alert.emitted = telemetry.NoVersion
+	d.series[name[len(d.name)+1:]] = s
+	g.seriesN++
+	return s
+}
+
+// restoredDevice returns the device of a name that Weir itself wrote down.
+func (g *registry) restoredDevice(name string) *device {
+	d := g.devices[name]
+	if d == nil {
+		d = &device{name: strings.Clone(name), applied: -1, series: make(map[string]*series)}
+		g.devices[d.name] = d
+	}
+	return d
+}
+
+// restoredSeries returns the series of a path that Weir itself wrote down, whatever the limit is today.
+func (g *registry) restoredSeries(path string) (*series, error) {
+	deviceName, metric, ok := telemetry.SplitSeries(path)
+	if !ok {
+		return nil, fmt.Errorf("series %q names no device", path)
+	}
+	d := g.restoredDevice(deviceName)
+	s := d.series[metric]
+	if s == nil {
+		s = g.add(d, metric)
+	}
+	return s, nil
+}

@@ -1,0 +1,257 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"weir/pipeline/rx"
+)
+
+// renewEvery is how often an owner renews its producer id. A broker forgets a transactional id that was
+// idle for a week, and would then let a former owner write.
+const renewEvery = 24 * time.Hour
+
+// driver owns the source of a partition's graph: what is fetched, the ticks that end a flush period, and
+// the barriers of checkpoints take their place in the stream here.
+type driver struct {
+	*owner
+	source *rx.Source[Batch]
+	stages *stages
+	// drained closes when the source was closed and the graph has ended.
+	drained <-chan struct{}
+	fetched chan *Batch
+	// wake asks for a tick after so long; summarise sends, and drops the request if one waits already.
+	wake chan time.Duration
+
+	position int64
+	caughtUp int64
+	// unclean: something other than the position is to be written at the next checkpoint.
+	unclean bool
+
+	checkpoint checkpoint
+	logs       compactor
+	// persisting is nil while no checkpoint is being written.
+	persisting chan error
+}
+
+func (o *owner) newDriver(from *restored, f fences) *driver {
+	d := &driver{
+		owner:    o,
+		source:   rx.NewSource[Batch](0),
+		fetched:  make(chan *Batch),
+		wake:     make(chan time.Duration, 1),
+		position: from.position,
+		caughtUp: from.caughtUp,
+		unclean:  len(from.stale) > 0 || len(from.changed) > 0,
+	}
+	summarise := &summarise{period: o.config.FlushPeriod, wake: d.requestTick, stale: from.stale, m: o.m}
+	d.stages = &stages{
+		decode:    &decode{registry: from.registry, m: o.m, gauges: o.gauges},
+		dedupe:    &dedupe{m: o.m},
+		validate:  newValidate(o.config.Lateness, o.m),
+		average:   &average{config: o.config.Average},
+		judge:     &judge{partition: o.partition, m: o.m},
+		summarise: summarise,
+		emit: &emit{
+			ctx: o.work, producer: o.producer, partition: o.partition, headers: o.headers,
+			updates: newLane(f.updates + 1), alerts: newLane(f.alerts + 1),
+			acknowledged: summarise.acknowledged, fail: o.fail, done: d.done,
+			changed: from.changed, m: o.m,
+		},
+	}
+	return d
+}
+
+// requestTick is called by summarise and by the producer.
+func (d *driver) requestTick(after time.Duration) {
+	select {
+	case d.wake <- after:
+	default:
+	}
+}
+
+// done takes back a batch that has passed the graph.
+func (d *driver) done(b *Batch) {
+	switch b.kind {
+	case data:
+		b.reset()
+		d.free <- b // never blocks: there is room for all of them
+	case tick:
+		b.reset()
+		select {
+		case d.ticks <- b:
+		default:
+		}
+	case barrier:
+		d.passed <- b
+	}
+}
+
+// run drives the graph until stop ends, which is when it drains and writes a last checkpoint, or until the
+// owner fails, which is when it leaves everything as it is.
+func (d *driver) run(stop context.Context) error {
+	var fetching sync.WaitGroup
+	reading, stopReading := context.WithCancel(d.work)
+	d.drained = d.stages.start(d.source, d.panicked)
+	fetching.Go(func() {
+		if err := d.fetch(reading, d.position, d.fetched); err != nil {
+			d.fail(err)
+		}
+	})
+	halt := func() {
+		stopReading()
+		fetching.Wait()
+	}
+	err := d.loop(stop)
+	halt()
+	if err == nil {
+		err = d.finish()
+	}
+	if err != nil {
+		d.fail(err) // frees whatever waits inside the graph
+	}
+	d.source.Close()
+	<-d.drained
+	if d.persisting != nil {
+		<-d.persisting
+	}
+	return err
+}
+
+func (d *driver) loop(stop context.Context) error {
+	flush := time.NewTimer(time.Hour)
+	flush.Stop()
+	defer flush.Stop()
+	checkpoint := time.NewTicker(d.config.CheckpointPeriod)
+	defer checkpoint.Stop()
+	renew := time.NewTicker(renewEvery)
+	defer renew.Stop()
+	for {
+		var err error
+		select {
+		case <-d.work.Done():
+			err = context.Cause(d.work)
+		case <-stop.Done():
+			return nil
+		case b := <-d.fetched:
+			err = d.feed(b)
+		case after := <-d.wake:
+			flush.Reset(after)
+		case <-flush.C:
+			err = d.source.Send(d.work, d.tick())
+		case <-checkpoint.C:
+			err = d.tryCheckpoint()
+		case err = <-d.persisting:
+			d.persisting = nil
+		case <-renew.C:
+			err = d.producer.Renew(d.work)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (d *driver) feed(b *Batch) error {
+	if err := d.at("batch"); err != nil {
+		return err
+	}
+	next := b.next
+	if err := d.source.Send(d.work, b); err != nil {
+		return err
+	}
+	d.position = next
+	d.unclean = true
+	return nil
+}
+
+func (d *driver) tick() *Batch {
+	select {
+	case b := <-d.ticks:
+		b.kind = tick
+		return b
+	default:
+		return &Batch{kind: tick}
+	}
+}
+
+// tryCheckpoint begins a checkpoint if there is something to write and nothing against it.
+func (d *driver) tryCheckpoint() error {
+	if d.persisting != nil || !d.due() {
+		return nil
+	}
+	if err := d.snapshot(); err != nil {
+		return err
+	}
+	persisted := make(chan error, 1)
+	d.persisting = persisted
+	go func() { persisted <- d.persistAndCompact() }()
+	return nil
+}
+
+func (d *driver) persistAndCompact() error {
+	if err := d.persist(d.work, &d.checkpoint); err != nil {
+		return err
+	}
+	d.logs.wrote(&d.checkpoint)
+	return d.compact(d.work, &d.logs, &d.checkpoint)
+}
+
+func (d *driver) due() bool {
+	return d.unclean && d.position >= d.caughtUp
+}
+
+// snapshot drains the graph and encodes what changed.
+func (d *driver) snapshot() error {
+	started := time.Now()
+	if err := d.at("checkpoint"); err != nil {
+		return err
+	}
+	if err := d.source.Send(d.work, &Batch{kind: barrier}); err != nil {
+		return err
+	}
+	var b *Batch
+	select {
+	case b = <-d.passed:
+	case <-d.work.Done():
+		return context.Cause(d.work)
+	}
+	if err := d.work.Err(); err != nil {
+		return context.Cause(d.work)
+	}
+	// The barrier came through all channels of the graph, and nothing is behind it: what the stages wrote
+	// happened before this, and they touch nothing until the next Send.
+	d.checkpoint.started = started
+	d.checkpoint.take(b, d.stages, d.position, d.headers)
+	d.unclean = false
+	d.m.pauses.UpdateDuration(started)
+	return nil
+}
+
+// finish writes the last checkpoint of an owner that was asked to stop.
+func (d *driver) finish() error {
+	if d.persisting != nil {
+		err := <-d.persisting
+		d.persisting = nil
+		if err != nil {
+			return err
+		}
+	}
+	if !d.due() {
+		return nil
+	}
+	if err := d.snapshot(); err != nil {
+		return err
+	}
+	return d.persist(d.work, &d.checkpoint)
+}
+
+// panicked is called for a panic outside the handling of a single record: a bug. What the stage had done
+// is unknown, so the owner stops and a new one begins at the last checkpoint.
+func (d *driver) panicked(f rx.Fault[Batch]) {
+	d.m.panics.Inc()
+	d.log.Error("stage panicked", "stage", f.Stage, "cause", f.Value, "stack", string(f.Stack))
+	d.fail(fmt.Errorf("stage %s: panic: %v", f.Stage, f.Value))
+}

@@ -1,0 +1,163 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"weir/kafka"
+	"weir/telemetry"
+	"weir/wire"
+)
+
+const (
+	// maxRecordBytes is where a flush is split into several records.
+	maxRecordBytes = 512 << 10
+	// rowBytes bounds a row of an UpdateBatch without the name of its series.
+	rowBytes = 192
+)
+
+// sender is what emit needs of a kafka.Producer.
+type sender interface {
+	Produce(ctx context.Context, topic string, partition int, recs []kafka.Record, done func(base int64, err error)) error
+}
+
+// emit writes what the batch caused: alerts to weir.alerts, summaries to weir.updates, both into the
+// partition of the readings, under the owner's fence. It is the last stage, and the one that waits when the
+// broker is slow.
+type emit struct {
+	ctx       context.Context // the owner's; ends when a write has failed
+	producer  sender
+	partition int
+	headers   []kafka.Header
+	updates   *lane
+	alerts    *lane
+	// acknowledged is called when a flush is stored, fail when a write has failed.
+	acknowledged func()
+	fail         func(error)
+	// done takes the batch back.
+	done func(*Batch)
+
+	dead deadLetters
+	// changed holds the alerts of which weir.latest does not know the newest transition.
+	changed map[string]*telemetry.Alert
+	buf     []byte
+	ends    []int
+	records []kafka.Record
+	m       *counters
+}
+
+func (s *emit) apply(b *Batch) {
+	// The batch goes back even if a bug panics here, or the driver would wait for a barrier forever.
+	defer s.done(b)
+	if s.ctx.Err() != nil {
+		return
+	}
+	if err := s.write(b); err != nil {
+		s.fail(err)
+	}
+}
+
+func (s *emit) write(b *Batch) error {
+	if err := s.bury(b); err != nil {
+		return err
+	}
+	if err := s.sendAlerts(b.alerts); err != nil {
+		return err
+	}
+	if err := s.sendUpdates(b); err != nil {
+		return err
+	}
+	if b.kind == barrier {
+		return s.settle(b)
+	}
+	return nil
+}
+
+// sendUpdates writes the rows of a flush, as one record unless that would be too large.
+func (s *emit) sendUpdates(b *Batch) error {
+	for rows := b.rows; len(rows) > 0; {
+		n := fitting(rows)
+		last := n == len(rows)
+		s.buf = wire.AppendUpdateBatch(s.buf[:0], b.emitted, rows[:n])
+		s.records = append(s.records[:0], kafka.Record{Value: s.buf, Headers: s.headers})
+		after := func() {}
+		if last {
+			after = s.acknowledged
+		}
+		if err := s.send(wire.TopicUpdates, s.updates, after); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// fitting is how many of the rows one record holds.
+func fitting(rows []telemetry.Update) int {
+	size := 0
+	for i := range rows {
+		size += rowBytes + len(rows[i].Series)
+		if size > maxRecordBytes && i > 0 {
+			return i
+		}
+	}
+	return len(rows)
+}
+
+func (s *emit) sendAlerts(alerts []telemetry.Alert) error {
+	for len(alerts) > 0 {
+		s.buf, s.ends = s.buf[:0], s.ends[:0]
+		n := 0
+		for n < len(alerts) && len(s.buf) < maxRecordBytes {
+			alert := alerts[n]
+			s.buf = wire.AppendAlert(s.buf, &alert)
+			s.ends = append(s.ends, len(s.buf))
+			s.changed[alert.ID] = &alert
+			n++
+		}
+		s.records = s.records[:0]
+		start := 0
+		for i, end := range s.ends {
+			device, _, _ := telemetry.SplitSeries(alerts[i].Series)
+			s.records = append(s.records, kafka.Record{
+				Key: []byte(device), Value: s.buf[start:end:end], Headers: s.headers,
+			})
+			start = end
+		}
+		if err := s.send(wire.TopicAlerts, s.alerts, func() {}); err != nil {
+			return err
+		}
+		alerts = alerts[n:]
+	}
+	return nil
+}
+
+// send hands s.records to the producer when the lane is free.
+func (s *emit) send(topic string, l *lane, after func()) error {
+	if err := l.enter(s.ctx); err != nil {
+		return err
+	}
+	n, sent := len(s.records), time.Now()
+	return s.producer.Produce(s.ctx, topic, s.partition, s.records, func(base int64, err error) {
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		s.m.stored.UpdateDuration(sent)
+		l.leave(base, n)
+		after()
+	})
+}
+
+// settle completes a barrier.
+func (s *emit) settle(b *Batch) (err error) {
+	if b.updatesEnd, err = s.updates.settled(s.ctx); err != nil {
+		return err
+	}
+	if b.alertsEnd, err = s.alerts.settled(s.ctx); err != nil {
+		return err
+	}
+	b.dead = s.dead.take()
+	b.changed, s.changed = s.changed, make(map[string]*telemetry.Alert)
+	return nil
+}

@@ -1,0 +1,65 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"weir/kafka"
+	"weir/wire"
+)
+
+// load copies the records of a fetch, whose bytes are valid only until the next one.
+func (b *Batch) load(records []kafka.Record, next int64) {
+	size := 0
+	for i := range records {
+		size += len(records[i].Key) + len(records[i].Value)
+	}
+	if cap(b.raw) < size {
+		b.raw = make([]byte, 0, size)
+	}
+	keep := func(bytes []byte) []byte {
+		start := len(b.raw)
+		b.raw = append(b.raw, bytes...)
+		return b.raw[start:len(b.raw):len(b.raw)]
+	}
+	for i := range records {
+		r := &records[i]
+		b.records = append(b.records, record{offset: r.Offset, key: keep(r.Key), value: keep(r.Value), verdict: fresh})
+	}
+	b.arrived = time.Now().UnixMicro()
+	b.next = next
+}
+
+// fetch reads the partition from position on and hands batches to the driver, until ctx ends. While all
+// batches are in flight it does not fetch: that is the back-pressure into Kafka.
+func (o *owner) fetch(ctx context.Context, position int64, fetched chan<- *Batch) error {
+	tail := o.client.NewTail(kafka.TailOptions{
+		Topic: wire.TopicReadings, Partition: o.partition, Offset: position,
+		MaxBytes: o.config.FetchBytes, MaxWait: o.config.FetchWait,
+	})
+	defer tail.Close()
+	for {
+		var b *Batch
+		select {
+		case b = <-o.free:
+		case <-ctx.Done():
+			return nil
+		}
+		for len(b.records) == 0 {
+			f, err := tail.Next(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			o.gauges.lag.Set(float64(f.HighWatermark - tail.Offset()))
+			b.load(f.Records, tail.Offset())
+		}
+		select {
+		case fetched <- b:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/kafka"
+	"weir/wire"
+)
+
+// Group is the consumer group whose members share the partitions of weir.readings.
+const Group = "weir-pipeline"
+
+// Options of a Pipeline.
+type Options struct {
+	Client *kafka.Client
+	Config Config
+	// Trimmer bounds weir.state and weir.latest where the broker does not compact them itself; nil where it
+	// does.
+	Trimmer kafka.Trimmer
+	// MemberName is what Kafka's tools call this process.
+	MemberName string
+	Logger     *slog.Logger
+	Metrics    *metrics.Set
+}
+
+// Pipeline is one member of the group: it owns some partitions and runs a graph for each.
+type Pipeline struct {
+	client  *kafka.Client
+	config  Config
+	trimmer kafka.Trimmer
+	member  string
+	log     *slog.Logger
+	metrics *metrics.Set
+	m       *counters
+	// hook is for tests.
+	hook func(partition int, point string) error
+
+	mu sync.Mutex
+	// owned tells of each partition whether it has been restored.
+	owned map[int]bool
+}
+
+// New checks the options. The topics must exist when Run is called.
+func New(o Options) (*Pipeline, error) {
+	if o.Client == nil {
+		return nil, errors.New("pipeline: client is missing")
+	}
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	set := o.Metrics
+	if set == nil {
+		set = metrics.NewSet()
+	}
+	return &Pipeline{
+		client: o.Client, config: o.Config, trimmer: o.Trimmer, member: o.MemberName,
+		log: orDiscard(o.Logger), metrics: set, m: newCounters(set),
+		owned: make(map[int]bool),
+	}, nil
+}
+
+// Run joins the group and processes the partitions it is given until ctx ends. It then flushes, writes a
+// last checkpoint of each, and leaves the group.
+func (p *Pipeline) Run(ctx context.Context) error {
+	group, err := p.client.NewGroup(kafka.GroupOptions{
+		ID: Group, Topic: wire.TopicReadings, MemberName: p.member,
+		SessionTimeout: p.config.SessionTimeout, RebalanceTimeout: p.config.RebalanceTimeout,
+		ReleaseTimeout: p.config.StopTimeout + p.config.StopTimeout/2,
+		Own:            p.own,
+	})
+	if err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	if err := group.Run(ctx); err != nil {
+		return fmt.Errorf("pipeline: %w", err)
+	}
+	return nil
+}
+
+func (p *Pipeline) own(ctx context.Context, a *kafka.Assignment) error {
+	p.setReady(a.Partition, false)
+	defer p.lost(a.Partition)
+	return p.newOwner(a.Partition, a.Committed, a.Commit).run(ctx)
+}
+
+// Ready reports whether this process owns partitions and has restored all of them.
+func (p *Pipeline) Ready() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, restored := range p.owned {
+		if !restored {
+			return false
+		}
+	}
+	return len(p.owned) > 0
+}
+
+// Owned lists the partitions that this process owns and has restored, in no order.
+func (p *Pipeline) Owned() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []int
+	for partition, restored := range p.owned {
+		if restored {
+			list = append(list, partition)
+		}
+	}
+	return list
+}
+
+func (p *Pipeline) setReady(partition int, restored bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owned[partition] = restored
+}
+
+func (p *Pipeline) lost(partition int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.owned, partition)
+}

@@ -1,0 +1,226 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/kafka"
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// fences are the offsets of an owner's fence records: what its predecessors wrote lies below.
+type fences struct {
+	latest, state, alerts, updates int64
+}
+
+// restored is what an owner begins with.
+type restored struct {
+	registry *registry
+	// position is the offset of weir.readings to go on from.
+	position int64
+	// caughtUp is the position from which state and what was emitted agree again. The predecessor may have
+	// emitted readings that no state contains; until they have been read anew, no checkpoint may claim that
+	// what lies below its marker is in weir.state and weir.latest.
+	caughtUp int64
+	// stale are the series, changed the alerts, whose newest in weir.latest is not up to date.
+	stale   []*series
+	changed map[string]*telemetry.Alert
+	// logs tells how much weir.state and weir.latest hold.
+	logs compactor
+}
+
+// restorer reads back what predecessors left.
+type restorer struct {
+	o       *owner
+	fences  fences
+	out     restored
+	decoder stateDecoder
+	rows    []telemetry.Update
+	marker  wire.Marker
+	marked  bool
+	// highest is the newest version that was emitted since the marker.
+	highest telemetry.Version
+}
+
+func (o *owner) restore(ctx context.Context, f fences) (*restored, error) {
+	started := time.Now()
+	r := &restorer{
+		o: o, fences: f, highest: telemetry.NoVersion,
+		out: restored{
+			registry: newRegistry(o.config.MaxSeriesPerDevice),
+			changed:  make(map[string]*telemetry.Alert),
+		},
+	}
+	for _, step := range []func(context.Context) error{r.readLatest, r.readUpdates, r.readAlerts, r.readState, r.place} {
+		if err := step(ctx); err != nil {
+			return nil, fmt.Errorf("restore: %w", err)
+		}
+	}
+	o.m.restores.UpdateDuration(started)
+	o.log.Info("partition restored", "devices", len(r.out.registry.devices), "series", r.out.registry.seriesN,
+		"position", r.out.position, "caught_up_at", r.out.caughtUp, "took", time.Since(started))
+	return &r.out, nil
+}
+
+// scan reads [from, to) of the partition of a topic, or what is left of it, without what zombies wrote.
+func (r *restorer) scan(ctx context.Context, topic string, from, to int64, fn func(*kafka.Record) error) error {
+	var filter kafka.FenceFilter
+	read := func(from int64) error {
+		return r.o.client.ReadRange(ctx, topic, r.o.partition, from, to, func(rec *kafka.Record) error {
+			if !filter.Accept(rec) {
+				return nil
+			}
+			if err := fn(rec); err != nil {
+				// A record of Weir's own that makes no sense. Stopping here would stop the partition for good.
+				r.o.log.Error("record not restored", "topic", topic, "offset", rec.Offset, "error", err)
+				r.o.m.skipped.Inc()
+			}
+			return nil
+		})
+	}
+	err := read(from)
+	if gone := new(kafka.ErrOffsetOutOfRange); errors.As(err, &gone) && from < gone.First {
+		r.o.log.Error("log was deleted before it was read back", "topic", topic, "wanted", from, "first", gone.First)
+		err = read(gone.First)
+	}
+	return err
+}
+
+// readLatest finds the newest marker, and what every series looks like to those who see it.
+func (r *restorer) readLatest(ctx context.Context) error {
+	return r.scan(ctx, wire.TopicLatest, kafka.FirstOffset, r.fences.latest, func(rec *kafka.Record) (err error) {
+		r.out.logs.latest.add(*rec)
+		switch kind, _ := wire.ParseLatestKey(rec.Key); kind {
+		case wire.LatestMarker:
+			r.marker, err = wire.DecodeMarker(rec.Value)
+			r.marked = r.marked || err == nil
+		case wire.LatestSeries:
+			err = r.updates(rec.Value, func(of *series, u *telemetry.Update) { of.summary.newest = *u })
+		}
+		return err
+	})
+}
+
+// updates decodes an UpdateBatch and hands out its rows.
+func (r *restorer) updates(value []byte, row func(*series, *telemetry.Update)) (err error) {
+	if r.rows, err = wire.DecodeUpdateBatch(value, r.rows[:0], nil); err != nil {
+		return err
+	}
+	for i := range r.rows {
+		u := &r.rows[i]
+		of, err := r.out.registry.restoredSeries(u.Series)
+		if err != nil {
+			return err
+		}
+		u.Series = of.name
+		row(of, u)
+	}
+	return nil
+}
+
+// readUpdates learns the last version that predecessors emitted of each series since the marker.
+func (r *restorer) readUpdates(ctx context.Context) error {
+	from := kafka.FirstOffset
+	if r.marked {
+		from = r.marker.Updates
+	}
+	return r.scan(ctx, wire.TopicUpdates, from, r.fences.updates, func(rec *kafka.Record) error {
+		return r.updates(rec.Value, func(of *series, u *telemetry.Update) {
+			r.highest = max(r.highest, u.Version)
+			state := &of.summary
+			if u.Version <= state.newest.Version {
+				return // the predecessor had got as far as weir.latest, but not to the marker
+			}
+			state.take(u)
+			if !state.stale {
+				state.stale = true
+				r.out.stale = append(r.out.stale, of)
+			}
+		})
+	})
+}
+
+// readAlerts learns which transitions predecessors emitted since the marker.
+func (r *restorer) readAlerts(ctx context.Context) error {
+	from := kafka.FirstOffset
+	if r.marked {
+		from = r.marker.Alerts
+	}
+	return r.scan(ctx, wire.TopicAlerts, from, r.fences.alerts, func(rec *kafka.Record) error {
+		alert, err := wire.DecodeAlert(rec.Value)
+		if err != nil {
+			return err
+		}
+		of, err := r.out.registry.restoredSeries(alert.Series)
+		if err != nil {
+			return err
+		}
+		of.alert.emitted = max(of.alert.emitted, alert.Version)
+		r.highest = max(r.highest, alert.Version)
+		r.out.changed[alert.ID] = &alert
+		return nil
+	})
+}
+
+// readState reads devices and series. It comes last: what the chain of a series says goes before.
+func (r *restorer) readState(ctx context.Context) error {
+	return r.scan(ctx, wire.TopicState, kafka.FirstOffset, r.fences.state, func(rec *kafka.Record) error {
+		r.out.logs.state.add(*rec)
+		if len(rec.Key) < len(deviceKey) || rec.Value == nil {
+			return nil
+		}
+		var err error
+		name := string(rec.Key[len(deviceKey):])
+		switch string(rec.Key[:len(deviceKey)]) {
+		case deviceKey:
+			d := r.out.registry.restoredDevice(name)
+			err = r.decoder.deviceState(d, rec.Value)
+		case seriesKey:
+			var s *series
+			if s, err = r.out.registry.restoredSeries(name); err == nil {
+				err = r.decoder.seriesState(s, rec.Value)
+			}
+		}
+		if errors.Is(err, errLayout) {
+			r.o.m.layouts.Inc()
+			return nil
+		}
+		return err
+	})
+}
+
+// place finds where to go on in weir.readings.
+func (r *restorer) place(ctx context.Context) error {
+	ranges, err := r.o.client.Offsets(ctx, wire.TopicReadings)
+	if err != nil {
+		return err
+	}
+	if r.o.partition >= len(ranges) {
+		return fmt.Errorf("%s has no partition %d", wire.TopicReadings, r.o.partition)
+	}
+	have := ranges[r.o.partition]
+	position := max(r.o.committed, 0)
+	if r.marked {
+		position = max(position, r.marker.Readings)
+	}
+	known := max(position, r.highest.Offset()+1)
+	for _, d := range r.out.registry.devices {
+		known = max(known, d.applied+1)
+	}
+	if known > have.End {
+		return fmt.Errorf("%s/%d ends at offset %d, but records up to %d were processed: the topic was made anew or lost data",
+			wire.TopicReadings, r.o.partition, have.End, known)
+	}
+	if position < have.First {
+		if r.o.committed >= 0 || r.marked {
+			r.o.log.Error("readings were deleted unread", "wanted", position, "first", have.First)
+		}
+		position = have.First
+	}
+	r.out.position = position
+	r.out.caughtUp = max(position, r.highest.Offset()+1)
+	return nil
+}

@@ -1,0 +1,188 @@
+package pipeline
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"weir/telemetry"
+)
+
+// summaryState is a series' place in the chain of its updates.
+type summaryState struct {
+	// newest is the last Update emitted, its Version the Since of the next one. If that had no readings,
+	// what came before it is merged in, so that there are values to show.
+	newest telemetry.Update
+	// row is the index in summarise.rows of the Update under construction, or -1.
+	row int32
+	// dirty: linked into the device's list of series that changed since the last checkpoint.
+	dirty bool
+	// stale: weir.latest does not hold newest yet.
+	stale     bool
+	nextDirty *series
+}
+
+func newSummaryState(name string) summaryState {
+	return summaryState{row: -1, newest: telemetry.Update{
+		Series: name, Version: telemetry.NoVersion, Since: telemetry.NoVersion,
+		Avg: math.NaN(), Lo: math.NaN(), Hi: math.NaN(), State: telemetry.Warming,
+	}}
+}
+
+// take makes u, which follows newest, the newest.
+func (s *summaryState) take(u *telemetry.Update) {
+	if u.N > 0 || s.newest.N == 0 || s.newest.Merge(u) != nil {
+		s.newest = *u
+	}
+}
+
+// summarise merges readings into one Update per series and decides when they go out: at once if the last
+// flush is a flush period ago, else when that has passed; and never while an earlier flush is not
+// acknowledged, so that a slow broker finds fewer and fuller rows instead of a queue.
+type summarise struct {
+	period time.Duration
+	// rows are the Updates under construction, series whose they are.
+	rows   []telemetry.Update
+	series []*series
+	// oldest is when the oldest reading in rows was fetched (µs).
+	oldest    int64
+	lastFlush time.Time
+	// armed: the driver was asked for a tick that has not come yet.
+	armed bool
+	wake  func(time.Duration)
+	// stale are the series whose newest Update is not in weir.latest.
+	stale []*series
+	m     *counters
+
+	// unacked counts flushes on their way; written by emit's acknowledgements as well.
+	unacked atomic.Int32
+	// waiting: rows wait for an acknowledgement.
+	waiting atomic.Bool
+}
+
+func (s *summarise) apply(b *Batch) *Batch {
+	if b.kind == tick {
+		s.armed = false
+	}
+	b.each("summarise", fresh|poisoned, func(r *record) {
+		if len(s.rows) == 0 {
+			s.oldest = b.arrived
+		}
+		s.record(b, r)
+	})
+	if len(s.rows) == 0 {
+		return b
+	}
+	if now := time.Now(); s.due(b.kind, now) {
+		s.flush(b, now)
+	}
+	return b
+}
+
+func (s *summarise) record(b *Batch, r *record) {
+	readings := b.of(r)
+	for i := range readings {
+		reading := &readings[i]
+		if r.verdict == poisoned {
+			reading.fate = invalid
+		}
+		s.reading(reading, r.ingest)
+	}
+}
+
+func (s *summarise) reading(r *reading, ingest int64) {
+	state := &r.series.summary
+	if !state.dirty {
+		state.dirty = true
+		state.nextDirty = r.series.device.dirtySeries
+		r.series.device.dirtySeries = r.series
+	}
+	// The former owner emitted this reading already: it counts for the state only.
+	if r.version <= state.newest.Version {
+		return
+	}
+	u := s.row(r.series)
+	u.IngestTime = max(u.IngestTime, ingest)
+	switch r.fate {
+	case late:
+		u.Version = r.version
+		u.Late++
+	case invalid:
+		u.Version = r.version
+		u.Invalid++
+	default:
+		u.Add(r.version, r.time, r.value)
+		u.Avg, u.Lo, u.Hi, u.State = r.avg, r.lo, r.hi, r.state
+		u.Score = max(u.Score, r.score)
+		u.Worst = max(u.Worst, r.state)
+	}
+}
+
+// row returns the Update of a series that is under construction.
+func (s *summarise) row(of *series) *telemetry.Update {
+	state := &of.summary
+	if state.row < 0 {
+		newest := &state.newest
+		state.row = int32(len(s.rows))
+		s.series = append(s.series, of)
+		s.rows = append(s.rows, telemetry.Update{
+			Series: of.name, Since: newest.Version, Version: newest.Version,
+			Avg: newest.Avg, Lo: newest.Lo, Hi: newest.Hi, State: newest.State,
+		})
+	}
+	return &s.rows[state.row]
+}
+
+// due reports whether the rows go out now; if not, it sees to it that they do later.
+func (s *summarise) due(k kind, now time.Time) bool {
+	if k == barrier {
+		return true
+	}
+	if s.unacked.Load() > 0 {
+		s.waiting.Store(true)
+		if s.unacked.Load() > 0 { // else the acknowledgement came between the two lines
+			return false
+		}
+	}
+	rest := s.period - now.Sub(s.lastFlush)
+	if rest <= 0 {
+		return true
+	}
+	if !s.armed {
+		s.armed = true
+		s.wake(rest)
+	}
+	return false
+}
+
+func (s *summarise) flush(b *Batch, now time.Time) {
+	b.emitted = now.UnixMicro()
+	s.lastFlush = now
+	s.waiting.Store(false)
+	merged := uint64(0)
+	for i, of := range s.series {
+		u, state := &s.rows[i], &of.summary
+		u.EmitTime = b.emitted
+		if u.N == 0 {
+			u.Worst = u.State
+		}
+		merged += u.N + u.Late + u.Invalid
+		state.take(u)
+		state.row = -1
+		if !state.stale {
+			state.stale = true
+			s.stale = append(s.stale, of)
+		}
+	}
+	s.m.flushed(len(s.rows), merged, b.emitted-s.oldest)
+	b.rows, s.rows = s.rows, b.rows[:0]
+	s.series = s.series[:0]
+	s.unacked.Add(1)
+}
+
+// acknowledged is called when a flush has been stored.
+func (s *summarise) acknowledged() {
+	if s.unacked.Add(-1) == 0 && s.waiting.Load() {
+		s.wake(0)
+	}
+}

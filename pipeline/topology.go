@@ -1,0 +1,48 @@
+package pipeline
+
+import "weir/pipeline/rx"
+
+// stages are the operators of a partition's graph, each with the state it owns.
+type stages struct {
+	decode    *decode
+	dedupe    *dedupe
+	validate  *validate
+	average   *average
+	judge     *judge
+	summarise *summarise
+	emit      *emit
+}
+
+// start builds the graph of a partition and starts it. The channel it returns closes when the source was
+// closed and everything sent has been emitted.
+//
+//	fetch ─▶ decode ─▶ dedupe ─▶ news? ─▶ validate ─▶ average ─▶ detect ─▶ summarise ─▶ emit ─▶ weir.updates
+//	         columns,  replays,           finite,     window.     detect.    one Update   alerts   weir.alerts
+//	         series    resends            late        Mean        Detector   per series   first
+//
+// Ticks and barriers pass the same way and keep their place among the batches.
+func (s *stages) start(source *rx.Source[Batch], onPanic func(rx.Fault[Batch])) <-chan struct{} {
+	return rx.From(source, rx.Options[Batch]{Buffer: 1, OnPanic: onPanic}).
+		Map("decode", s.decode.apply).
+		Map("dedupe", s.dedupe.apply).
+		Filter("news", s.news).
+		Map("validate", s.validate.apply).
+		Map("average", s.average.apply).
+		Map("detect", s.judge.apply).
+		Map("summarise", s.summarise.apply).
+		ForEach("emit", s.emit.apply)
+}
+
+// news lets pass what changes anything: not a batch that a replay has brought again, and nothing else.
+func (s *stages) news(b *Batch) bool {
+	if b.kind != data {
+		return true
+	}
+	for i := range b.records {
+		if b.records[i].verdict&(replayed|duplicate) == 0 {
+			return true
+		}
+	}
+	s.emit.done(b)
+	return false
+}
