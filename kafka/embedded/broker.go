@@ -105,6 +105,7 @@ func (b *Broker) open(c Config) (err error) {
 	if b.cluster, err = kfake.NewCluster(b.clusterOptions(c)...); err != nil {
 		return err
 	}
+	(&fencing{cluster: b.cluster, dial: b.listener.dial}).install()
 	if b.dir == "" {
 		return nil
 	}

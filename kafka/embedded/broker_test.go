@@ -169,6 +169,38 @@ func TestFencedProducerStaysFencedOverACrash(t *testing.T) {
 	}
 }
 
+func TestOnlyTheOwnerMayRenewItsEpoch(t *testing.T) {
+	b := open(t, Options{})
+	r := rawClient(t, b)
+	zombie := get[producer](t)(r.initProducer("owner"))
+	owner := get[producer](t)(r.initProducer("owner"))
+	if _, err := r.renewProducer("owner", zombie); !errors.Is(err, kerr.ProducerFenced) {
+		t.Fatalf("zombie renews: %v", err)
+	}
+	owner = get[producer](t)(r.renewProducer("owner", owner))
+	if _, err := r.renewProducer("another", owner); !errors.Is(err, kerr.InvalidProducerIDMapping) {
+		t.Fatalf("renewal of an unknown id: %v", err)
+	}
+	// Of many who renew with one epoch exactly one gets the next.
+	won := make(chan bool)
+	for range 8 {
+		r := rawClient(t, b)
+		go func() {
+			_, err := r.renewProducer("owner", owner)
+			won <- err == nil
+		}()
+	}
+	winners := 0
+	for range 8 {
+		if <-won {
+			winners++
+		}
+	}
+	if winners != 1 {
+		t.Fatalf("%d renewed with the same epoch", winners)
+	}
+}
+
 func TestTrimLeavesTheLastBatchAndOffsetsGoOn(t *testing.T) {
 	for _, after := range []string{"close", "crash"} {
 		t.Run(after, func(t *testing.T) {

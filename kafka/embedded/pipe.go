@@ -8,12 +8,9 @@ import (
 	"time"
 )
 
-const (
-	// pipeLimit bounds the bytes one direction holds unread; a writer waits while it is full.
-	pipeLimit = 256 << 10
-	// pipeKeep is the largest buffer an idle direction keeps.
-	pipeKeep = 32 << 10
-)
+// pipeLimit bounds the bytes one direction holds unread; a writer waits while it is full. A direction keeps
+// the largest buffer it needed.
+const pipeLimit = 256 << 10
 
 // pipe is one direction of a connection: a bounded byte queue. It costs a lock and a copy on either side,
 // and a wake-up only if the other side waits.
@@ -57,9 +54,6 @@ func (p *pipe) takeLocked(b []byte) int {
 	p.off += n
 	if p.off == len(p.buf) {
 		p.off, p.buf = 0, p.buf[:0]
-		if cap(p.buf) > pipeKeep {
-			p.buf = nil
-		}
 	}
 	p.writable.wakeLocked()
 	return n

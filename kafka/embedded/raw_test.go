@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"net"
 	"testing"
 
@@ -16,12 +15,7 @@ import (
 )
 
 // raw speaks the protocol by hand: a test decides producer ids, epochs and sequences itself.
-type raw struct {
-	conn net.Conn
-	corr int32
-	fmt  *kmsg.RequestFormatter
-	buf  []byte
-}
+type raw struct{ *caller }
 
 func dialRaw(b *Broker) (*raw, error) {
 	c, err := b.Dial(context.Background(), "", "")
@@ -32,7 +26,7 @@ func dialRaw(b *Broker) (*raw, error) {
 }
 
 func newRaw(c net.Conn) *raw {
-	return &raw{conn: c, fmt: kmsg.NewRequestFormatter(kmsg.FormatterClientID("test"))}
+	return &raw{newCaller(c)}
 }
 
 func rawClient(t testing.TB, b *Broker) *raw {
@@ -43,28 +37,6 @@ func rawClient(t testing.TB, b *Broker) *raw {
 	}
 	t.Cleanup(func() { r.conn.Close() })
 	return r
-}
-
-func (r *raw) do(req kmsg.Request, resp kmsg.Response) error {
-	r.corr++
-	r.buf = r.fmt.AppendRequest(r.buf[:0], req, r.corr)
-	if _, err := r.conn.Write(r.buf); err != nil {
-		return err
-	}
-	var head [4]byte
-	if _, err := io.ReadFull(r.conn, head[:]); err != nil {
-		return err
-	}
-	body := make([]byte, binary.BigEndian.Uint32(head[:]))
-	if _, err := io.ReadFull(r.conn, body); err != nil {
-		return err
-	}
-	resp.SetVersion(req.GetVersion())
-	body = body[4:]
-	if resp.IsFlexible() {
-		body = body[1:]
-	}
-	return resp.ReadFrom(body)
 }
 
 func (r *raw) createTopic(name string, partitions int32, configs map[string]string) error {
@@ -93,9 +65,13 @@ type producer struct {
 }
 
 func (r *raw) initProducer(txid string) (producer, error) {
+	return r.renewProducer(txid, producer{-1, -1})
+}
+
+func (r *raw) renewProducer(txid string, old producer) (producer, error) {
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.Version = 4
-	req.ProducerID, req.ProducerEpoch = -1, -1
+	req.ProducerID, req.ProducerEpoch = old.id, old.epoch
 	req.TransactionTimeoutMillis = 60000
 	if txid != "" {
 		req.TransactionalID = &txid
