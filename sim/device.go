@@ -49,6 +49,7 @@ type Device struct {
 	pause  time.Time // nothing is sent before
 	next   time.Time // when the source wants to be asked
 	ended  bool      // the source has ended, or ctx
+	again  bool      // it was connected before
 }
 
 // NewDevice checks the options.
@@ -127,6 +128,10 @@ func (d *Device) settle() {
 // session uses one connection until it is lost (an error), all is done, or a fault keeps the device away.
 func (d *Device) session(ctx context.Context, l *link) (done bool, away time.Duration, err error) {
 	d.stats.connects.Add(1)
+	if d.again {
+		d.stats.reconnects.Add(1)
+	}
+	d.again = true
 	d.stats.connected.Add(1)
 	d.stats.setProblem(nil)
 	d.log.Debug("connected")

@@ -22,7 +22,7 @@ type Config struct {
 func DefaultConfig() Config { return Config{Window: time.Minute} }
 
 // Validate names the field that is wrong.
-func (c *Config) Validate() error {
+func (c Config) Validate() error {
 	if c.Window < MinWindow || c.Window > MaxWindow {
 		return errors.New("window: must be between 1ms and 24h")
 	}

@@ -89,8 +89,12 @@ type Error struct {
 
 func (e *Error) Error() string {
 	reason := e.Err.Error()
-	if e.Status > 0 {
+	var errno syscall.Errno
+	switch {
+	case e.Status > 0:
 		reason = fmt.Sprintf("the server answered %d %s", e.Status, http.StatusText(e.Status))
+	case errors.As(e.Err, &errno):
+		reason = errno.Error()
 	}
 	return fmt.Sprintf("connect to %s: %s", e.URL, reason)
 }
