@@ -1,11 +1,15 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 
 	"weir/telemetry"
 	"weir/wire/weirpb"
 )
+
+// ErrRecord is wrapped by the errors about records that do not decode.
+var ErrRecord = errors.New("malformed record")
 
 // Marker is the value of the record that ends a checkpoint in weir.latest: the offsets of weir.updates and
 // weir.alerts up to which latest is complete, and the next offset of weir.readings to be read.
@@ -42,7 +46,7 @@ func AppendAlert(dst []byte, a *telemetry.Alert) []byte {
 func DecodeAlert(b []byte) (telemetry.Alert, error) {
 	var m weirpb.Alert
 	if err := m.UnmarshalVT(b); err != nil {
-		return telemetry.Alert{}, fmt.Errorf("decode alert: %w", err)
+		return telemetry.Alert{}, fmt.Errorf("decode alert: %w: %v", ErrRecord, err)
 	}
 	return telemetry.Alert{
 		ID: m.Id, Rule: m.Rule, Series: m.Series, Phase: telemetry.Phase(m.Phase),
@@ -63,7 +67,7 @@ func AppendMarker(dst []byte, m Marker) []byte {
 func DecodeMarker(b []byte) (Marker, error) {
 	var m weirpb.Marker
 	if err := m.UnmarshalVT(b); err != nil {
-		return Marker{}, fmt.Errorf("decode marker: %w", err)
+		return Marker{}, fmt.Errorf("decode marker: %w: %v", ErrRecord, err)
 	}
 	return Marker{Updates: m.UpdatesOffset, Alerts: m.AlertsOffset, Readings: m.ReadingsOffset}, nil
 }
@@ -80,7 +84,7 @@ func AppendDeadLetter(dst []byte, d *DeadLetter) []byte {
 func DecodeDeadLetter(b []byte) (DeadLetter, error) {
 	var m weirpb.DeadLetter
 	if err := m.UnmarshalVT(b); err != nil {
-		return DeadLetter{}, fmt.Errorf("decode dead letter: %w", err)
+		return DeadLetter{}, fmt.Errorf("decode dead letter: %w: %v", ErrRecord, err)
 	}
 	return DeadLetter{
 		Code: m.Code, Path: m.Path, Message: m.Message, Device: m.Device, Time: m.Time, Raw: m.Raw,

@@ -1,92 +1,141 @@
 package wire
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
+	"slices"
 
 	"weir/telemetry"
-	"weir/wire/weirpb"
 )
 
+// Fields of weir.v1.UpdateBatch.
+const (
+	updatesEmit = 1 + iota
+	updatesSeries
+	updatesVersion
+	updatesSpan
+	updatesN
+	updatesLate
+	updatesInvalid
+	updatesFirst
+	updatesDuration
+	updatesLast
+	updatesMin
+	updatesMax
+	updatesSum
+	updatesAvg
+	updatesLo
+	updatesHi
+	updatesState
+	updatesScore
+	updatesIngest
+	updatesFields
+)
+
+// updateColumns are the columns of a batch: how many bytes each has, and then where its next entry goes.
+type updateColumns [updatesFields]int
+
+// deltas are what delta columns refer to: the row before.
+type deltas struct{ version, first, ingest int64 }
+
 // AppendUpdateBatch appends us, emitted at emit (microseconds), as the value of a record of weir.updates.
-// The time of emission is the record's: EmitTime of the updates is not stored.
+// The time of emission is the record's: EmitTime of the updates is not stored. Of an update with N < 2 neither
+// are Min, Max and Sum, which equal Last.
 func AppendUpdateBatch(dst []byte, emit int64, us []telemetry.Update) []byte {
-	m := weirpb.UpdateBatch{EmitTime: emit}
-	var version, first, ingest int64
+	dst = appendVarintField(dst, updatesEmit, uint64(emit))
+	for i := range us {
+		dst = appendStringField(dst, updatesSeries, us[i].Series)
+	}
+	columns := measure(us)
+	for field := updatesVersion; field < updatesFields; field++ {
+		size := columns[field]
+		if size == 0 {
+			continue
+		}
+		dst = appendBytesHead(dst, field, size)
+		columns[field] = len(dst)
+		dst = slices.Grow(dst, size)[:len(dst)+size]
+	}
+	var before deltas
+	for i := range us {
+		columns.put(dst, &us[i], &before)
+	}
+	return dst
+}
+
+// measure finds how many bytes the columns of us have.
+func measure(us []telemetry.Update) (c updateColumns) {
+	var before deltas
 	var late, invalid bool
 	for i := range us {
 		u := &us[i]
-		m.Series = append(m.Series, u.Series)
-		m.VersionDelta = append(m.VersionDelta, int64(u.Version)-version)
-		m.Span = append(m.Span, uint64(u.Version-u.Since))
-		m.N = append(m.N, u.N)
-		m.Late = append(m.Late, u.Late)
-		m.Invalid = append(m.Invalid, u.Invalid)
+		c[updatesVersion] += varintSize(zigzag(int64(u.Version) - before.version))
+		c[updatesSpan] += varintSize(uint64(u.Version - u.Since))
+		c[updatesN] += varintSize(u.N)
+		c[updatesLate] += varintSize(u.Late)
+		c[updatesInvalid] += varintSize(u.Invalid)
+		c[updatesFirst] += varintSize(zigzag(u.FirstTime - before.first))
+		c[updatesDuration] += varintSize(uint64(u.LastTime - u.FirstTime))
+		c[updatesIngest] += varintSize(zigzag(u.IngestTime - before.ingest))
+		if u.N > 1 {
+			c[updatesMin] += 8
+		}
 		late, invalid = late || u.Late > 0, invalid || u.Invalid > 0
-		m.FirstTimeDelta = append(m.FirstTimeDelta, u.FirstTime-first)
-		m.Duration = append(m.Duration, uint64(u.LastTime-u.FirstTime))
-		m.Last = append(m.Last, u.Last)
-		m.Min = append(m.Min, u.Min)
-		m.Max = append(m.Max, u.Max)
-		m.Sum = append(m.Sum, u.Sum)
-		m.Avg = append(m.Avg, u.Avg)
-		m.Lo = append(m.Lo, u.Lo)
-		m.Hi = append(m.Hi, u.Hi)
-		m.State = append(m.State, byte(u.State)|byte(u.Worst)<<4)
-		m.Score = append(m.Score, u.Score)
-		m.IngestTimeDelta = append(m.IngestTimeDelta, u.IngestTime-ingest)
-		version, first, ingest = int64(u.Version), u.FirstTime, u.IngestTime
+		before = deltas{int64(u.Version), u.FirstTime, u.IngestTime}
 	}
 	if !late {
-		m.Late = nil
+		c[updatesLate] = 0
 	}
 	if !invalid {
-		m.Invalid = nil
+		c[updatesInvalid] = 0
 	}
-	return appendMessage(dst, &m)
+	c[updatesMax], c[updatesSum] = c[updatesMin], c[updatesMin]
+	c[updatesState] = len(us)
+	for _, field := range []int{updatesLast, updatesAvg, updatesLo, updatesHi, updatesScore} {
+		c[field] = 8 * len(us)
+	}
+	return c
 }
 
-// DecodeUpdateBatch reads a record of weir.updates and appends its updates to dst. intern, if not nil, makes
-// the strings of series names.
-func DecodeUpdateBatch(b []byte, dst []telemetry.Update, intern func([]byte) string) ([]telemetry.Update, error) {
-	var m weirpb.UpdateBatch
-	if err := m.UnmarshalVT(b); err != nil {
-		return dst, fmt.Errorf("decode updates: %w", err)
+// put writes one row into the columns in dst.
+func (c *updateColumns) put(dst []byte, u *telemetry.Update, before *deltas) {
+	c.uvarint(dst, updatesVersion, zigzag(int64(u.Version)-before.version))
+	c.uvarint(dst, updatesSpan, uint64(u.Version-u.Since))
+	c.uvarint(dst, updatesN, u.N)
+	if c[updatesLate] > 0 {
+		c.uvarint(dst, updatesLate, u.Late)
 	}
-	n := len(m.Series)
-	for _, l := range []int{
-		len(m.VersionDelta), len(m.Span), len(m.N), len(m.FirstTimeDelta), len(m.Duration), len(m.Last), len(m.Min),
-		len(m.Max), len(m.Sum), len(m.Avg), len(m.Lo), len(m.Hi), len(m.State), len(m.Score), len(m.IngestTimeDelta),
-	} {
-		if l != n {
-			return dst, fmt.Errorf("decode updates: %w: columns of lengths %d and %d", ErrRecord, n, l)
-		}
+	if c[updatesInvalid] > 0 {
+		c.uvarint(dst, updatesInvalid, u.Invalid)
 	}
-	if len(m.Late) != n && len(m.Late) > 0 || len(m.Invalid) != n && len(m.Invalid) > 0 {
-		return dst, fmt.Errorf("decode updates: %w: column late or invalid is short", ErrRecord)
+	c.uvarint(dst, updatesFirst, zigzag(u.FirstTime-before.first))
+	c.uvarint(dst, updatesDuration, uint64(u.LastTime-u.FirstTime))
+	c.float(dst, updatesLast, u.Last)
+	if u.N > 1 {
+		c.float(dst, updatesMin, u.Min)
+		c.float(dst, updatesMax, u.Max)
+		c.float(dst, updatesSum, u.Sum)
 	}
-	var version, first, ingest int64
-	for i, series := range m.Series {
-		if intern != nil {
-			series = intern([]byte(series))
-		}
-		version += m.VersionDelta[i]
-		first += m.FirstTimeDelta[i]
-		ingest += m.IngestTimeDelta[i]
-		u := telemetry.Update{
-			Series: series, Version: telemetry.Version(version), Since: telemetry.Version(version - int64(m.Span[i])),
-			N: m.N[i], FirstTime: first, LastTime: first + int64(m.Duration[i]),
-			Last: m.Last[i], Min: m.Min[i], Max: m.Max[i], Sum: m.Sum[i],
-			Avg: m.Avg[i], Lo: m.Lo[i], Hi: m.Hi[i], Score: m.Score[i],
-			State: telemetry.State(m.State[i] & 15), Worst: telemetry.State(m.State[i] >> 4),
-			IngestTime: ingest, EmitTime: m.EmitTime,
-		}
-		if len(m.Late) > 0 {
-			u.Late = m.Late[i]
-		}
-		if len(m.Invalid) > 0 {
-			u.Invalid = m.Invalid[i]
-		}
-		dst = append(dst, u)
-	}
-	return dst, nil
+	c.float(dst, updatesAvg, u.Avg)
+	c.float(dst, updatesLo, u.Lo)
+	c.float(dst, updatesHi, u.Hi)
+	dst[c[updatesState]] = byte(u.State) | byte(u.Worst)<<4
+	c[updatesState]++
+	c.float(dst, updatesScore, u.Score)
+	c.uvarint(dst, updatesIngest, zigzag(u.IngestTime-before.ingest))
+	*before = deltas{int64(u.Version), u.FirstTime, u.IngestTime}
+}
+
+func (c *updateColumns) uvarint(dst []byte, field int, v uint64) {
+	c[field] += binary.PutUvarint(dst[c[field]:], v)
+}
+
+func (c *updateColumns) float(dst []byte, field int, v float64) {
+	binary.LittleEndian.PutUint64(dst[c[field]:], math.Float64bits(v))
+	c[field] += 8
+}
+
+func updatesError(what string) error {
+	return fmt.Errorf("decode updates: %w: %s", ErrRecord, what)
 }

@@ -4,8 +4,9 @@
 // 	protoc        (unknown)
 // source: weir/v1/records.proto
 
-// Records of Weir's Kafka topics. Columns of one message have equal lengths, one entry per reading or row;
-// "delta" columns hold the difference to the entry before (the first: to 0). All times are microseconds since the Unix epoch.
+// Records of Weir's Kafka topics. Columns of one message have equal lengths, one entry per reading or row, unless
+// told otherwise; each is written once and packed. "delta" columns hold the difference to the entry before (the
+// first: to 0). All times are microseconds since the Unix epoch.
 
 package weirpb
 
@@ -145,9 +146,10 @@ type UpdateBatch struct {
 	// last_time - first_time.
 	Duration []uint64  `protobuf:"varint,9,rep,packed,name=duration,proto3" json:"duration,omitempty"`
 	Last     []float64 `protobuf:"fixed64,10,rep,packed,name=last,proto3" json:"last,omitempty"`
-	Min      []float64 `protobuf:"fixed64,11,rep,packed,name=min,proto3" json:"min,omitempty"`
-	Max      []float64 `protobuf:"fixed64,12,rep,packed,name=max,proto3" json:"max,omitempty"`
-	Sum      []float64 `protobuf:"fixed64,13,rep,packed,name=sum,proto3" json:"sum,omitempty"`
+	// min, max and sum have entries for the rows with n > 1 only; in the others they equal last.
+	Min []float64 `protobuf:"fixed64,11,rep,packed,name=min,proto3" json:"min,omitempty"`
+	Max []float64 `protobuf:"fixed64,12,rep,packed,name=max,proto3" json:"max,omitempty"`
+	Sum []float64 `protobuf:"fixed64,13,rep,packed,name=sum,proto3" json:"sum,omitempty"`
 	// NaN while unknown.
 	Avg []float64 `protobuf:"fixed64,14,rep,packed,name=avg,proto3" json:"avg,omitempty"`
 	Lo  []float64 `protobuf:"fixed64,15,rep,packed,name=lo,proto3" json:"lo,omitempty"`
