@@ -24,9 +24,10 @@ type Config struct {
 	// Listen is the address devices, dashboards and operators connect to. Without credentials it has to be
 	// on loopback, unless InsecureOpen.
 	Listen string `koanf:"listen"`
-	// AdminListen is the address of the profiler, on loopback always. Empty: no profiler.
+	// AdminListen is the address of the profiler (net/http/pprof), on loopback always, or "off".
 	AdminListen string `koanf:"admin_listen"`
-	// Data is the directory of what has to survive a restart; with the embedded broker, everything.
+	// Data is the directory of what has to survive a restart: with the embedded broker, everything (and the
+	// default is "data"); with a cluster, only which one it is. Empty with a cluster: that is not checked.
 	Data string `koanf:"data"`
 	// Roles of this process. All by default; fewer need Kafka.Brokers.
 	Roles []string `koanf:"roles"`

@@ -10,14 +10,20 @@ import (
 	"weir/wire"
 )
 
-// DefaultPartitions is into how many partitions topics are divided when nobody said.
-const DefaultPartitions = 4
+const (
+	// DefaultPartitions is into how many partitions topics are divided when nobody said.
+	DefaultPartitions = 4
+	// DefaultData is where an embedded broker keeps its data when nobody said.
+	DefaultData = "data"
+	// AdminOff stands for no profiler.
+	AdminOff = "off"
+)
 
 // Default is a whole Weir on this machine, reachable from it alone.
 func Default() Config {
 	return Config{
 		Listen:         "127.0.0.1:7420",
-		Data:           "data",
+		AdminListen:    AdminOff,
 		Roles:          Roles(),
 		AllowedOrigins: []string{},
 		AllowedHosts:   []string{},

@@ -20,8 +20,10 @@ const (
 	delimiter = "."
 	tag       = "koanf"
 	envPrefix = "WEIR_"
-	// EnvFile is the one variable that is no key: it names the file.
+	// EnvFile is the variable that names the file.
 	EnvFile = "WEIR_CONFIG"
+	// envBinary is set by this project's own tests: the program they run.
+	envBinary = "WEIR_BIN"
 )
 
 // Sources is where a configuration comes from.
@@ -43,6 +45,9 @@ func Load(s Sources) (Config, error) {
 	var c Config
 	if err := decode(k, &c); err != nil {
 		return Config{}, err
+	}
+	if c.Data == "" && c.UsesEmbedded() {
+		c.Data = DefaultData
 	}
 	if err := c.Validate(); err != nil {
 		return Config{}, err
@@ -103,7 +108,7 @@ func (s Sources) loadEnv(l *koanf.Koanf) error {
 		Prefix:      envPrefix,
 		EnvironFunc: func() []string { return s.Environ },
 		TransformFunc: func(key, value string) (string, any) {
-			if key == EnvFile {
+			if key == EnvFile || key == envBinary {
 				return "", nil
 			}
 			key = strings.ToLower(strings.TrimPrefix(key, envPrefix))

@@ -37,8 +37,11 @@ func (c *Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
 // UsesEmbedded reports whether the process brings its own broker.
 func (c *Config) UsesEmbedded() bool { return len(c.Kafka.Brokers) == 0 }
 
+// HasAdmin reports whether a profiler is wanted.
+func (c *Config) HasAdmin() bool { return c.AdminListen != "" && c.AdminListen != AdminOff }
+
 func (c *Config) validateAdmin() error {
-	if c.AdminListen == "" {
+	if !c.HasAdmin() {
 		return nil
 	}
 	if err := address("admin_listen", c.AdminListen); err != nil {
@@ -67,9 +70,6 @@ func (c *Config) validateRoles() error {
 		if !c.Has(r) && c.UsesEmbedded() {
 			return fmt.Errorf("roles: without %s this process needs kafka.brokers, where it meets the others", r)
 		}
-	}
-	if c.UsesEmbedded() && c.Data == "" {
-		return errors.New("data: the embedded broker needs a directory")
 	}
 	return nil
 }

@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	dashboardui "weir/dashboard-ui"
+	"weir/wire"
+)
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	requestTimeout    = time.Minute // reading a request, and writing its answer; not WebSockets
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+)
+
+// serveHTTP begins to answer: until the stages run, with what can be told about the process.
+func (a *App) serveHTTP() {
+	a.routes.Store(a.baseRoutes())
+	a.serve("http", a.listener, a.handler())
+	if a.admin != nil {
+		a.serve("admin", a.admin, adminRoutes())
+		a.log.Info("profiler", "url", "http://"+a.admin.Addr().String()+"/debug/pprof/")
+	}
+	if a.opts.Config.InsecureOpen {
+		a.log.Warn("INSECURE: open without credentials; anyone who reaches this server can read and write everything",
+			"listen", a.listener.Addr().String(), "because", "insecure_open")
+	}
+}
+
+// handler is the public surface.
+func (a *App) handler() http.Handler {
+	current := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.routes.Load().ServeHTTP(w, r) })
+	if c := &a.opts.Config; loopback(a.listener.Addr()) || len(c.AllowedHosts) > 0 {
+		return hostGuard{allowed: c.AllowedHosts, next: current}
+	}
+	return current
+}
+
+func (a *App) serve(name string, l net.Listener, h http.Handler) {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(a.log.With("component", name).Handler(), slog.LevelDebug),
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			select {
+			case a.failed <- fmt.Errorf("%s: %w", name, err):
+			default:
+			}
+		}
+	}()
+	a.steps.push(name+" server", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), a.opts.Config.StopTimeout/2)
+		defer cancel()
+		err := server.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, server.Close())
+		}
+		<-ended
+		return err
+	})
+}
+
+// baseRoutes are those of the process itself. The stages add theirs.
+func (a *App) baseRoutes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]bool{"ok": true}) })
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("GET /metrics", a.metrics)
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.opts.Build.info()) })
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, _ *http.Request) {
+		if a.checks.Load() == nil {
+			w.Header().Set("Retry-After", "1")
+			wire.WriteError(w, http.StatusServiceUnavailable, wire.NewError(wire.CodeNotReady, ""))
+			return
+		}
+		wire.WriteError(w, http.StatusNotFound, wire.NewError(wire.CodeNotFound, ""))
+	})
+	return mux
+}
+
+func (a *App) dashboard(mux *http.ServeMux) {
+	mux.Handle("/", dashboardui.Handler(dashboardui.Options{
+		Insecure: a.opts.Config.InsecureOpen, Version: a.opts.Build.info().Version}))
+}
+
+func (a *App) metrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	info := a.opts.Build.info()
+	fmt.Fprintf(w, "weir_build_info{version=%q,commit=%q,go=%q} 1\n", info.Version, info.Commit, info.Go)
+	a.set.WritePrometheus(w)
+	metrics.WriteProcessMetrics(w)
+}
+
+func adminRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		wire.WriteError(w, http.StatusInternalServerError, wire.NewError(wire.CodeInternal, ""))
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(text, '\n'))
+}

@@ -1,0 +1,156 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"weir/auth"
+	"weir/config"
+	"weir/ingest"
+	"weir/kafka"
+	"weir/pipeline"
+	"weir/push"
+)
+
+// startStages connects and starts the stages of the process's roles, from the end of the flow to its
+// beginning: whoever reads is there before somebody writes.
+func (a *App) startStages(ctx context.Context) error {
+	c := &a.opts.Config
+	client, err := kafka.New(a.kafkaOptions())
+	if err != nil {
+		return err
+	}
+	a.steps.push("kafka client", func() error { client.Close(); return nil })
+	id, producer, err := a.connect(ctx, client)
+	if err != nil {
+		return err
+	}
+	a.log.Info("connected", "epoch", id.Epoch, "partitions", id.Partitions)
+	if a.broker != nil {
+		f := newFloors(client, a.log)
+		a.background("floors", func(ctx context.Context) error { f.run(ctx, id.Partitions); return nil })
+		a.broker.SetFloor(f.floor)
+	}
+	a.steps.push("producer", producer.Close)
+
+	routes, checks := a.baseRoutes(), []check{a.kafkaCheck(client)}
+	if c.Has(config.RolePush) {
+		s, err := push.New(push.Options{
+			Logger: a.log.With("component", "push"), Metrics: a.set, Config: c.Push, Kafka: client,
+			Epoch: id.Epoch, Origin: a.origins(), Insecure: c.InsecureOpen,
+		})
+		if err != nil {
+			return fmt.Errorf("push: %w", err)
+		}
+		s.Routes(routes)
+		a.dashboard(routes)
+		checks = append(checks, check{config.RolePush, wait(s.Ready, "loading the newest updates")})
+		a.background("push", s.Run)
+	}
+	if c.Has(config.RolePipeline) {
+		p, err := pipeline.New(a.pipelineOptions(client))
+		if err != nil {
+			return fmt.Errorf("pipeline: %w", err)
+		}
+		checks = append(checks, check{config.RolePipeline, wait(p.Ready, "no partition is owned and restored yet")})
+		a.background("pipeline", p.Run)
+	}
+	if c.Has(config.RoleIngest) {
+		s, err := ingest.New(ingest.Options{
+			Config: c.Ingest, Producer: producer, Partitions: id.Partitions, Origins: a.origins(),
+			Logger: a.log.With("component", "ingest"), Metrics: a.set,
+		})
+		if err != nil {
+			return fmt.Errorf("ingest: %w", err)
+		}
+		s.Routes(routes)
+		checks = append(checks, check{config.RoleIngest, func(context.Context) error { return s.Ready() }})
+		a.background("ingest", s.Run)
+	}
+	a.checks.Store(&checks)
+	a.routes.Store(routes)
+	return nil
+}
+
+// connect waits for the cluster, makes the topics and learns their identity. The producer it opens is
+// ingest's, too.
+func (a *App) connect(ctx context.Context, client *kafka.Client) (identity, *kafka.Producer, error) {
+	c := &a.opts.Config
+	limit := fmt.Errorf("kafka: not reached within %s (kafka.start_timeout)", c.Kafka.StartTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Kafka.StartTimeout, limit)
+	defer cancel()
+	fail := func(err error) (identity, *kafka.Producer, error) {
+		if errors.Is(context.Cause(ctx), limit) {
+			err = hinted{errors.Join(limit, err), "is it running, and is its address in --kafka-brokers right?"}
+		}
+		return identity{}, nil, err
+	}
+	partitions, err := ensureTopics(ctx, client, c)
+	if err != nil {
+		return fail(err)
+	}
+	producer, err := client.NewProducer(ctx, kafka.ProducerOptions{
+		Linger: c.Kafka.Linger, DeliveryTimeout: c.Kafka.DeliveryTimeout, MaxBufferedBytes: c.Kafka.MaxBufferedBytes,
+		CloseTimeout: max(c.StopTimeout/2, time.Millisecond),
+	})
+	if err != nil {
+		return fail(err)
+	}
+	id, err := claimIdentity(ctx, client, producer, partitions)
+	if err == nil {
+		err = id.check(a.remembered, c.Data)
+	}
+	if err == nil {
+		err = id.write(c.Data)
+	}
+	if err != nil {
+		_ = producer.Close()
+		return fail(err)
+	}
+	return id, producer, nil
+}
+
+func (a *App) pipelineOptions(client *kafka.Client) pipeline.Options {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "weir"
+	}
+	o := pipeline.Options{
+		Client: client, Config: a.opts.Config.Pipeline, MemberName: fmt.Sprintf("%s-%d", host, os.Getpid()),
+		Logger: a.log.With("component", "pipeline"), Metrics: a.set,
+	}
+	if a.broker != nil {
+		o.Trimmer = a.broker
+	}
+	return o
+}
+
+// origins is the rule for pages; a server that is open to everybody is open to every page, too.
+func (a *App) origins() auth.OriginPolicy {
+	c := &a.opts.Config
+	return auth.OriginPolicy{Allowed: c.AllowedOrigins, AllowAll: c.InsecureOpen}
+}
+
+// background runs a part until its turn to stop comes. If it ends before, the process fails.
+func (a *App) background(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx)
+		if ctx.Err() == nil {
+			if err == nil {
+				err = errors.New("ended unexpectedly")
+			}
+			select {
+			case a.failed <- fmt.Errorf("%s: %w", name, err):
+			default:
+			}
+			err = nil // told once
+		}
+		ended <- err
+	}()
+	a.steps.push(name, func() error { cancel(); return <-ended })
+}
