@@ -79,10 +79,11 @@ func NewDevice(o DeviceOptions) (*Device, error) {
 // Run sends until the source ends or ctx does, and then waits for the last receipts, a bounded time in the
 // second case. It returns an error only if the server forbade to come back.
 func (d *Device) Run(ctx context.Context) error {
+	d.stats.running.Add(1)
 	defer d.settle()
 	wait := backoff.NewExponentialBackOff()
 	// Full jitter: uniform between nothing and twice the interval.
-	wait.InitialInterval, wait.MaxInterval, wait.RandomizationFactor = 100*time.Millisecond, 5*time.Second, 1
+	wait.InitialInterval, wait.MaxInterval, wait.RandomizationFactor = 100*time.Millisecond, 2500*time.Millisecond, 1
 	wait.Reset()
 	for {
 		l, err := openLink(ctx, d.url)
@@ -116,8 +117,9 @@ func (d *Device) Run(ctx context.Context) error {
 	}
 }
 
-// settle counts what was never receipted.
+// settle counts the end, and what was never receipted.
 func (d *Device) settle() {
+	d.stats.running.Add(-1)
 	for _, f := range d.outbox.frames {
 		if f.again {
 			d.stats.unsure.Add(int64(f.readings))

@@ -43,7 +43,7 @@ type endless struct{}
 func (endless) Device() string          { return "plant1/press1" }
 func (endless) Step(now time.Time) Step { return Step{Next: now.Add(time.Hour)} }
 
-func start(t *testing.T, ctx context.Context, url string, source Source) (*Stats, <-chan error) {
+func start(ctx context.Context, t *testing.T, url string, source Source) (*Stats, <-chan error) {
 	t.Helper()
 	stats := new(Stats)
 	d, err := NewDevice(DeviceOptions{URL: url, Source: source, Stats: stats})
@@ -68,7 +68,7 @@ func wait(t *testing.T, result <-chan error) error {
 
 func TestDeviceSendsNumberedFramesOfOneSessionAndEndsWhenAllAreReceipted(t *testing.T) {
 	s := startServer(t, accept)
-	stats, result := start(t, t.Context(), s.url, &script{frames: 100})
+	stats, result := start(t.Context(), t, s.url, &script{frames: 100})
 	if err := wait(t, result); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestDeviceKeepsWithinTheCredit(t *testing.T) {
 		held <- a
 		return nil
 	})
-	_, result := start(t, t.Context(), s.url, &script{frames: 200})
+	_, result := start(t.Context(), t, s.url, &script{frames: 200})
 	for n := range 199 {
 		// While the device had not heard of the credit it may have sent more.
 		if a := <-held; n > 2*firstCredit && a.flying > 3 {
@@ -129,7 +129,7 @@ func TestDeviceResendsWhatHasNoReceiptAfterTheConnectionIsLost(t *testing.T) {
 		}
 		return accept(a)
 	}
-	stats, result := start(t, t.Context(), s.url, &script{frames: 40})
+	stats, result := start(t.Context(), t, s.url, &script{frames: 40})
 	if err := wait(t, result); err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestDeviceResendsWhatHasNoReceiptAfterTheConnectionIsLost(t *testing.T) {
 
 func TestDeviceDropsItsConnectionWhenItsSourceSaysSo(t *testing.T) {
 	s := startServer(t, accept)
-	stats, result := start(t, t.Context(), s.url, &script{frames: 20, cut: 10})
+	stats, result := start(t.Context(), t, s.url, &script{frames: 20, cut: 10})
 	if err := wait(t, result); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestDeviceSendsAgainWhatWasNotStored(t *testing.T) {
 		}
 		return accept(a)
 	})
-	stats, result := start(t, t.Context(), s.url, &script{frames: 10})
+	stats, result := start(t.Context(), t, s.url, &script{frames: 10})
 	if err := wait(t, result); err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestDeviceCountsRejectionsByCode(t *testing.T) {
 		}
 		return accept(a)
 	})
-	stats, result := start(t, t.Context(), s.url, &script{frames: 4})
+	stats, result := start(t.Context(), t, s.url, &script{frames: 4})
 	if err := wait(t, result); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestDeviceStaysAwayWhenItIsToldTo(t *testing.T) {
 		_ = a.socket.WriteClose(wire.CloseRefused, []byte(wire.ReasonOriginRefused))
 		return nil
 	})
-	_, result := start(t, t.Context(), s.url, &script{frames: 1})
+	_, result := start(t.Context(), t, s.url, &script{frames: 1})
 	err := wait(t, result)
 	var closed *ClosedError
 	if !errors.As(err, &closed) || closed.Code != wire.CloseRefused || closed.Reason != wire.ReasonOriginRefused {
@@ -226,7 +226,7 @@ func TestDeviceComesBackWhenTheServerDrains(t *testing.T) {
 		}
 		return accept(a)
 	}
-	stats, result := start(t, t.Context(), s.url, &script{frames: 5})
+	stats, result := start(t.Context(), t, s.url, &script{frames: 5})
 	if err := wait(t, result); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestDeviceThatIsStoppedTakesItsLastReceiptsAndSaysFarewell(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	held := make(chan *arrival, 100)
 	s := startServer(t, func(a *arrival) *wire.Receipt { held <- a; return nil })
-	stats, result := start(t, ctx, s.url, &script{frames: 1000})
+	stats, result := start(ctx, t, s.url, &script{frames: 1000})
 	first := <-held
 	cancel()
 	s.reply(first, &wire.Receipt{Accepted: 1, Credit: 1})
@@ -274,7 +274,7 @@ func TestDeviceThatIsStoppedTakesItsLastReceiptsAndSaysFarewell(t *testing.T) {
 func TestDeviceKeepsDialling(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	s := startServer(t, accept)
-	stats, result := start(t, ctx, "ws://127.0.0.1:1/v1/ingest", endless{})
+	stats, result := start(ctx, t, "ws://127.0.0.1:1/v1/ingest", endless{})
 	s.waitFor(t, "two attempts", func() bool { return stats.Counts().DialErrors >= 2 })
 	if stats.Counts().Problem == nil {
 		t.Error("no problem is reported")

@@ -68,7 +68,7 @@ func (l *link) close(farewell bool) {
 
 // OnMessage takes receipts; other messages are not for devices of today.
 func (l *link) OnMessage(_ *gws.Conn, message *gws.Message) {
-	defer message.Close()
+	defer func() { _ = message.Close() }()
 	receipt, err := wire.DecodeReceipt(message.Bytes())
 	if err != nil {
 		return

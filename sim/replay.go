@@ -107,7 +107,7 @@ func loadRows(path string) (rows []row, skipped int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	return readRows(file)
 }
 

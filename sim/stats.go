@@ -12,7 +12,8 @@ import (
 type Stats struct {
 	sent, frames, resent, skipped               atomic.Int64
 	accepted, duplicate, late, rejected, unsure atomic.Int64
-	connected, connects, reconnects, dialErrors atomic.Int64
+	running, connected                          atomic.Int64
+	connects, reconnects, dialErrors            atomic.Int64
 
 	mu      sync.Mutex
 	codes   map[string]int64
@@ -28,9 +29,11 @@ type Counts struct {
 	Accepted, Duplicate, Late, Rejected int64
 	// Unsure counts readings of devices that have ended which left and were never receipted.
 	Unsure int64
-	// Connected is how many devices are connected now, Connects how often one has connected, Reconnects
-	// how often again, DialErrors how often one could not.
-	Connected, Connects, Reconnects, DialErrors int64
+	// Running is how many devices run now, Connected how many of them are connected.
+	Running, Connected int64
+	// Connects is how often a device has connected, Reconnects how often again, DialErrors how often one
+	// could not.
+	Connects, Reconnects, DialErrors int64
 	// Codes counts rejected readings by code.
 	Codes map[string]int64
 	// Problem is the latest reason why a connection could not be opened or was lost, nil when since then
@@ -50,9 +53,9 @@ func (s *Stats) Counts() Counts {
 		Sent: s.sent.Load(), Frames: s.frames.Load(), Resent: s.resent.Load(), Skipped: s.skipped.Load(),
 		Accepted: s.accepted.Load(), Duplicate: s.duplicate.Load(), Late: s.late.Load(),
 		Rejected: s.rejected.Load(), Unsure: s.unsure.Load(),
-		Connected: s.connected.Load(), Connects: s.connects.Load(), Reconnects: s.reconnects.Load(),
-		DialErrors: s.dialErrors.Load(),
-		Codes:      codes, Problem: problem,
+		Running: s.running.Load(), Connected: s.connected.Load(),
+		Connects: s.connects.Load(), Reconnects: s.reconnects.Load(), DialErrors: s.dialErrors.Load(),
+		Codes: codes, Problem: problem,
 	}
 }
 

@@ -27,6 +27,7 @@ type commands struct {
 	LogFormat string           `enum:"text,json" default:"text" help:"Form of log messages: text or json."`
 	Version   kong.VersionFlag `help:"Print the version and exit."`
 
+	Serve     serveCmd    `cmd:"" help:"Run the server: all of it with an embedded broker, or some roles on a Kafka cluster."`
 	Simulate  simulateCmd `cmd:"" help:"Send readings of made-up devices, of this host, or of recorded series."`
 	Tail      tailCmd     `cmd:"" help:"Print live updates of the series that match a pattern."`
 	Bench     benchCmd    `cmd:"" help:"Measure this machine's throughput and latency."`
@@ -37,7 +38,6 @@ const description = "Weir takes sensor and metric streams from devices, runs the
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	// The first signal asks for an orderly end; a second one kills.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))

@@ -136,10 +136,10 @@ func TestReplayedFilesBecomeSources(t *testing.T) {
 
 func TestProgressLineShowsTheRateSinceTheLineBefore(t *testing.T) {
 	start := time.Now()
-	line := simulateLine{devices: 2, start: start}
+	line := simulateLine{start: start}
 	line.text(start.Add(time.Second), sim.Counts{Accepted: 1000})
 	got := line.text(start.Add(3*time.Second), sim.Counts{
-		Sent: 1_234_567, Accepted: 4500, Rejected: 500, Reconnects: 1, Connected: 1, Problem: os.ErrClosed,
+		Sent: 1_234_567, Accepted: 4500, Rejected: 500, Reconnects: 1, Running: 2, Connected: 1, Problem: os.ErrClosed,
 	})
 	for _, want := range []string{"sent 1,234,567", "receipted 5,000", "2,000/s", "rejected 500", "reconnects 1", "connected 1 of 2", "trying again"} {
 		if !strings.Contains(got, want) {

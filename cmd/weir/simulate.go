@@ -64,7 +64,7 @@ func (c *simulateCmd) Run(ctx context.Context, log *slog.Logger, to streams) err
 		ctx, cancel = context.WithTimeout(ctx, c.Duration)
 		defer cancel()
 	}
-	return c.watch(ctx, swarm, stats, len(sources), to.err)
+	return c.watch(ctx, swarm, stats, to.err)
 }
 
 // sources makes what the flags ask for.
@@ -142,8 +142,8 @@ func (c *simulateCmd) preflight(ctx context.Context) error {
 }
 
 // watch runs the swarm and shows how it is getting on.
-func (c *simulateCmd) watch(ctx context.Context, swarm *sim.Swarm, stats *sim.Stats, devices int, out io.Writer) error {
-	line := simulateLine{devices: devices, start: time.Now()}
+func (c *simulateCmd) watch(ctx context.Context, swarm *sim.Swarm, stats *sim.Stats, out io.Writer) error {
+	line := simulateLine{start: time.Now()}
 	shown, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {

@@ -12,10 +12,9 @@ import (
 // simulateLine makes the progress line of simulate; it remembers the counts of the line before for the
 // rate.
 type simulateLine struct {
-	devices int
-	start   time.Time
-	at      time.Time
-	before  int64
+	start  time.Time
+	at     time.Time
+	before int64
 }
 
 func (l *simulateLine) text(now time.Time, c sim.Counts) string {
@@ -31,8 +30,8 @@ func (l *simulateLine) text(now time.Time, c sim.Counts) string {
 	text := fmt.Sprintf("%6s  sent %s  receipted %s  %s/s  rejected %s  reconnects %s",
 		now.Sub(l.start).Round(time.Second), grouped(c.Sent), grouped(c.Receipted()), grouped(int64(rate+0.5)),
 		grouped(c.Rejected), grouped(c.Reconnects))
-	if c.Connected < int64(l.devices) {
-		text += fmt.Sprintf("  connected %d of %d", c.Connected, l.devices)
+	if c.Connected < c.Running {
+		text += fmt.Sprintf("  connected %d of %d", c.Connected, c.Running)
 	}
 	if c.Problem != nil {
 		text += "  trying again: " + c.Problem.Error()

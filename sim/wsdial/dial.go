@@ -28,6 +28,7 @@ func Dial(ctx context.Context, url string, handler gws.Event, header http.Header
 		return nil, err
 	}
 	dialer := &contextDialer{ctx: ctx}
+	//nolint:bodyclose // gws hands out the answer to an upgrade, whose body is the connection itself
 	conn, resp, err := gws.NewClient(handler, &gws.ClientOption{
 		Addr:               url,
 		RequestHeader:      header,

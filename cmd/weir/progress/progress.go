@@ -39,7 +39,7 @@ func New(out io.Writer, line func() string) *Reporter {
 	return r
 }
 
-// Run shows a line at each interval until ctx ends, and then a last one.
+// Run shows a line at each interval until ctx ends.
 func (r *Reporter) Run(ctx context.Context) {
 	every := inLog
 	if r.Width > 0 {
@@ -52,9 +52,8 @@ func (r *Reporter) Run(ctx context.Context) {
 		case <-ticker.C:
 			r.show()
 		case <-ctx.Done():
-			r.show()
 			if r.Width > 0 {
-				fmt.Fprintln(r.Out)
+				fmt.Fprint(r.Out, "\r\x1b[K")
 			}
 			return
 		}

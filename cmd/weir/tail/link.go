@@ -58,7 +58,7 @@ func (l *link) close() {
 
 // OnMessage hands a message over.
 func (l *link) OnMessage(_ *gws.Conn, message *gws.Message) {
-	defer message.Close()
+	defer func() { _ = message.Close() }()
 	at := time.Now()
 	m, err := l.decoder.Decode(message.Bytes())
 	select {

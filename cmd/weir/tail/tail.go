@@ -91,7 +91,7 @@ func (t *Tail) Run(ctx context.Context) error {
 			}
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // to be told to end is no failure
 		}
 		if !connected || final(err) {
 			return err
