@@ -100,7 +100,6 @@ func (e *encoder) encode(frame *wire.Frame, r *receipt) {
 		}
 		r.Accepted += len(b.Readings)
 		newest = max(newest, b.Readings[len(b.Readings)-1].Time)
-		b.Ingest = r.started
 		e.place(b)
 	}
 	if newest > 0 && newest < r.started {
