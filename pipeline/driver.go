@@ -57,7 +57,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		emit: &emit{
 			ctx: o.work, producer: o.producer, partition: o.partition, headers: o.headers,
 			updates: newLane(f.updates + 1), alerts: newLane(f.alerts + 1),
-			acknowledged: summarise.acknowledged, fail: o.fail, done: d.done,
+			acknowledged: summarise.acknowledged, fail: o.fail, at: o.at, done: d.done,
 			changed: from.changed, m: o.m,
 		},
 	}

@@ -34,6 +34,8 @@ type emit struct {
 	// acknowledged is called when a flush is stored, fail when a write has failed.
 	acknowledged func()
 	fail         func(error)
+	// at names a point of the protocol, for tests.
+	at func(point string) error
 	// done takes the batch back.
 	done func(*Batch)
 
@@ -135,6 +137,9 @@ func (s *emit) sendAlerts(alerts []telemetry.Alert) error {
 // send hands s.records to the producer when the lane is free.
 func (s *emit) send(topic string, l *lane, after func()) error {
 	if err := l.enter(s.ctx); err != nil {
+		return err
+	}
+	if err := s.at("emit " + topic); err != nil {
 		return err
 	}
 	n, sent := len(s.records), time.Now()

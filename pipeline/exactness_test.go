@@ -1,0 +1,409 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/kafka"
+	"weir/pipeline/detect"
+	"weir/pipeline/window"
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// TestOwnersThatCrashAndSleepCountEveryReadingOnce runs owners of one partition on a real broker, kills
+// them at random points, lets others sleep there and wake as zombies after their successors have begun, and
+// compares all that is left with what a single undisturbed pass over the readings gives.
+func TestOwnersThatCrashAndSleepCountEveryReadingOnce(t *testing.T) {
+	duration := 3 * time.Second
+	if testing.Short() {
+		duration = time.Second
+	}
+	for seed := uint64(1); seed <= 3; seed++ {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			c := &chaos{w: w, rng: rand.New(rand.NewPCG(seed, 0)), committed: -1, wake: make(chan struct{})}
+			fleet := newFleet(seed)
+			c.storm(fleet, duration)
+			c.settle(fleet)
+			fleet.check(t, w)
+			t.Logf("%d owners, %d crashed, %d slept; %d records, %d readings, %d alerts",
+				c.generation, c.crashed, c.slept, fleet.records, fleet.readings, len(fleet.transitions))
+		})
+	}
+}
+
+var errCrash = errors.New("crash")
+
+// chaos hands the partition from owner to owner, as a group would, only worse.
+type chaos struct {
+	w      *world
+	owners sync.WaitGroup
+
+	mu         sync.Mutex
+	rng        *rand.Rand
+	generation int
+	committed  int64
+	crashed    int
+	slept      int
+	calm       bool
+	wake       chan struct{} // closed and replaced to wake those that sleep
+	stops      []context.CancelFunc
+}
+
+// assign makes a new owner; the former one is not told.
+func (c *chaos) assign() (ended chan error) {
+	c.mu.Lock()
+	c.generation++
+	mine, committed := c.generation, c.committed
+	c.mu.Unlock()
+	client := c.w.newClient()
+	config := testConfig()
+	config.CheckpointPeriod = 7 * time.Millisecond
+	config.FlushPeriod = time.Millisecond
+	config.CompactAbove = 64 << 10
+	p, err := New(Options{Client: client, Config: config, Metrics: metrics.NewSet(), Trimmer: c.w.broker, Logger: testLogger(c.w.t)})
+	if err != nil {
+		c.w.t.Fatal(err)
+	}
+	p.hook = func(_ int, point string) error { return c.at(client, point) }
+	owner := p.newOwner(0, committed, func(_ context.Context, offset int64) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.generation != mine {
+			return errors.New("another generation")
+		}
+		c.committed = offset
+		return nil
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	c.stops = append(c.stops, stop)
+	ended = make(chan error, 1)
+	c.owners.Go(func() { ended <- owner.run(ctx) })
+	return ended
+}
+
+// at decides what happens to an owner at a point of the protocol.
+func (c *chaos) at(client *kafka.Client, point string) error {
+	c.mu.Lock()
+	x, wake := c.rng.Float64(), c.wake
+	if point == "batch" || point == "emit "+wire.TopicUpdates {
+		x = min(x*5, 1) // these points come often
+	}
+	switch {
+	case c.calm:
+	case x < 0.01:
+		c.crashed++
+		c.mu.Unlock()
+		client.Close() // nothing that is buffered arrives
+		return errCrash
+	case x < 0.02:
+		c.crashed++
+		c.mu.Unlock()
+		return errCrash
+	case x < 0.04:
+		c.slept++
+		c.mu.Unlock()
+		<-wake
+		return nil
+	}
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *chaos) random(n int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rng.IntN(n)
+}
+
+// awake wakes those that sleep.
+func (c *chaos) awake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.wake)
+	c.wake = make(chan struct{})
+}
+
+func (c *chaos) storm(f *fleet, duration time.Duration) {
+	over, cancel := context.WithTimeout(context.Background(), duration)
+	defer cancel()
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for over.Err() == nil {
+			f.send(c.w)
+		}
+	})
+	ended := c.assign()
+	for over.Err() == nil {
+		select {
+		case <-ended:
+			ended = c.assign()
+		case <-time.After(time.Duration(5+c.random(60)) * time.Millisecond):
+			switch c.random(4) {
+			case 0:
+				ended = c.assign() // the former one goes on, or sleeps
+			case 1:
+				c.awake()
+			}
+		}
+	}
+	sending.Wait()
+}
+
+// settle lets a last owner finish undisturbed, with the zombies awake.
+func (c *chaos) settle(f *fleet) {
+	c.mu.Lock()
+	c.calm = true
+	c.mu.Unlock()
+	ended := c.assign()
+	c.awake()
+	c.w.await("a checkpoint contains all readings", func() bool {
+		select {
+		case <-ended: // somebody who was late to acquire has fenced it
+			ended = c.assign()
+		default:
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.committed > f.last
+	})
+	for _, stop := range c.stops {
+		stop()
+	}
+	c.owners.Wait()
+}
+
+// fleet sends readings and knows what they must add up to.
+type fleet struct {
+	rng     *rand.Rand
+	config  Config
+	sent    map[string][]*telemetry.Batch
+	clock   map[string]int64
+	records int
+	last    int64 // offset
+
+	// The undisturbed pass.
+	seen        map[string]bool
+	readings    uint64
+	expected    map[string]*expectation
+	transitions []string
+}
+
+// expectation is what a series must come to.
+type expectation struct {
+	n, late, invalid uint64
+	min, max, sum    float64
+	newest           int64
+	version          telemetry.Version
+	mean             window.Mean
+	detector         detect.Deviation
+	open             bool
+	raised           telemetry.Version
+}
+
+func newFleet(seed uint64) *fleet {
+	return &fleet{
+		rng: rand.New(rand.NewPCG(seed, 1)), config: testConfig(),
+		sent: make(map[string][]*telemetry.Batch), clock: make(map[string]int64),
+		seen: make(map[string]bool), expected: make(map[string]*expectation),
+	}
+}
+
+func (f *fleet) send(w *world) {
+	device := fmt.Sprintf("plant/%c", 'a'+rune(f.rng.IntN(4)))
+	var b *telemetry.Batch
+	if old := f.sent[device]; len(old) > 0 && f.rng.IntN(6) == 0 {
+		b = old[max(0, len(old)-1-f.rng.IntN(20))]
+	} else {
+		b = f.batch(device)
+		f.sent[device] = append(f.sent[device], b)
+	}
+	offset := w.sendRaw(device, wire.AppendReadingBatch(nil, b))
+	f.records, f.last = f.records+1, offset
+	f.pass(b, offset)
+}
+
+func (f *fleet) batch(device string) *telemetry.Batch {
+	b := &telemetry.Batch{
+		Device: device, Session: fmt.Sprint("boot ", len(f.sent[device])/500), Seq: uint64(len(f.sent[device])),
+		Ingest: time.Now().UnixMicro(),
+	}
+	for range 1 + f.rng.IntN(5) {
+		f.clock[device] += int64(f.rng.IntN(2e6))
+		r := telemetry.Reading{
+			Metric: fmt.Sprintf("m%d", f.rng.IntN(3)),
+			Time:   epoch + f.clock[device],
+			Value:  math.Round(100*f.rng.Float64()) / 4,
+		}
+		switch f.rng.IntN(40) {
+		case 0:
+			r.Value = math.NaN()
+		case 1:
+			r.Time -= f.config.Lateness.Microseconds() + 10e6
+		case 2:
+			r.Time -= 20e6
+		case 3, 4:
+			r.Value *= 50
+		}
+		b.Readings = append(b.Readings, r)
+	}
+	return b
+}
+
+// pass applies a record to what is expected.
+func (f *fleet) pass(b *telemetry.Batch, offset int64) {
+	key := fmt.Sprint(b.Device, b.Session, b.Seq)
+	if f.seen[key] {
+		return
+	}
+	f.seen[key] = true
+	for i, r := range b.Readings {
+		f.readings++
+		name := telemetry.Series(b.Device, r.Metric)
+		e := f.expected[name]
+		if e == nil {
+			e = &expectation{min: math.Inf(1), max: math.Inf(-1), newest: math.MinInt64}
+			f.expected[name] = e
+		}
+		e.version = telemetry.VersionOf(offset, i)
+		switch {
+		case math.IsNaN(r.Value):
+			e.invalid++
+		case e.newest != math.MinInt64 && e.newest-r.Time > f.config.Lateness.Microseconds():
+			e.late++
+		default:
+			f.count(name, e, r)
+		}
+	}
+}
+
+func (f *fleet) count(name string, e *expectation, r telemetry.Reading) {
+	e.n++
+	e.min, e.max, e.sum = min(e.min, r.Value), max(e.max, r.Value), e.sum+r.Value
+	e.newest = max(e.newest, r.Time)
+	e.mean.Add(r.Time, r.Value, &f.config.Average)
+	v := e.detector.Observe(r.Time, r.Value)
+	switch {
+	case v.Onset:
+		e.open, e.raised = true, e.version
+		f.transitions = append(f.transitions, transition(telemetry.Firing, name, e.version, e.raised))
+	case v.Clear:
+		e.open = false
+		f.transitions = append(f.transitions, transition(telemetry.Resolved, name, e.version, e.raised))
+	}
+}
+
+func transition(phase telemetry.Phase, series string, version, raised telemetry.Version) string {
+	return fmt.Sprintf("%s %s at %d: %s", phase, series, version, alertID(0, ruleDeviation, series, raised))
+}
+
+// check compares everything that is stored with the undisturbed pass.
+func (f *fleet) check(t *testing.T, w *world) {
+	f.checkChains(t, w.chains())
+	f.checkAlerts(t, w)
+	f.checkLatest(t, w)
+	f.checkState(t, w)
+}
+
+func (f *fleet) checkChains(t *testing.T, chains map[string]*chain) {
+	for name, e := range f.expected {
+		c := chains[name]
+		switch {
+		case c == nil:
+			t.Errorf("%s has no update", name)
+		case c.N != e.n || c.Late != e.late || c.Invalid != e.invalid:
+			t.Errorf("%s: n %d late %d invalid %d, want %d, %d, %d", name, c.N, c.Late, c.Invalid, e.n, e.late, e.invalid)
+		case e.n > 0 && (c.Min != e.min || c.Max != e.max || math.Abs(c.Sum-e.sum) > 1e-9*math.Abs(e.sum)):
+			t.Errorf("%s: min %v max %v sum %v, want %v, %v, %v", name, c.Min, c.Max, c.Sum, e.min, e.max, e.sum)
+		case c.Version != e.version:
+			t.Errorf("%s ends at version %d, want %d", name, c.Version, e.version)
+		}
+	}
+}
+
+func (f *fleet) checkAlerts(t *testing.T, w *world) {
+	missing := make(map[string]bool)
+	for _, transition := range f.transitions {
+		missing[transition] = true
+	}
+	for _, r := range w.records(wire.TopicAlerts, 0) {
+		a, err := wire.DecodeAlert(r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := fmt.Sprintf("%s %s at %d: %s", a.Phase, a.Series, a.Version, a.ID)
+		if !missing[key] {
+			t.Errorf("alert was emitted twice, or should not be: %s", key)
+		}
+		delete(missing, key)
+	}
+	for key := range missing {
+		t.Errorf("alert was not emitted: %s", key)
+	}
+}
+
+func (f *fleet) checkLatest(t *testing.T, w *world) {
+	versions, alerts := make(map[string]telemetry.Version), make(map[string]bool)
+	for _, r := range w.records(wire.TopicLatest, 0) {
+		switch kind, name := wire.ParseLatestKey(r.Key); kind {
+		case wire.LatestSeries:
+			rows, err := wire.DecodeUpdateBatch(r.Value, nil, nil)
+			if err != nil || len(rows) != 1 {
+				t.Fatalf("%d rows: %v", len(rows), err)
+			}
+			versions[name] = rows[0].Version
+		case wire.LatestAlert:
+			alerts[name] = r.Value != nil
+		}
+	}
+	for name, e := range f.expected {
+		if versions[name] != e.version {
+			t.Errorf("weir.latest has %s at version %d, want %d", name, versions[name], e.version)
+		}
+		id := alertID(0, ruleDeviation, name, e.raised)
+		if e.raised != 0 && alerts[id] != e.open {
+			t.Errorf("weir.latest says that alert %s of %s is open: %v, want %v", id, name, alerts[id], e.open)
+		}
+	}
+}
+
+// checkState compares what a next owner would begin with.
+func (f *fleet) checkState(t *testing.T, w *world) {
+	p := w.pipeline(nil)
+	o := p.newOwner(0, -1, func(context.Context, int64) error { return nil })
+	end, err := w.client.Offsets(w.context(), wire.TopicState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &restorer{o: o, fences: fences{state: end[0].End}, out: restored{registry: newRegistry(100)}}
+	if err := r.readState(w.context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range f.expected {
+		s, err := r.out.registry.restoredSeries(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.newestTime != e.newest || s.summary.newest.Version != e.version || s.alert.open != e.open {
+			t.Errorf("state of %s: newest %d version %d alert %v, want %d, %d, %v",
+				name, s.newestTime, s.summary.newest.Version, s.alert.open, e.newest, e.version, e.open)
+		}
+		if !bytes.Equal(s.mean.MarshalAppend(nil), e.mean.MarshalAppend(nil)) {
+			t.Errorf("moving average of %s has seen other readings than it should", name)
+		}
+		if !bytes.Equal(s.detector.MarshalAppend(nil), e.detector.MarshalAppend(nil)) {
+			t.Errorf("detector of %s has seen other readings than it should", name)
+		}
+	}
+}
