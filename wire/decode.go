@@ -140,5 +140,7 @@ func (d *Decoder) value() bool {
 
 // failure is the scanner's complaint with the path at which it stopped.
 func (d *Decoder) failure() *Error {
-	return &Error{Code: d.scan.code, Path: d.path(), Message: d.scan.message()}
+	err := d.scan.failure()
+	err.Path = d.path()
+	return err
 }

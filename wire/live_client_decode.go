@@ -13,9 +13,11 @@ import (
 func DecodeClientMessage(b []byte) (ClientMessage, error) {
 	d := clientDecoder{}
 	d.reset(b)
-	if !d.message() {
+	if !d.read() {
 		if d.code == CodeJSONSyntax || d.code == CodeJSONUTF8 || d.code == CodeJSONDepth {
-			return d.msg, &Error{Code: d.code, Path: d.path, Message: d.scanner.message()}
+			err := d.failure()
+			err.Path = d.path
+			return d.msg, err
 		}
 		return d.msg, NewError(d.code, d.path)
 	}
@@ -65,7 +67,7 @@ func (d *clientDecoder) fields(path string, field func(name, path string) bool) 
 	}
 }
 
-func (d *clientDecoder) message() bool {
+func (d *clientDecoder) read() bool {
 	var payload []byte
 	typed := false
 	ok := d.fields("", func(name, path string) (ok bool) {
@@ -89,16 +91,6 @@ func (d *clientDecoder) message() bool {
 	return d.payload(payload)
 }
 
-// raw reads past a value and returns its text.
-func (s *scanner) raw() ([]byte, bool) {
-	s.peek()
-	start := s.pos
-	if !s.skip() {
-		return nil, false
-	}
-	return s.data[start:s.pos], true
-}
-
 // payload reads the payload, known to be well-formed, by the message's type.
 func (d *clientDecoder) payload(payload []byte) bool {
 	if d.msg.Type == TypePing {
@@ -108,12 +100,12 @@ func (d *clientDecoder) payload(payload []byte) bool {
 		}
 		return true
 	}
-	var read func() bool
+	var body func() bool
 	switch d.msg.Type {
 	case TypeSubscribe:
-		read = d.subscribe
+		body = d.subscribe
 	case TypeUnsubscribe:
-		read = d.unsubscribe
+		body = d.unsubscribe
 	default:
 		return d.refuse(CodeMessageType, "type")
 	}
@@ -121,7 +113,7 @@ func (d *clientDecoder) payload(payload []byte) bool {
 		return d.refuse(CodeFieldMissing, "payload")
 	}
 	d.reset(payload)
-	return read()
+	return body()
 }
 
 func (d *clientDecoder) subscribe() bool {

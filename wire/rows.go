@@ -57,22 +57,3 @@ func AppendRow(dst []byte, i int, u *telemetry.Update) []byte {
 func intCell(dst []byte, v int64) []byte { return strconv.AppendInt(append(dst, ','), v, 10) }
 
 func floatCell(dst []byte, v float64) []byte { return appendFloat(append(dst, ','), v) }
-
-// AppendAlertJSON appends an alert as a JSON object. Numbers that are not finite are null.
-func AppendAlertJSON(dst []byte, a *telemetry.Alert) []byte {
-	dst = stringField(dst, `{"id":`, a.ID)
-	dst = stringField(dst, `,"rule":`, a.Rule)
-	dst = stringField(dst, `,"series":`, a.Series)
-	dst = stringField(dst, `,"phase":`, string(a.Phase))
-	dst = intField(dst, `,"version":`, int64(a.Version))
-	dst = intField(dst, `,"raised":`, int64(a.Raised))
-	dst = intField(dst, `,"started_ts":`, a.StartedTime)
-	dst = intField(dst, `,"ts":`, a.Time)
-	dst = numberField(dst, `,"value":`, a.Value)
-	dst = numberField(dst, `,"score":`, a.Score)
-	dst = numberField(dst, `,"lo":`, a.Lo)
-	dst = numberField(dst, `,"hi":`, a.Hi)
-	dst = stringField(dst, `,"detector":`, a.Detector)
-	dst = stringField(dst, `,"summary":`, a.Summary)
-	return append(dst, '}')
-}
