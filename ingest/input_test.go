@@ -229,7 +229,7 @@ func TestAPingIsEchoed(t *testing.T) {
 }
 
 func TestASilentPeerIsPingedAndThenClosedWhileALiveOneStays(t *testing.T) {
-	s := start(t, &logProducer{}, func(o *Options) { o.Config.IdleTimeout = 200 * time.Millisecond })
+	s := start(t, &logProducer{}, func(o *Options) { o.Config.IdleTimeout = time.Second })
 	live := s.dial(t, "", nil) // answers pings, as every library does
 	_, br := s.rawDial(t, nil)
 	pinged := false
