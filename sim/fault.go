@@ -8,7 +8,7 @@ import (
 // Faults come to a device every faultEvery on average, the first not before faultGrace, so that detectors
 // have learned what is normal.
 const (
-	faultEvery = 2 * time.Minute
+	faultEvery = 5 * time.Minute
 	faultGrace = 30 * time.Second
 )
 

@@ -21,7 +21,7 @@ func (tailCmd) Help() string {
   weir tail '#'                          everything
   weir tail plant1/line3/press7/#        one device
   weir tail 'plant1/+/+/temperature' --max-hz 1
-  weir tail '#' --json | jq 'select(.state == "alert")'
+  weir tail '#' --json | jq 'select(.type == "alert")'
 
 N is how many readings a line stands for; AGE the time from the newest of them to its arrival here.`
 }

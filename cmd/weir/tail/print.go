@@ -23,7 +23,8 @@ type gap struct {
 type printer interface {
 	// expect announces a series before its first update.
 	expect(series string)
-	update(u *telemetry.Update, received time.Time)
+	// update prints what a row tells; snapshot says that it is the state at the time of connecting.
+	update(u *telemetry.Update, received time.Time, snapshot bool)
 	alert(a *telemetry.Alert)
 	gap(g gap)
 	flush() error
@@ -52,7 +53,7 @@ func (t *table) row(clock, series, last, n, low, high, avg, state, score, age st
 	fmt.Fprintln(t.out, strings.TrimRight(line, " "))
 }
 
-func (t *table) update(u *telemetry.Update, received time.Time) {
+func (t *table) update(u *telemetry.Update, received time.Time, _ bool) {
 	if !t.begun {
 		t.begun = true
 		t.row("TIME", "SERIES", "LAST", "N", "MIN", "MAX", "AVG", "STATE", "SCORE", "AGE")
@@ -144,13 +145,16 @@ type updateLine struct {
 
 func (l *lines) expect(string) {}
 
-func (l *lines) update(u *telemetry.Update, received time.Time) {
+func (l *lines) update(u *telemetry.Update, received time.Time, snapshot bool) {
 	line := updateLine{
 		Type: "update", Series: u.Series, Version: u.Version, Since: u.Since,
 		N: u.N, Late: u.Late, Invalid: u.Invalid,
 		Avg: known(u.Avg), Lo: known(u.Lo), Hi: known(u.Hi),
 		State: u.State.String(), Score: known(u.Score), Worst: u.Worst.String(),
 		IngestTime: u.IngestTime, EmitTime: u.EmitTime, Received: received.UnixMicro(),
+	}
+	if snapshot {
+		line.Type = "snapshot"
 	}
 	if u.N > 0 {
 		line.FirstTime, line.LastTime = &u.FirstTime, &u.LastTime

@@ -168,7 +168,7 @@ func (t *Tail) snapshot(m *wire.Subscribed, at time.Time) {
 	}
 	for i := range m.Rows {
 		t.chain.set(m.View, m.Rows[i].Update)
-		t.print.update(m.Rows[i].Update, at)
+		t.print.update(m.Rows[i].Update, at, true)
 	}
 	for i := range m.Alerts {
 		t.alert(&m.Alerts[i])
@@ -186,7 +186,7 @@ func (t *Tail) row(view int, u *telemetry.Update, at time.Time) {
 	}
 	t.Counts.Updates++
 	t.Counts.Readings += u.N
-	t.print.update(u, at)
+	t.print.update(u, at, false)
 }
 
 func (t *Tail) alert(a *telemetry.Alert) {

@@ -219,7 +219,7 @@ func TestTailPrintsOneJSONObjectPerLineWithNullForUnknown(t *testing.T) {
 		}
 		objects = append(objects, o)
 	}
-	if len(objects) != 3 || objects[0]["last"] != 20.5 || objects[0]["lo"] != nil || objects[0]["state"] != "ok" {
+	if len(objects) != 3 || objects[0]["type"] != "snapshot" || objects[1]["type"] != "update" || objects[0]["last"] != 20.5 || objects[0]["lo"] != nil || objects[0]["state"] != "ok" {
 		t.Errorf("%v", objects)
 	}
 	if o := objects[1]; o["last"] != nil || o["first_ts"] != nil || o["late"] != 1.0 || o["n"] != 0.0 {
