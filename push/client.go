@@ -1,0 +1,214 @@
+package push
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// client is one live connection. Its fields are grouped by who may touch them.
+type client struct {
+	// Fixed.
+	hub     *hub
+	conn    net.Conn
+	session string
+	limits  limits
+
+	// Owned by the goroutine that reads from the connection.
+	messages, mistakes bucket
+
+	// Guarded by hub.mu.
+	subs      map[string]*subscription
+	left      bool
+	alertMark uint64
+
+	// Written by whoever works, read by the sweeper: when something was last heard from the client, and
+	// when the write under way last made progress, in nanoseconds of the clock; 0: none is under way.
+	heard, progress atomic.Int64
+
+	// Guarded by mu. hub.mu may be held while taking it, not the other way round.
+	mu      sync.Mutex
+	state   state
+	reason  closeReason
+	lane    lane
+	due     []*subscription // those with something to send, in turn
+	writing bool            // a goroutine is in write
+	pinged  time.Time       // when the last ping was queued
+	pong    *item           // the pong that is queued, if one is
+	cutoff  time.Time       // when a closing connection is cut
+}
+
+// limits are the parts of Config that a client applies.
+type limits struct {
+	losslessBytes int
+	closeGrace    time.Duration
+}
+
+type state uint8
+
+const (
+	serving state = iota
+	closing       // the close frame goes out when nothing else is left
+	closed        // it is being sent, or the connection is gone
+)
+
+// send queues a frame in the lossless lane. A connection whose lane overflows is closed: it has to begin
+// anew.
+func (c *client) send(f frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pushLocked(&item{frame: f, counted: true})
+}
+
+func (c *client) pushLocked(it *item) {
+	if c.state != serving {
+		return
+	}
+	c.lane.push(it)
+	if it.counted {
+		c.hub.m.losslessBytes.Add(int64(it.frame.size()))
+	}
+	if c.lane.bytes > c.limits.losslessBytes {
+		c.closeLocked(endedOverflow)
+		return
+	}
+	c.kickLocked()
+}
+
+// reserve keeps the place of a subscription's snapshot in the lane. From now on the subscription gathers
+// what its view says, and the snapshot goes first.
+func (c *client) reserve(s *subscription, told int) *item {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.told = told
+	s.round++
+	it := &item{empty: true, opens: s, round: s.round}
+	if c.state == serving {
+		c.lane.push(it)
+	}
+	return it
+}
+
+// fill puts the snapshot into its place.
+func (c *client) fill(it *item, f frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	it.frame, it.empty = f, false
+	c.kickLocked()
+}
+
+// offer hands a subscription its view's frame. A connection that is up with the view gets the shared
+// bytes. If an earlier frame still waits for the socket, the rows are merged into the subscription's own
+// set instead, which goes out when the socket is free.
+func (c *client) offer(s *subscription, f *flush) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != serving {
+		return
+	}
+	switch {
+	case s.behind == nil && s.next == nil:
+		s.next = f.frame()
+	case s.behind == nil:
+		s.behind = c.hub.laggards.Get().(*laggard)
+		s.behind.from = s.told
+		c.hub.m.laggards.Add(1)
+		fallthrough
+	default:
+		before := s.behind.len()
+		c.hub.m.conflatedLaggard.Add(s.behind.take(f))
+		c.hub.m.laggingRows.Add(int64(s.behind.len() - before))
+	}
+	s.told = len(f.view.dictionary)
+	c.dueLocked(s)
+	c.kickLocked()
+}
+
+// dueLocked puts a subscription in line for the socket.
+func (c *client) dueLocked(s *subscription) {
+	if s.open && !s.queued && (s.next != nil || s.behind != nil) {
+		s.queued = true
+		c.due = append(c.due, s)
+	}
+}
+
+// restart drops what a subscription has waiting and announces that it begins anew.
+func (c *client) restart(s *subscription, announcement frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropLocked(s)
+	c.pushLocked(&item{frame: announcement, counted: true})
+}
+
+// forget drops what a subscription that has ended has waiting.
+func (c *client) forget(s *subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropLocked(s)
+}
+
+// dropLocked empties a subscription. Its snapshot, should one be in the lane, is of an earlier round now
+// and will be passed over.
+func (c *client) dropLocked(s *subscription) {
+	s.open = false
+	s.round++
+	s.next = nil
+	if s.behind != nil {
+		c.hub.release(s.behind)
+		s.behind = nil
+	}
+}
+
+// release takes a laggard's set back.
+func (h *hub) release(l *laggard) {
+	h.m.laggards.Add(-1)
+	h.m.laggingRows.Add(-int64(l.len()))
+	l.clear()
+	h.laggards.Put(l)
+}
+
+// close ends the connection with the reason's code, after what is in flight. What waits is dropped,
+// except when draining: then it goes first.
+func (c *client) close(r closeReason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closeLocked(r)
+}
+
+func (c *client) closeLocked(r closeReason) {
+	if c.state != serving {
+		return
+	}
+	c.state = closing
+	c.reason = r
+	c.cutoff = c.hub.now().Add(c.limits.closeGrace)
+	if r != endedDraining {
+		c.clearLocked()
+	}
+	c.kickLocked()
+}
+
+// clearLocked drops everything that waits.
+func (c *client) clearLocked() {
+	c.hub.m.losslessBytes.Add(-int64(c.lane.bytes))
+	c.lane = lane{}
+	c.pong = nil
+	for _, s := range c.due {
+		s.queued = false
+		c.dropLocked(s)
+	}
+	c.due = nil
+}
+
+// ended notes that the connection is gone, and why if nobody said so before.
+func (c *client) ended(r closeReason) closeReason {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == serving {
+		c.reason = r
+	}
+	c.state = closed
+	c.clearLocked()
+	return c.reason
+}

@@ -1,0 +1,128 @@
+package push
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Config holds the settings of push. Sizes are in bytes.
+type Config struct {
+	// DefaultMaxHz is the rate of a subscription that names none; MaxSubscriptions and MaxPatterns
+	// bound one connection and one subscription.
+	DefaultMaxHz     float64 `koanf:"default_max_hz"`
+	MaxSubscriptions int     `koanf:"max_subscriptions"`
+	MaxPatterns      int     `koanf:"max_patterns"`
+
+	// MaxConnections bounds the live connections of this process.
+	MaxConnections int `koanf:"max_connections"`
+	// MaxMessageBytes bounds a client's message; MessageRate (per second) and MessageBurst how fast
+	// they may come.
+	MaxMessageBytes int     `koanf:"max_message_bytes"`
+	MessageRate     float64 `koanf:"message_rate"`
+	MessageBurst    int     `koanf:"message_burst"`
+
+	// MaxLosslessBytes bounds what may wait for one connection in its lossless lane, snapshots not
+	// counted. Beyond it the connection is closed and resyncs.
+	MaxLosslessBytes int `koanf:"max_lossless_bytes"`
+	// SendBuffer is the kernel's send buffer of a connection. What waits there can no longer be merged.
+	SendBuffer int `koanf:"send_buffer"`
+
+	// HandshakeTimeout bounds the WebSocket upgrade, WriteTimeout how long a write may make no
+	// progress, Heartbeat how often the server pings, IdleTimeout how long a client may be silent.
+	HandshakeTimeout time.Duration `koanf:"handshake_timeout"`
+	WriteTimeout     time.Duration `koanf:"write_timeout"`
+	Heartbeat        time.Duration `koanf:"heartbeat"`
+	IdleTimeout      time.Duration `koanf:"idle_timeout"`
+	// DrainTimeout bounds how long connections may take to read what is left when the server stops.
+	DrainTimeout time.Duration `koanf:"drain_timeout"`
+
+	// MaxListed bounds how many series GET /v1/series and /v1/snapshot return.
+	MaxListed int `koanf:"max_listed"`
+	// FetchMaxBytes and FetchMaxWait shape the fetches of the tails.
+	FetchMaxBytes int           `koanf:"fetch_max_bytes"`
+	FetchMaxWait  time.Duration `koanf:"fetch_max_wait"`
+}
+
+// DefaultConfig is what push uses when nothing is set.
+func DefaultConfig() Config {
+	return Config{
+		DefaultMaxHz:     20,
+		MaxSubscriptions: 64,
+		MaxPatterns:      64,
+		MaxConnections:   20_000,
+		MaxMessageBytes:  64 << 10,
+		MessageRate:      50,
+		MessageBurst:     200,
+		MaxLosslessBytes: 1 << 20,
+		SendBuffer:       64 << 10,
+		HandshakeTimeout: 5 * time.Second,
+		WriteTimeout:     60 * time.Second,
+		Heartbeat:        25 * time.Second,
+		IdleTimeout:      90 * time.Second,
+		DrainTimeout:     5 * time.Second,
+		MaxListed:        100_000,
+		FetchMaxBytes:    4 << 20,
+		FetchMaxWait:     500 * time.Millisecond,
+	}
+}
+
+// Validate reports every field that is out of range.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, field, want string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: must be %s", field, want))
+		}
+	}
+	check(validHz(c.DefaultMaxHz), "default_max_hz", fmt.Sprintf("0 (unlimited) or between %v and %v", minHz, maxHz))
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"max_subscriptions", c.MaxSubscriptions},
+		{"max_patterns", c.MaxPatterns},
+		{"max_connections", c.MaxConnections},
+		{"message_burst", c.MessageBurst},
+		{"max_listed", c.MaxListed},
+	} {
+		check(f.value > 0, f.name, "> 0")
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+		least int
+	}{
+		{"max_message_bytes", c.MaxMessageBytes, 1 << 10},
+		{"max_lossless_bytes", c.MaxLosslessBytes, 4 << 10},
+		{"send_buffer", c.SendBuffer, 4 << 10},
+		{"fetch_max_bytes", c.FetchMaxBytes, 64 << 10},
+	} {
+		check(f.value >= f.least, f.name, fmt.Sprintf(">= %d", f.least))
+	}
+	check(c.MessageRate > 0 && !math.IsInf(c.MessageRate, 0), "message_rate", "> 0")
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"handshake_timeout", c.HandshakeTimeout},
+		{"write_timeout", c.WriteTimeout},
+		{"heartbeat", c.Heartbeat},
+		{"idle_timeout", c.IdleTimeout},
+		{"drain_timeout", c.DrainTimeout},
+		{"fetch_max_wait", c.FetchMaxWait},
+	} {
+		check(f.value > 0, f.name, "> 0")
+	}
+	check(c.IdleTimeout > c.Heartbeat, "idle_timeout", "> heartbeat")
+	return errors.Join(errs...)
+}
+
+// Bounds of max_hz, apart from 0, which means unlimited.
+const (
+	minHz = 0.01
+	maxHz = 1000
+)
+
+func validHz(hz float64) bool { return hz == 0 || hz >= minHz && hz <= maxHz }

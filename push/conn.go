@@ -1,0 +1,262 @@
+package push
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/lxzan/gws"
+
+	"weir/telemetry"
+	"weir/wire"
+)
+
+const (
+	// readBuffer is small: clients say little, and every idle connection holds one.
+	readBuffer = 512
+	// mistakesRate (per second) and mistakesBurst are how many errors a client may make.
+	mistakesRate  = 1
+	mistakesBurst = 50
+)
+
+// live upgrades a request to a WebSocket and serves it.
+func (s *Server) live(w http.ResponseWriter, r *http.Request) {
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		w.Header().Set("Upgrade", "websocket")
+		wire.WriteError(w, http.StatusUpgradeRequired, &wire.Error{Code: wire.CodeMediaType, Message: "this is a WebSocket endpoint"})
+		return
+	}
+	patterns, hz, refusal := s.querySubscriptions(r)
+	if refusal != nil {
+		wire.WriteError(w, http.StatusBadRequest, refusal)
+		return
+	}
+	if err := s.conns.admit(s.cfg.MaxConnections); err != nil {
+		s.hub.m.refused.Inc()
+		w.Header().Set("Retry-After", "1")
+		wire.WriteError(w, http.StatusServiceUnavailable, err)
+		return
+	}
+	c := s.newClient()
+	socket, err := s.upgrade(w, r, c)
+	if err != nil {
+		s.conns.dismiss()
+		s.hub.m.refused.Inc()
+		s.log.Debug("live connection refused", "error", err)
+		return
+	}
+	inTime := s.conns.add(c)
+	s.hub.m.connections.Add(1)
+	go s.serve(socket, c)
+	switch {
+	case !s.origin.Allow(r):
+		c.close(endedOrigin)
+		return
+	case !inTime:
+		c.close(endedDraining)
+		return
+	}
+	s.greet(c)
+	for i, p := range patterns {
+		var refusal *wire.Error
+		if err := s.hub.subscribe(c, p.String(), patterns[i:i+1], hz, s.cfg.MaxSubscriptions); errors.As(err, &refusal) {
+			c.send(errorFrame(refusal, p.String()))
+		}
+	}
+}
+
+func (s *Server) newClient() *client {
+	now := s.hub.now()
+	c := &client{
+		hub: s.hub, session: rand.Text(), limits: limits{s.cfg.MaxLosslessBytes, s.cfg.DrainTimeout},
+		messages: newBucket(s.cfg.MessageRate, s.cfg.MessageBurst, now),
+		mistakes: newBucket(mistakesRate, mistakesBurst, now),
+		pinged:   now,
+	}
+	c.heard.Store(now.UnixNano())
+	return c
+}
+
+func (s *Server) greet(c *client) {
+	now := s.hub.now()
+	c.send(textFrame((&wire.Welcome{
+		Protocol: wire.LiveProtocol, Epoch: s.epoch, Session: c.session, ServerTime: now.UnixMicro(),
+		HeartbeatMS: s.cfg.Heartbeat.Milliseconds(), Insecure: s.insecure,
+	}).Append(nil)))
+}
+
+// querySubscriptions reads the subscriptions of a client that cannot speak first: one per pattern, under
+// the pattern as id.
+func (s *Server) querySubscriptions(r *http.Request) ([]telemetry.Pattern, float64, *wire.Error) {
+	query := r.URL.Query()
+	texts := query["subscribe"]
+	if len(texts) == 0 {
+		return nil, 0, nil
+	}
+	patterns, err := parsePatterns(texts, s.cfg.MaxSubscriptions, "subscribe")
+	if err != nil {
+		return nil, 0, err
+	}
+	hz, err := hzParam(query.Get("max_hz"), s.cfg.DefaultMaxHz)
+	return patterns, hz, err
+}
+
+// upgrade takes the connection from the HTTP server and completes the WebSocket handshake.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (*gws.Conn, error) {
+	hijacker, ok := w.(http.Hijacker)
+	if !ok {
+		return nil, errors.New("hijack: not supported by the server")
+	}
+	conn, rw, err := hijacker.Hijack()
+	if err != nil {
+		return nil, err
+	}
+	var in io.Reader = conn
+	if early := rw.Reader.Buffered(); early > 0 {
+		b, _ := rw.Reader.Peek(early)
+		in = io.MultiReader(bytes.NewReader(bytes.Clone(b)), conn)
+	}
+	if err := tune(conn, s.cfg.SendBuffer); err != nil {
+		s.log.Debug("socket options not set", "error", err)
+	}
+	c.conn = conn
+	upgrader := s.upgrader
+	if r.Header.Get("Sec-WebSocket-Protocol") != "" {
+		upgrader = s.upgraderWithProtocol
+	}
+	socket, err := upgrader.UpgradeFromConn(&boundedConn{conn, s.cfg.HandshakeTimeout}, bufio.NewReaderSize(in, readBuffer), r)
+	if err != nil {
+		return nil, err
+	}
+	socket.Session().Store("", c)
+	return socket, nil
+}
+
+// boundedConn is the connection as gws sees it. gws reads from it and writes two things: the answer to
+// the handshake and, when it finds the protocol broken or the client leaving, the last close frame.
+// Everything else goes past gws, in frames that connections share. Its writes are bounded in time, so
+// that a client which does not read cannot hold the reading goroutine.
+type boundedConn struct {
+	net.Conn
+	timeout time.Duration
+}
+
+func (b *boundedConn) Write(p []byte) (int, error) {
+	if err := b.Conn.SetWriteDeadline(time.Now().Add(b.timeout)); err != nil {
+		return 0, err
+	}
+	return b.Conn.Write(p)
+}
+
+// serve reads from a connection until it ends.
+func (s *Server) serve(socket *gws.Conn, c *client) {
+	reason := endedLost
+	defer func() {
+		// gws trusts the length in a frame's header: a negative one panics outside its Recovery.
+		if p := recover(); p != nil {
+			s.log.Error("live connection failed", "panic", p, "stack", string(debug.Stack()))
+			reason = endedInternal
+		}
+		_ = c.conn.Close()
+		if r, ok := socket.Session().Load("ended"); ok && reason == endedLost {
+			reason = r.(closeReason)
+		}
+		s.hub.m.closes[c.ended(reason)].Inc()
+		s.hub.leave(c)
+		s.hub.m.connections.Add(-1)
+		s.conns.remove(c)
+	}()
+	socket.ReadLoop()
+}
+
+// events are gws's callbacks, all on the connection's reading goroutine.
+type events struct{ s *Server }
+
+func clientOf(socket *gws.Conn) *client {
+	c, _ := socket.Session().Load("")
+	return c.(*client)
+}
+
+func (e events) OnOpen(*gws.Conn) {}
+
+func (e events) OnClose(socket *gws.Conn, err error) {
+	socket.Session().Store("ended", endOf(err))
+}
+
+// endOf classifies the error a connection ended with.
+func endOf(err error) closeReason {
+	var byClient *gws.CloseError
+	if errors.As(err, &byClient) {
+		return endedByClient
+	}
+	var status interface{ Uint16() uint16 }
+	if !errors.As(err, &status) {
+		return endedLost
+	}
+	switch status.Uint16() {
+	case wire.CloseNormal:
+		return endedByClient
+	case wire.CloseTooLarge:
+		return endedTooLarge
+	}
+	return endedProtocol
+}
+
+func (e events) OnPing(socket *gws.Conn, payload []byte) {
+	c := clientOf(socket)
+	c.heardNow()
+	c.queuePong(payload)
+}
+
+// OnPong takes the age of the ping it answers: how far behind the client is.
+func (e events) OnPong(socket *gws.Conn, payload []byte) {
+	c := clientOf(socket)
+	now := c.heardNow()
+	if len(payload) == 8 {
+		age := now.UnixNano() - int64(binary.BigEndian.Uint64(payload))
+		if age >= 0 && age < int64(e.s.cfg.IdleTimeout) {
+			e.s.hub.m.pingTime.Update(time.Duration(age).Seconds())
+		}
+	}
+}
+
+func (e events) OnMessage(socket *gws.Conn, message *gws.Message) {
+	defer message.Close()
+	c := clientOf(socket)
+	c.heardNow()
+	c.handle(message.Bytes(), &e.s.cfg)
+}
+
+func (c *client) heardNow() time.Time {
+	now := c.hub.now()
+	c.heard.Store(now.UnixNano())
+	return now
+}
+
+// queuePong answers a ping. If an answer still waits it is for an older ping, and only the newest needs
+// one (RFC 6455, 5.5.3).
+func (c *client) queuePong(payload []byte) {
+	f := controlFrame(opPong, payload)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pong != nil {
+		grown := f.size() - c.pong.frame.size()
+		c.lane.bytes += grown
+		c.hub.m.losslessBytes.Add(int64(grown))
+		c.pong.frame = f
+		return
+	}
+	it := &item{frame: f, counted: true}
+	c.pushLocked(it)
+	if c.state == serving {
+		c.pong = it
+	}
+}

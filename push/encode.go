@@ -1,0 +1,101 @@
+package push
+
+import (
+	"encoding/json"
+
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// rows is what an updates frame says.
+type rows struct {
+	view       uint32
+	dictionary []string // entries from on are news to the reader
+	from       int
+	pending    *pending
+	cursor     string
+	pushed     int64
+	size       int // guess
+}
+
+// rowBytes is a guess at the length of an encoded row.
+const rowBytes = 192
+
+// updatesFrame encodes rows, preceded by the series that they may name for the first time.
+func updatesFrame(r rows) frame {
+	f := frame{rows: r.pending.len()}
+	if r.from < len(r.dictionary) {
+		added := wire.SeriesMsg{View: int(r.view), Added: entries(r.dictionary, r.from)}
+		f.head = message(opText, added.Append(newPayload(64*len(added.Added))), 0)
+	}
+	b := newPayload(max(r.size, rowBytes*f.rows) + rowBytes)
+	b = wire.AppendUpdatesHead(b, int(r.view), r.cursor, r.pushed)
+	for i := range r.pending.rows {
+		b = wire.AppendRow(b, int(r.pending.index[i]), &r.pending.rows[i])
+	}
+	f.body = message(opText, wire.AppendUpdatesTail(b), 0)
+	return f
+}
+
+func entries(dictionary []string, from int) []wire.Entry {
+	out := make([]wire.Entry, 0, len(dictionary)-from)
+	for i := from; i < len(dictionary); i++ {
+		out = append(out, wire.Entry{I: i, Series: dictionary[i]})
+	}
+	return out
+}
+
+func alertFrame(a *telemetry.Alert) frame {
+	return textFrame((&wire.AlertMsg{Alert: *a}).Append(nil))
+}
+
+func resyncFrame(view uint32, reason string) frame {
+	return textFrame((&wire.Resync{View: int(view), Reason: reason}).Append(nil))
+}
+
+func errorFrame(err *wire.Error, id string) frame {
+	return textFrame((&wire.ErrorMsg{Error: *err, ID: id}).Append(nil))
+}
+
+// snapshot is the state of a view at the moment some subscribers join it.
+type snapshot struct {
+	view       uint32
+	hz         float64
+	dictionary []string
+	rows       []telemetry.Update // by index
+	alerts     []telemetry.Alert
+	cursor     string
+	pushed     int64
+}
+
+// subscribedStart is what every subscribed message begins with; the id follows.
+const subscribedStart = `{"type":"` + wire.TypeSubscribed + `","payload":{"id":`
+
+// encode makes the part of the message that all who join together share: all but the id.
+func (s *snapshot) encode() []byte {
+	msg := wire.Subscribed{
+		View: int(s.view), MaxHz: s.hz, Cursor: s.cursor, PushTime: s.pushed,
+		Dictionary: entries(s.dictionary, 0), Rows: wireRows(s.rows), Alerts: s.alerts,
+	}
+	b := msg.Append(make([]byte, 0, 512+(rowBytes+64)*len(s.rows)))
+	return b[len(subscribedStart)+len(`""`):]
+}
+
+// frame completes the shared part for the subscription of that id.
+func (s *snapshot) frame(id string, shared []byte) frame {
+	name, err := json.Marshal(id)
+	if err != nil {
+		panic("push: a string does not marshal: " + err.Error())
+	}
+	head := append(newPayload(len(subscribedStart)+len(name)), subscribedStart...)
+	head = append(head, name...)
+	return frame{head: message(opText, head, len(shared)), body: shared, rows: len(s.rows)}
+}
+
+func wireRows(us []telemetry.Update) []wire.Row {
+	out := make([]wire.Row, len(us))
+	for i := range us {
+		out[i] = wire.Row{I: i, Update: &us[i]}
+	}
+	return out
+}

@@ -1,0 +1,155 @@
+package push
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// snapshot answers GET /v1/snapshot?series=PATTERN[&series=…].
+func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
+	patterns, refusal := parsePatterns(r.URL.Query()["series"], s.cfg.MaxPatterns, "series")
+	if refusal != nil {
+		wire.WriteError(w, http.StatusBadRequest, refusal)
+		return
+	}
+	if !s.requireReady(w) {
+		return
+	}
+	snap, complete := s.hub.snapshot(patterns, s.cfg.MaxListed)
+	if !complete {
+		wire.WriteError(w, http.StatusUnprocessableEntity, s.tooMany("series"))
+		return
+	}
+	writeJSON(w, snap.Append(make([]byte, 0, 512+(rowBytes+64)*len(snap.Rows))))
+}
+
+// snapshot collects the newest updates of the series that the patterns select, and their open alerts.
+// complete is false if there are more than limit.
+func (h *hub) snapshot(patterns []telemetry.Pattern, limit int) (snap *wire.Snapshot, complete bool) {
+	patterns, _ = canonical(patterns)
+	var us []telemetry.Update
+	complete = true
+	h.mu.Lock()
+	h.store.matching(patterns, func(s *series) bool {
+		if complete = len(us) < limit; complete {
+			us = append(us, s.last)
+		}
+		return complete
+	})
+	snap = &wire.Snapshot{
+		Epoch: h.at.epoch, Cursor: h.at.cursor(), ServerTime: h.now().UnixMicro(), Alerts: h.openAlertsLocked(patterns),
+	}
+	h.mu.Unlock()
+	snap.Rows = wireRows(us)
+	snap.Dictionary = make([]wire.Entry, len(us))
+	for i := range us {
+		snap.Dictionary[i] = wire.Entry{I: i, Series: us[i].Series}
+	}
+	return snap, complete
+}
+
+// openAlerts answers GET /v1/alerts.
+func (s *Server) openAlerts(w http.ResponseWriter, _ *http.Request) {
+	if !s.requireReady(w) {
+		return
+	}
+	s.hub.mu.Lock()
+	alerts := make([]telemetry.Alert, 0, len(s.hub.store.alerts))
+	for _, a := range s.hub.store.alerts {
+		alerts = append(alerts, a.Alert)
+	}
+	s.hub.mu.Unlock()
+	body := []byte(`{"alerts":[`)
+	for i := range alerts {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = wire.AppendAlertJSON(body, &alerts[i])
+	}
+	writeJSON(w, append(body, "]}"...))
+}
+
+// seriesList is the answer of GET /v1/series.
+type seriesList struct {
+	Series []string `json:"series"`
+	// Truncated: there are more than Config.MaxListed, or than the limit asked for.
+	Truncated bool `json:"truncated"`
+}
+
+// listSeries answers GET /v1/series[?pattern=PATTERN][&limit=N] with names, in order.
+func (s *Server) listSeries(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	texts := query["pattern"]
+	if len(texts) == 0 {
+		texts = []string{"#"}
+	}
+	patterns, refusal := parsePatterns(texts, s.cfg.MaxPatterns, "pattern")
+	if refusal != nil {
+		wire.WriteError(w, http.StatusBadRequest, refusal)
+		return
+	}
+	limit := s.cfg.MaxListed
+	if text := query.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > limit {
+			wire.WriteError(w, http.StatusBadRequest, wire.NewError(wire.CodeFieldRange, "limit"))
+			return
+		}
+		limit = n
+	}
+	if !s.requireReady(w) {
+		return
+	}
+	body, err := json.Marshal(s.hub.list(patterns, limit))
+	if err != nil {
+		s.log.Error("list series", "error", err)
+		wire.WriteError(w, http.StatusInternalServerError, wire.NewError(wire.CodeInternal, ""))
+		return
+	}
+	writeJSON(w, body)
+}
+
+func (h *hub) list(patterns []telemetry.Pattern, limit int) seriesList {
+	patterns, _ = canonical(patterns)
+	out := seriesList{Series: []string{}}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.store.matching(patterns, func(s *series) bool {
+		if len(out.Series) == limit {
+			out.Truncated = true
+			return false
+		}
+		out.Series = append(out.Series, s.name)
+		return true
+	})
+	return out
+}
+
+func (s *Server) requireReady(w http.ResponseWriter) bool {
+	if s.Ready() {
+		return true
+	}
+	w.Header().Set("Retry-After", "1")
+	wire.WriteError(w, http.StatusServiceUnavailable, wire.NewError(wire.CodeNotReady, ""))
+	return false
+}
+
+func (s *Server) tooMany(path string) *wire.Error {
+	return &wire.Error{
+		Code: wire.CodeFieldRange, Path: path,
+		Message: "the patterns select more than " + strconv.Itoa(s.cfg.MaxListed) + " series; ask for fewer",
+	}
+}
+
+func writeJSON(w http.ResponseWriter, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(body)
+}

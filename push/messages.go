@@ -1,0 +1,110 @@
+package push
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// handle does what a message asks for. Errors are answered, and too many of them end the connection.
+func (c *client) handle(data []byte, cfg *Config) {
+	now := c.hub.now()
+	c.hub.m.messages.Inc()
+	if !c.messages.take(now) {
+		c.refuse(now, &wire.Error{Code: wire.CodeOverloaded, Message: "messages come too fast; this one was dropped"}, "")
+		return
+	}
+	msg, err := wire.DecodeClientMessage(data)
+	if err == nil {
+		err = c.dispatch(&msg, cfg)
+	}
+	var refusal *wire.Error
+	if errors.As(err, &refusal) {
+		c.refuse(now, refusal, msg.SubscriptionID())
+	}
+}
+
+func (c *client) refuse(now time.Time, err *wire.Error, id string) {
+	c.hub.m.messageErrors.Inc()
+	if !c.mistakes.take(now) {
+		c.close(endedProtocol)
+		return
+	}
+	c.send(errorFrame(err, id))
+}
+
+func (c *client) dispatch(msg *wire.ClientMessage, cfg *Config) error {
+	switch msg.Type {
+	case wire.TypeSubscribe:
+		return c.handleSubscribe(&msg.Subscribe, cfg)
+	case wire.TypeUnsubscribe:
+		if !c.hub.unsubscribe(c, msg.Unsubscribe.ID) {
+			return wire.NewError(wire.CodeSubscriptionNone, "payload.id")
+		}
+	case wire.TypePing:
+		c.send(textFrame((&wire.Pong{Payload: msg.Ping.Payload}).Append(nil)))
+	}
+	return nil
+}
+
+func (c *client) handleSubscribe(req *wire.Subscribe, cfg *Config) error {
+	if len(req.Patterns) > cfg.MaxPatterns {
+		return wire.NewError(wire.CodePatternsTooMany, "payload.patterns")
+	}
+	hz := cfg.DefaultMaxHz
+	if req.HasMaxHz {
+		hz = req.MaxHz
+	}
+	if !validHz(hz) {
+		return hzError("payload.max_hz")
+	}
+	return c.hub.subscribe(c, req.ID, req.Patterns, hz, cfg.MaxSubscriptions)
+}
+
+func hzError(path string) *wire.Error {
+	return &wire.Error{
+		Code: wire.CodeFieldRange, Path: path,
+		Message: fmt.Sprintf("max_hz must be 0 (unlimited) or from %v to %v", minHz, maxHz),
+	}
+}
+
+// hzParam reads max_hz from a query.
+func hzParam(text string, otherwise float64) (float64, *wire.Error) {
+	if text == "" {
+		return otherwise, nil
+	}
+	hz, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(hz) || !validHz(hz) {
+		return 0, hzError("max_hz")
+	}
+	return hz, nil
+}
+
+// parsePatterns checks the patterns of a query; name is the parameter's.
+func parsePatterns(texts []string, limit int, name string) ([]telemetry.Pattern, *wire.Error) {
+	if len(texts) == 0 {
+		return nil, wire.NewError(wire.CodeFieldMissing, name)
+	}
+	if len(texts) > limit {
+		return nil, wire.NewError(wire.CodePatternsTooMany, name)
+	}
+	out := make([]telemetry.Pattern, len(texts))
+	for i, text := range texts {
+		p, err := telemetry.ParsePattern(text)
+		if err == nil {
+			out[i] = p
+			continue
+		}
+		var pathErr *telemetry.PathError
+		if !errors.As(err, &pathErr) {
+			pathErr = &telemetry.PathError{Code: telemetry.CodePatternForm, Reason: err.Error()}
+		}
+		return nil, &wire.Error{Code: pathErr.Code, Message: pathErr.Reason, Path: fmt.Sprintf("%s[%d]", name, i)}
+	}
+	return out, nil
+}

@@ -1,0 +1,116 @@
+package push
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/telemetry"
+)
+
+// frameKind is a value of the label of weir_push_frames_total.
+type frameKind uint8
+
+const (
+	frameShared frameKind = iota
+	framePrivate
+	frameSnapshot
+	frameControl
+)
+
+var frameKinds = [...]string{"shared", "private", "snapshot", "control"}
+
+// meters are push's metrics. All exist from the start.
+type meters struct {
+	set *metrics.Set
+
+	connections, subscriptions, views, series atomic.Int64
+	laggards, laggingRows, losslessBytes      atomic.Int64
+
+	updates, replays, gaps, overlaps, alerts *metrics.Counter
+	conflatedView, conflatedLaggard          *metrics.Counter
+	frames                                   [len(frameKinds)]*metrics.Counter
+	rows, bytes, stalls, refused             *metrics.Counter
+	closes                                   [len(closeReasons)]*metrics.Counter
+	messages, messageErrors                  *metrics.Counter
+	undecodable                              *metrics.Counter
+	fetchErrors, reloads                     *metrics.Counter
+
+	deviceLatency, emitLatency, pingTime *metrics.Histogram
+}
+
+func newMeters(set *metrics.Set) *meters {
+	m := &meters{
+		set:              set,
+		updates:          set.GetOrCreateCounter("weir_push_updates_total"),
+		replays:          set.GetOrCreateCounter("weir_push_replays_total"),
+		gaps:             set.GetOrCreateCounter("weir_push_gaps_total"),
+		overlaps:         set.GetOrCreateCounter("weir_push_overlaps_total"),
+		alerts:           set.GetOrCreateCounter("weir_push_alerts_total"),
+		conflatedView:    set.GetOrCreateCounter(`weir_push_conflated_rows_total{where="view"}`),
+		conflatedLaggard: set.GetOrCreateCounter(`weir_push_conflated_rows_total{where="laggard"}`),
+		rows:             set.GetOrCreateCounter("weir_push_rows_total"),
+		bytes:            set.GetOrCreateCounter("weir_push_sent_bytes_total"),
+		stalls:           set.GetOrCreateCounter("weir_push_write_stalls_total"),
+		refused:          set.GetOrCreateCounter("weir_push_refused_total"),
+		messages:         set.GetOrCreateCounter("weir_push_messages_total"),
+		messageErrors:    set.GetOrCreateCounter("weir_push_message_errors_total"),
+		undecodable:      set.GetOrCreateCounter("weir_push_undecodable_records_total"),
+		fetchErrors:      set.GetOrCreateCounter("weir_push_fetch_errors_total"),
+		reloads:          set.GetOrCreateCounter("weir_push_reloads_total"),
+		deviceLatency:    set.GetOrCreateHistogram("weir_push_device_to_push_seconds"),
+		emitLatency:      set.GetOrCreateHistogram("weir_push_emit_to_push_seconds"),
+		pingTime:         set.GetOrCreateHistogram("weir_push_ping_seconds"),
+	}
+	for kind, name := range frameKinds {
+		m.frames[kind] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_frames_total{kind=%q}", name))
+	}
+	for r, info := range closeReasons {
+		m.closes[r] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_closes_total{reason=%q}", info.reason))
+	}
+	m.gauges(set)
+	return m
+}
+
+func (m *meters) gauges(set *metrics.Set) {
+	for _, g := range []struct {
+		name  string
+		value *atomic.Int64
+		scale int
+	}{
+		{"weir_push_connections", &m.connections, 1},
+		{"weir_push_subscriptions", &m.subscriptions, 1},
+		{"weir_push_views", &m.views, 1},
+		{"weir_push_series", &m.series, 1},
+		{"weir_push_series_memory_bytes", &m.series, seriesBytes},
+		{"weir_push_laggards", &m.laggards, 1},
+		{"weir_push_laggard_rows", &m.laggingRows, 1},
+		{"weir_push_lossless_bytes", &m.losslessBytes, 1},
+	} {
+		set.GetOrCreateGauge(g.name, func() float64 { return float64(g.value.Load() * int64(g.scale)) })
+	}
+}
+
+// sent counts a frame that the kernel has taken.
+func (m *meters) sent(kind frameKind, f *frame) {
+	m.frames[kind].Inc()
+	m.rows.Add(f.rows)
+	m.bytes.Add(f.size())
+}
+
+// observe takes the age of a view's frame from the row that waited longest.
+func (m *meters) observe(u *telemetry.Update, pushed int64) {
+	if u.N > 0 {
+		m.deviceLatency.Update(max(0, float64(pushed-u.LastTime)/1e6))
+	}
+	m.emitLatency.Update(max(0, float64(pushed-u.EmitTime)/1e6))
+}
+
+// lag makes the gauge of a tail: how many records of a partition it has yet to read.
+func (m *meters) lag(topic string, partition int) *atomic.Int64 {
+	lag := new(atomic.Int64)
+	name := fmt.Sprintf("weir_push_lag_records{topic=%q,partition=\"%d\"}", topic, partition)
+	m.set.GetOrCreateGauge(name, func() float64 { return float64(lag.Load()) })
+	return lag
+}

@@ -1,0 +1,53 @@
+package push
+
+import "weir/telemetry"
+
+// pending is a set of merged updates, one for each series of a view that has news: what a view has
+// gathered since its last frame, or a laggard since it fell behind. Its size is bounded by the number of
+// series, never by their rate. Once it has grown it allocates nothing.
+type pending struct {
+	rows  []telemetry.Update
+	index []uint32 // index[i] is the place of rows[i].Series in the view's dictionary
+	place []int32  // place[series] is the position in rows plus one; 0: none
+}
+
+// add merges u, whose series stands at idx, and reports whether a row was there already. Updates of a
+// series come in order, each beginning where the one before ended; that they do is checked once, when
+// they enter the store.
+func (p *pending) add(idx uint32, u *telemetry.Update) (merged bool) {
+	if int(idx) >= len(p.place) {
+		p.grow(int(idx) + 1)
+	}
+	at := p.place[idx]
+	if at == 0 {
+		p.rows = append(p.rows, *u)
+		p.index = append(p.index, idx)
+		p.place[idx] = int32(len(p.rows))
+		return false
+	}
+	if err := p.rows[at-1].Merge(u); err != nil {
+		panic("push: pending updates of " + u.Series + " do not touch")
+	}
+	return true
+}
+
+func (p *pending) grow(n int) {
+	if n <= cap(p.place) {
+		p.place = p.place[:n]
+		return
+	}
+	place := make([]int32, n, max(n, 2*cap(p.place)))
+	copy(place, p.place)
+	p.place = place
+}
+
+func (p *pending) len() int { return len(p.rows) }
+
+// reset forgets all rows and keeps the memory.
+func (p *pending) reset() {
+	for _, idx := range p.index {
+		p.place[idx] = 0
+	}
+	clear(p.rows)
+	p.rows, p.index = p.rows[:0], p.index[:0]
+}

@@ -1,0 +1,147 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/lxzan/gws"
+
+	"weir/auth"
+	"weir/kafka"
+	"weir/wire"
+)
+
+// Options of a Server.
+type Options struct {
+	Logger  *slog.Logger // nil discards
+	Metrics *metrics.Set // nil: a private set
+	Config  Config
+	// Kafka is where updates, alerts and latest are read from. The caller closes it after Run.
+	Kafka *kafka.Client
+	// Epoch names the topics' incarnation.
+	Epoch string
+	// Origin says from which pages a live connection may come.
+	Origin auth.OriginPolicy
+	// Insecure is told to clients: the server is open to the network without credentials.
+	Insecure bool
+}
+
+// Server pushes updates and alerts to live clients.
+type Server struct {
+	log      *slog.Logger
+	cfg      Config
+	epoch    string
+	origin   auth.OriginPolicy
+	insecure bool
+	hub      *hub
+	source   func(context.Context) error // feeds the hub until its context ends
+	conns    registry
+
+	upgrader, upgraderWithProtocol *gws.Upgrader
+}
+
+// New checks the options. Nothing runs before Run.
+func New(opts Options) (*Server, error) {
+	if opts.Kafka == nil {
+		return nil, errors.New("push: Options.Kafka is missing")
+	}
+	s, err := build(opts)
+	if err != nil {
+		return nil, err
+	}
+	s.source = newSource(s, opts.Kafka).run
+	return s, nil
+}
+
+func build(opts Options) (*Server, error) {
+	if err := opts.Config.Validate(); err != nil {
+		return nil, err
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = metrics.NewSet()
+	}
+	s := &Server{
+		log: opts.Logger, cfg: opts.Config, epoch: opts.Epoch, origin: opts.Origin, insecure: opts.Insecure,
+		hub:   newHub(opts.Logger, newMeters(opts.Metrics), opts.Epoch),
+		conns: registry{clients: make(map[*client]struct{})},
+	}
+	s.upgrader = s.newUpgrader()
+	s.upgraderWithProtocol = s.newUpgrader(wire.LiveProtocol)
+	return s, nil
+}
+
+func (s *Server) newUpgrader(protocols ...string) *gws.Upgrader {
+	return gws.NewUpgrader(events{s}, &gws.ServerOption{
+		ReadBufferSize:     readBuffer,
+		ReadMaxPayloadSize: s.cfg.MaxMessageBytes,
+		HandshakeTimeout:   s.cfg.HandshakeTimeout,
+		SubProtocols:       protocols,
+		// Without one, gws does nothing and the panic ends the process.
+		Recovery: gws.Recovery,
+		Logger:   gwsLogger{s.log},
+	})
+}
+
+// gwsLogger takes gws's messages, which are panics of callbacks.
+type gwsLogger struct{ log *slog.Logger }
+
+func (l gwsLogger) Error(v ...any) { l.log.Error("websocket", "message", fmt.Sprint(v...)) }
+
+// Routes adds push's endpoints.
+func (s *Server) Routes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/live", s.live)
+	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
+	mux.HandleFunc("GET /v1/alerts", s.openAlerts)
+	mux.HandleFunc("GET /v1/series", s.listSeries)
+}
+
+// Ready reports whether the state is complete: weir.latest is read, and the tails have passed what was
+// there when they began. Connections are taken before; their subscriptions wait for it.
+func (s *Server) Ready() bool { return s.hub.isReady() }
+
+// Run reads the topics and serves connections until ctx ends. Then it sends what is left, says goodbye,
+// and returns when all connections have ended, at the latest after Config.DrainTimeout. An error means
+// that the topics cannot be read.
+func (s *Server) Run(ctx context.Context) error {
+	s.hub.wg.Add(1) // so that the count is not zero while connections come and go
+	s.conns.begin()
+	sweeping, endSweep := context.WithCancel(context.WithoutCancel(ctx))
+	s.hub.wg.Go(func() { s.sweep(sweeping) })
+
+	err := s.source(ctx)
+
+	s.drain(s.conns.end())
+	endSweep()
+	s.hub.wg.Done()
+	s.hub.wg.Wait()
+	return err
+}
+
+// drain ends all connections: what views hold and queues have goes out first.
+func (s *Server) drain(empty <-chan struct{}) {
+	s.hub.close()
+	announcement := textFrame((&wire.Draining{ReconnectAfterMS: 500, JitterMS: 2000}).Append(nil))
+	for _, c := range s.conns.list() {
+		c.send(announcement)
+		c.close(endedDraining)
+	}
+	timeout := time.NewTimer(s.cfg.DrainTimeout)
+	defer timeout.Stop()
+	select {
+	case <-empty:
+		return
+	case <-timeout.C:
+	}
+	for _, c := range s.conns.list() {
+		_ = c.conn.Close()
+	}
+	<-empty
+}

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package push
+
+import "net"
+
+// tune bounds the send buffer; how much of it may be unsent is left to the system.
+func tune(conn net.Conn, sendBuffer int) error {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return tcp.SetWriteBuffer(sendBuffer)
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package push
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"weir/kafka"
+	"weir/wire"
+)
+
+// source feeds the hub from Kafka. For each partition it reads weir.latest to its end, and then follows
+// weir.updates and weir.alerts from where the partition's marker says that latest is complete.
+type source struct {
+	kafka *kafka.Client
+	hub   *hub
+	cfg   *Config
+	log   *slog.Logger
+	// behind counts the tails that have not yet passed what was there when they began.
+	behind atomic.Int64
+}
+
+func newSource(s *Server, client *kafka.Client) *source {
+	return &source{kafka: client, hub: s.hub, cfg: &s.cfg, log: s.log}
+}
+
+// run reads until ctx ends; then it returns nil. Any other end is an error.
+func (src *source) run(ctx context.Context) error {
+	n, err := src.kafka.Partitions(ctx, wire.TopicUpdates)
+	if err != nil {
+		return orStopped(ctx, fmt.Errorf("push: partitions of %s: %w", wire.TopicUpdates, err))
+	}
+	ends, err := src.ends(ctx)
+	if err != nil {
+		return orStopped(ctx, err)
+	}
+	for topic, ranges := range ends {
+		if len(ranges) != n {
+			return fmt.Errorf("push: %s has %d partitions, %s has %d", topic, len(ranges), wire.TopicUpdates, n)
+		}
+	}
+	src.behind.Store(int64(2 * n))
+	return src.follow(ctx, n, ends)
+}
+
+// follow runs one reader per partition. The first error ends all.
+func (src *source) follow(ctx context.Context, n int, ends map[string][]kafka.OffsetRange) error {
+	tails, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for p := range n {
+		wg.Go(func() {
+			if err := src.followPartition(tails, p, ends); err != nil {
+				cancel(fmt.Errorf("push: partition %d: %w", p, err))
+			}
+		})
+	}
+	wg.Wait()
+	return orStopped(ctx, context.Cause(tails))
+}
+
+// ends returns what is in the tailed topics now.
+func (src *source) ends(ctx context.Context) (map[string][]kafka.OffsetRange, error) {
+	out := make(map[string][]kafka.OffsetRange, 3)
+	for _, topic := range []string{wire.TopicUpdates, wire.TopicAlerts, wire.TopicLatest} {
+		ranges, err := src.kafka.Offsets(ctx, topic)
+		if err != nil {
+			return nil, fmt.Errorf("push: %w", err)
+		}
+		out[topic] = ranges
+	}
+	return out, nil
+}
+
+// caughtUp notes that one tail has passed what was there at the start.
+func (src *source) caughtUp() {
+	if src.behind.Add(-1) == 0 {
+		src.hub.setReady()
+		src.log.Info("push is ready", "series", src.hub.m.series.Load())
+	}
+}
+
+func orStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// intern gives each series' name one string per partition, so that decoding allocates none.
+type intern map[string]string
+
+func (in intern) string(b []byte) string {
+	if s, ok := in[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	in[s] = s
+	return s
+}

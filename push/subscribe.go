@@ -1,0 +1,146 @@
+package push
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// subscription is one client's interest in one view.
+type subscription struct {
+	id     string
+	client *client
+	key    viewKey
+
+	// Guarded by hub.mu.
+	patterns []telemetry.Pattern
+	view     *view // nil until the hub is ready
+	gone     bool
+
+	// Guarded by client.mu. Until open, the snapshot has not gone out and updates only gather. round
+	// counts the snapshots. next is the one shared frame that waits for the socket; behind is what
+	// gathers when a second one comes; told is how much of the dictionary all of that tells of.
+	open   bool
+	queued bool
+	round  uint32
+	next   *frame
+	behind *laggard
+	told   int
+}
+
+// viewKey identifies a view: equal subscriptions share one. nth tells apart equal subscriptions of one
+// connection, for which a shared view could not begin twice.
+type viewKey struct {
+	patterns string
+	hz       float64
+	nth      int
+}
+
+// canonical sorts patterns and drops repeated ones.
+func canonical(patterns []telemetry.Pattern) ([]telemetry.Pattern, string) {
+	patterns = slices.Clone(patterns)
+	byText := func(a, b telemetry.Pattern) int { return strings.Compare(a.String(), b.String()) }
+	slices.SortFunc(patterns, byText)
+	patterns = slices.CompactFunc(patterns, func(a, b telemetry.Pattern) bool { return a.String() == b.String() })
+	var key strings.Builder
+	for _, p := range patterns {
+		key.WriteString(strconv.Itoa(len(p.String())))
+		key.WriteByte(':')
+		key.WriteString(p.String())
+	}
+	return patterns, key.String()
+}
+
+// subscribe gives c a subscription. The client's `subscribed` comes with the view's next frame, and
+// everything after it continues exactly from there.
+func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz float64, limit int) error {
+	now := h.now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || c.left {
+		return nil
+	}
+	if c.subs[id] != nil {
+		return wire.NewError(wire.CodeSubscriptionExists, "payload.id")
+	}
+	if len(c.subs) >= limit {
+		return wire.NewError(wire.CodeSubscriptionsMany, "")
+	}
+	s := &subscription{id: id, client: c}
+	s.patterns, s.key.patterns = canonical(patterns)
+	s.key.hz = hz
+	for c.uses(s.key) {
+		s.key.nth++
+	}
+	if c.subs == nil {
+		c.subs = make(map[string]*subscription)
+	}
+	c.subs[id] = s
+	h.m.subscriptions.Add(1)
+	if !h.ready {
+		h.early = append(h.early, s)
+		return nil
+	}
+	h.joinLocked(s, now)
+	return nil
+}
+
+// uses reports whether one of the connection's subscriptions has this view already.
+func (c *client) uses(key viewKey) bool {
+	for _, s := range c.subs {
+		if s.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *hub) joinLocked(s *subscription, now time.Time) {
+	v := h.views[s.key]
+	if v == nil {
+		v = h.openViewLocked(s.key, s.patterns)
+	}
+	s.view = v
+	v.join(s, now)
+}
+
+// unsubscribe ends the subscription of that id and reports whether there was one.
+func (h *hub) unsubscribe(c *client, id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := c.subs[id]
+	if s == nil {
+		return false
+	}
+	h.leaveLocked(s)
+	return true
+}
+
+// leave ends all subscriptions of a connection, and lets it make no new ones.
+func (h *hub) leave(c *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.left = true
+	for _, s := range c.subs {
+		h.leaveLocked(s)
+	}
+}
+
+func (h *hub) leaveLocked(s *subscription) {
+	s.gone = true
+	delete(s.client.subs, s.id)
+	h.m.subscriptions.Add(-1)
+	s.client.forget(s)
+	if s.view == nil {
+		h.early = slices.DeleteFunc(h.early, func(e *subscription) bool { return e == s })
+		return
+	}
+	s.view.leave(s)
+	if s.view.unused() {
+		h.closeViewLocked(s.view)
+	}
+}

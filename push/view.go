@@ -1,0 +1,205 @@
+package push
+
+import (
+	"slices"
+	"time"
+
+	"weir/telemetry"
+)
+
+// Reasons of resync.
+const (
+	resyncGap = "gap"
+	resyncLog = "log_truncated"
+)
+
+// joinPeriod is how long a view lets subscribers wait for each other: all who come within it share one
+// snapshot, and a view that speaks rarely speaks early for them, but not more often than this.
+const joinPeriod = 50 * time.Millisecond
+
+// view is what equal subscriptions share: which series they see, what is new since the last frame, and
+// when the next may go out. Guarded by hub.mu.
+type view struct {
+	hub      *hub
+	key      viewKey
+	number   uint32
+	patterns []telemetry.Pattern
+	period   time.Duration // between frames; 0: a frame for every batch that arrives
+
+	dictionary []string  // by index, append-only: readers may keep a prefix without the lock
+	members    []*series // the same, as series
+	told       int       // how much of the dictionary the frames up to now tell of
+	pending    pending
+
+	subs    []*subscription
+	waiting []*subscription // for their snapshot
+
+	dirty   bool
+	broken  string // the reason, when all subscribers must begin anew
+	flushed time.Time
+	timer   *time.Timer
+	due     time.Time // when the timer fires; zero: it does not
+	size    int       // of the last frame: the next will be about as large
+}
+
+func (h *hub) openViewLocked(key viewKey, patterns []telemetry.Pattern) *view {
+	h.lastView++
+	v := &view{hub: h, key: key, number: h.lastView, patterns: patterns}
+	if key.hz > 0 {
+		v.period = time.Duration(float64(time.Second) / key.hz)
+	}
+	h.store.matching(patterns, func(s *series) bool {
+		v.include(s)
+		return true
+	})
+	for _, p := range patterns {
+		h.trie.Add(p, v)
+	}
+	h.views[key] = v
+	h.m.views.Store(int64(len(h.views)))
+	return v
+}
+
+func (h *hub) closeViewLocked(v *view) {
+	v.stop()
+	for _, p := range v.patterns {
+		h.trie.Remove(p, v)
+	}
+	for _, s := range v.members {
+		s.members = slices.DeleteFunc(s.members, func(m member) bool { return m.view == v })
+	}
+	delete(h.views, v.key)
+	h.m.views.Store(int64(len(h.views)))
+}
+
+// include gives a series the next place in the dictionary.
+func (v *view) include(s *series) {
+	s.members = append(s.members, member{view: v, idx: uint32(len(v.dictionary))})
+	v.dictionary = append(v.dictionary, s.name)
+	v.members = append(v.members, s)
+}
+
+// join lets a subscription wait for the view's next frame, which comes at once when the view is idle.
+func (v *view) join(s *subscription, now time.Time) {
+	v.waiting = append(v.waiting, s)
+	v.flushOrWait(now)
+}
+
+func (v *view) leave(s *subscription) {
+	is := func(e *subscription) bool { return e == s }
+	v.subs = slices.DeleteFunc(v.subs, is)
+	v.waiting = slices.DeleteFunc(v.waiting, is)
+}
+
+func (v *view) unused() bool { return len(v.subs) == 0 && len(v.waiting) == 0 }
+
+// wait is how long after one frame the next may come.
+func (v *view) wait() time.Duration {
+	if len(v.waiting) > 0 || v.broken != "" {
+		return min(v.period, joinPeriod)
+	}
+	return v.period
+}
+
+// flushOrWait speaks now when the view may, and otherwise sees to it that the timer does.
+func (v *view) flushOrWait(now time.Time) {
+	due := v.flushed.Add(v.wait())
+	if !now.Before(due) {
+		v.flush(now)
+		return
+	}
+	if !v.due.IsZero() && !v.due.After(due) {
+		return
+	}
+	v.due = due
+	if v.timer == nil {
+		v.timer = time.AfterFunc(due.Sub(now), v.tick)
+		return
+	}
+	v.timer.Reset(due.Sub(now))
+}
+
+// tick is called by the timer.
+func (v *view) tick() {
+	now := v.hub.now()
+	v.hub.mu.Lock()
+	defer v.hub.mu.Unlock()
+	if v.due.IsZero() {
+		return
+	}
+	v.due = time.Time{}
+	v.flushOrWait(now)
+}
+
+// stop ends the timer. A tick on its way finds nothing due.
+func (v *view) stop() {
+	v.due = time.Time{}
+	if v.timer != nil {
+		v.timer.Stop()
+	}
+}
+
+// flush empties the view: what is pending goes to the subscribers, and then, where state and stream meet
+// without anything between, those who wait get their snapshot and become subscribers.
+func (v *view) flush(now time.Time) {
+	if v.hub.closed {
+		return
+	}
+	v.stop()
+	v.flushed = now
+	if v.broken != "" {
+		v.restart()
+	}
+	if v.pending.len() > 0 {
+		v.speak(now)
+	}
+	if len(v.waiting) > 0 {
+		v.welcome()
+	}
+}
+
+// speak offers what is pending to every subscriber.
+func (v *view) speak(now time.Time) {
+	f := flush{view: v, pushed: now.UnixMicro(), cursor: v.hub.at.cursor()}
+	for _, s := range v.subs {
+		s.client.offer(s, &f)
+	}
+	v.hub.m.observe(&v.pending.rows[0], f.pushed)
+	v.told = len(v.dictionary)
+	v.pending.reset()
+}
+
+// restart makes all subscribers wait for a new snapshot, and tells them so.
+func (v *view) restart() {
+	f := resyncFrame(v.number, v.broken)
+	for _, s := range v.subs {
+		s.client.restart(s, f)
+	}
+	v.waiting = append(v.waiting, v.subs...)
+	v.subs = v.subs[:0]
+	v.broken = ""
+	v.pending.reset()
+}
+
+// flush is one frame of a view on its way to the subscribers. It is encoded when the first of them can
+// take it.
+type flush struct {
+	view   *view
+	pushed int64
+	cursor string
+	shared *frame
+}
+
+func (f *flush) frame() *frame {
+	if f.shared != nil {
+		return f.shared
+	}
+	v := f.view
+	f.shared = &frame{}
+	*f.shared = updatesFrame(rows{
+		view: v.number, dictionary: v.dictionary, from: v.told, pending: &v.pending,
+		cursor: f.cursor, pushed: f.pushed, size: v.size,
+	})
+	v.size = len(f.shared.body)
+	return f.shared
+}

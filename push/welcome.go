@@ -1,0 +1,55 @@
+package push
+
+import "weir/telemetry"
+
+// welcome takes the view's snapshot for all who wait and makes them subscribers. Nothing is pending at
+// this moment, so what the snapshot tells and what later frames tell meet exactly. Encoding happens
+// elsewhere; a place in each client's lossless lane is kept for it.
+func (v *view) welcome() {
+	snap := v.snapshot()
+	places := make([]*item, len(v.waiting))
+	for i, s := range v.waiting {
+		places[i] = s.client.reserve(s, len(v.dictionary))
+	}
+	joined := v.waiting
+	v.subs = append(v.subs, joined...)
+	v.waiting = nil
+	v.told = len(v.dictionary)
+
+	h := v.hub
+	h.wg.Go(func() {
+		h.slots <- struct{}{}
+		defer func() { <-h.slots }()
+		shared := snap.encode()
+		for i, s := range joined {
+			s.client.fill(places[i], snap.frame(s.id, shared))
+		}
+	})
+}
+
+func (v *view) snapshot() *snapshot {
+	rows := make([]telemetry.Update, len(v.members))
+	for i, s := range v.members {
+		rows[i] = s.last
+	}
+	return &snapshot{
+		view: v.number, hz: v.key.hz, dictionary: v.dictionary[:len(v.dictionary):len(v.dictionary)], rows: rows,
+		alerts: v.hub.openAlertsLocked(v.patterns),
+		cursor: v.hub.at.cursor(), pushed: v.flushed.UnixMicro(),
+	}
+}
+
+// openAlertsLocked returns the open alerts whose series one of the patterns selects.
+func (h *hub) openAlertsLocked(patterns []telemetry.Pattern) []telemetry.Alert {
+	var out []telemetry.Alert
+	for id := range h.store.alerts {
+		a := h.store.alerts[id]
+		for _, p := range patterns {
+			if p.Match(a.Series) {
+				out = append(out, a.Alert)
+				break
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,199 @@
+package push
+
+import "net"
+
+const (
+	// parcelBytes is about how much one write carries: what comes first should not wait long for what
+	// comes after.
+	parcelBytes = 64 << 10
+	// chunkBytes is how much of a large frame counts as progress.
+	chunkBytes = 64 << 10
+)
+
+// part is a frame of a write, or what a laggard's frame is to be made of.
+type part struct {
+	kind   frameKind
+	frame  frame
+	behind *laggard
+	view   uint32
+}
+
+// kickLocked starts a writer if there is something to write and none is at work. An idle connection has
+// none, and so costs no stack.
+func (c *client) kickLocked() {
+	if c.writing || c.state == closed || !c.lane.ready() && len(c.due) == 0 && c.state != closing {
+		return
+	}
+	c.writing = true
+	c.hub.wg.Add(1)
+	go c.write()
+}
+
+// write sends what waits until nothing does. Only one runs per connection, so one parcel is in flight.
+func (c *client) write() {
+	defer c.hub.wg.Done()
+	var parts []part
+	for {
+		c.mu.Lock()
+		parts = c.takeLocked(parts[:0])
+		if len(parts) == 0 {
+			c.writing = false
+			c.mu.Unlock()
+			return
+		}
+		bye := c.state == closed
+		c.mu.Unlock()
+		err := c.transmit(parts)
+		if err == nil && !bye {
+			continue
+		}
+		c.hangUp(err)
+		return
+	}
+}
+
+// takeLocked collects the next parcel: the lossless lane first, then the subscriptions in turn, and when
+// nothing is left of a closing connection, the close frame.
+func (c *client) takeLocked(parts []part) []part {
+	if c.state == closed {
+		return parts
+	}
+	size := 0
+	for size < parcelBytes {
+		it := c.lane.pop()
+		if it == nil {
+			break
+		}
+		if it == c.pong {
+			c.pong = nil
+		}
+		kind := frameControl
+		if it.counted {
+			c.hub.m.losslessBytes.Add(-int64(it.frame.size()))
+		} else {
+			kind = frameSnapshot
+			if it.opens.round != it.round {
+				continue
+			}
+			it.opens.open = true
+			c.dueLocked(it.opens)
+		}
+		parts = append(parts, part{kind: kind, frame: it.frame})
+		size += it.frame.size()
+	}
+	for size < parcelBytes && len(c.due) > 0 {
+		p, ok := c.takeDueLocked()
+		if ok {
+			parts = append(parts, p)
+			size += p.frame.size()
+		}
+	}
+	if len(parts) == 0 && c.state == closing {
+		c.state = closed
+		info := closeReasons[c.reason]
+		parts = append(parts, part{kind: frameControl, frame: closeFrame(info.code, info.reason)})
+	}
+	return parts
+}
+
+// takeDueLocked takes what the next subscription in turn has first: a shared frame that waits is older
+// than what was gathered after it.
+func (c *client) takeDueLocked() (part, bool) {
+	s := c.due[0]
+	n := copy(c.due, c.due[1:])
+	c.due[n] = nil
+	c.due = c.due[:n]
+	s.queued = false
+	if !s.open {
+		return part{}, false
+	}
+	var p part
+	switch {
+	case s.next != nil:
+		p = part{kind: frameShared, frame: *s.next}
+		s.next = nil
+	case s.behind != nil:
+		p = part{kind: framePrivate, behind: s.behind, view: s.view.number}
+		s.behind = nil
+	default:
+		return part{}, false
+	}
+	c.dueLocked(s)
+	return p, true
+}
+
+// transmit writes a parcel. A connection with its own rows has them encoded here, outside all locks.
+func (c *client) transmit(parts []part) error {
+	defer c.progress.Store(0)
+	bufs := make(net.Buffers, 0, 2*len(parts))
+	size := 0
+	for i := range parts {
+		p := &parts[i]
+		if p.behind != nil {
+			p.frame = p.behind.frame(p.view)
+			c.hub.release(p.behind)
+			p.behind = nil
+		}
+		for _, b := range [...][]byte{p.frame.head, p.frame.body} {
+			if len(b) > 0 {
+				bufs = append(bufs, b)
+			}
+		}
+		size += p.frame.size()
+	}
+	if err := c.writeAll(bufs, size); err != nil {
+		return err
+	}
+	for i := range parts {
+		c.hub.m.sent(parts[i].kind, &parts[i].frame)
+	}
+	return nil
+}
+
+func (l *laggard) frame(view uint32) frame {
+	return updatesFrame(rows{
+		view: view, dictionary: l.dictionary, from: l.from, pending: &l.pending,
+		cursor: l.cursor, pushed: l.pushed,
+	})
+}
+
+// writeAll writes small parcels at once and large ones in chunks, noting the progress.
+func (c *client) writeAll(bufs net.Buffers, size int) error {
+	c.progress.Store(c.hub.now().UnixNano())
+	if len(bufs) > 1 && size <= 2*chunkBytes {
+		_, err := bufs.WriteTo(c.conn)
+		return err
+	}
+	for _, b := range bufs {
+		for len(b) > 0 {
+			n, err := c.conn.Write(b[:min(len(b), chunkBytes)])
+			if err != nil {
+				return err
+			}
+			c.progress.Store(c.hub.now().UnixNano())
+			b = b[n:]
+		}
+	}
+	return nil
+}
+
+// hangUp ends the sending side. After a close frame the client has a moment to answer, so that it reads
+// the frame before the connection is gone; the reading goroutine sees the end.
+func (c *client) hangUp(err error) {
+	c.mu.Lock()
+	if c.state == serving {
+		c.reason = endedLost
+	}
+	c.state = closed
+	c.writing = false
+	c.clearLocked()
+	c.mu.Unlock()
+	if err != nil {
+		_ = c.conn.Close()
+		return
+	}
+	_ = c.conn.SetReadDeadline(c.hub.now().Add(c.limits.closeGrace))
+	if half, ok := c.conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+}
