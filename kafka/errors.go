@@ -147,6 +147,8 @@ var codeReasons = map[kafkago.Error]string{
 	kafkago.InvalidTopic:                       ReasonInvalid,
 	kafkago.InvalidTransactionState:            ReasonInvalid,
 	kafkago.InvalidConfiguration:               ReasonInvalid,
+	kafkago.InvalidSessionTimeout:              ReasonInvalid,
+	kafkago.InvalidGroupId:                     ReasonInvalid,
 	kafkago.PolicyViolation:                    ReasonInvalid,
 }
 

@@ -105,28 +105,37 @@ func (c *Client) NewGroup(opts GroupOptions) (*Group, error) {
 }
 
 // Run joins the group and owns partitions until ctx ends. It then ends its Own calls, waits for them up to
-// ReleaseTimeout, and leaves the group, so that others take over at once. It returns when all has ended.
+// ReleaseTimeout, and leaves the group, so that others take over at once. It returns when all has ended: nil,
+// or why the coordinator refuses this member.
 func (g *Group) Run(ctx context.Context) error {
 	member, err := kafkago.NewConsumerGroup(g.config())
 	if err != nil {
 		return fmt.Errorf("kafka group %s: %w", g.opts.ID, err)
 	}
-	for ctx.Err() == nil {
-		generation, err := member.Next(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				g.log.Warn("join group", "reason", Classify(err), "error", err)
-			}
-			continue // the consumer group pauses by itself
-		}
-		g.apply(ctx, generation)
-	}
+	err = g.follow(ctx, member)
 	g.release(g.all())
-	err = member.Close() // leaves
+	err = errors.Join(err, member.Close()) // leaves
 	g.stopExpiry()
 	g.holders.Wait()
 	if err != nil {
-		return fmt.Errorf("kafka group %s: leave: %w", g.opts.ID, err)
+		return fmt.Errorf("kafka group %s: %w", g.opts.ID, err)
+	}
+	return nil
+}
+
+// follow applies generations until ctx ends, or the coordinator refuses this member for good.
+func (g *Group) follow(ctx context.Context, member *kafkago.ConsumerGroup) error {
+	for ctx.Err() == nil {
+		generation, err := member.Next(ctx)
+		switch reason := Classify(err); {
+		case err == nil:
+			g.apply(ctx, generation)
+		case ctx.Err() != nil:
+		case reason == ReasonInvalid || reason == ReasonAuthorization:
+			return fmt.Errorf("join: %w", err)
+		default: // the consumer group pauses by itself
+			g.log.Warn("join group", "reason", reason, "error", err)
+		}
 	}
 	return nil
 }

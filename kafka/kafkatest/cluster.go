@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,6 +73,7 @@ func (s *suite) context() context.Context {
 func (s *suite) client(change ...func(*kafka.Options)) *kafka.Client {
 	s.Helper()
 	opts := s.cluster.Options()
+	opts.Logger = slog.New(slog.NewTextHandler(s.Output(), nil))
 	for _, f := range change {
 		f(&opts)
 	}
@@ -95,16 +96,8 @@ func (s *suite) topic(c *kafka.Client, partitions int, change ...func(*kafka.Top
 	return spec.Name
 }
 
-func (s *suite) name() string {
-	return fmt.Sprintf("t%d.%s", topicNumber.Add(1), strings.Map(topicRune, s.Name()))
-}
-
-func topicRune(r rune) rune {
-	if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
-		return r
-	}
-	return '-'
-}
+// name is for one topic or group.
+func (s *suite) name() string { return fmt.Sprintf("contract.%d", topicNumber.Add(1)) }
 
 func (s *suite) producer(c *kafka.Client, opts kafka.ProducerOptions) *kafka.Producer {
 	s.Helper()

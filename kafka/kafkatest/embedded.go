@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	kafkago "github.com/segmentio/kafka-go"
+
 	"weir/kafka"
 	"weir/kafka/embedded"
 )
@@ -32,8 +34,28 @@ func (c *embeddedCluster) open(tb testing.TB) {
 		tb.Fatalf("open embedded broker: %v", err)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.broker = b
+	c.mu.Unlock()
+	if err := c.allowShortSessions(); err != nil {
+		tb.Fatalf("configure embedded broker: %v", err)
+	}
+}
+
+// allowShortSessions lets tests of groups wait for seconds less: the broker's least session is 6 s.
+func (c *embeddedCluster) allowShortSessions() error {
+	opts := c.Options()
+	transport := &kafkago.Transport{Dial: opts.Dial}
+	defer transport.CloseIdleConnections()
+	client := &kafkago.Client{Addr: kafkago.TCP(opts.Brokers...), Transport: transport}
+	_, err := client.IncrementalAlterConfigs(context.Background(), &kafkago.IncrementalAlterConfigsRequest{
+		Resources: []kafkago.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kafkago.ResourceTypeBroker, ResourceName: "0",
+			Configs: []kafkago.IncrementalAlterConfigsRequestConfig{{
+				Name: "group.min.session.timeout.ms", Value: "100",
+			}},
+		}},
+	})
+	return err
 }
 
 func (c *embeddedCluster) current() *embedded.Broker {
