@@ -223,11 +223,19 @@ func newFleet(seed uint64) *fleet {
 func (f *fleet) send(w *world) {
 	device := fmt.Sprintf("plant/%c", 'a'+rune(f.rng.IntN(4)))
 	var b *telemetry.Batch
-	if old := f.sent[device]; len(old) > 0 && f.rng.IntN(6) == 0 {
-		b = old[max(0, len(old)-1-f.rng.IntN(20))]
-	} else {
+	switch old := f.sent[device]; f.rng.IntN(6) {
+	case 0:
 		b = f.batch(device)
-		f.sent[device] = append(f.sent[device], b)
+		b.Session, b.Seq = "", 0
+	case 1:
+		if len(old) > 0 {
+			b = old[max(0, len(old)-1-f.rng.IntN(20))] // sent again
+			break
+		}
+		fallthrough
+	default:
+		b = f.batch(device)
+		f.sent[device] = append(old, b)
 	}
 	offset := w.sendRaw(device, wire.AppendReadingBatch(nil, b))
 	f.records, f.last = f.records+1, offset
@@ -264,7 +272,7 @@ func (f *fleet) batch(device string) *telemetry.Batch {
 // pass applies a record to what is expected.
 func (f *fleet) pass(b *telemetry.Batch, offset int64) {
 	key := fmt.Sprint(b.Device, b.Session, b.Seq)
-	if f.seen[key] {
+	if b.Session != "" && f.seen[key] {
 		return
 	}
 	f.seen[key] = true
