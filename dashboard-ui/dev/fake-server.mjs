@@ -1,0 +1,151 @@
+// A stand-in for `weir serve` for work on the UI: speaks weir.v1.json with generated series and serves dist/.
+//
+//   node dev/fake-server.mjs [--port 7420] [--series 36] [--hz 20] [--insecure] [--seed 1]
+//
+// While it runs: GET /fake/spike?i=3 plants a fault, /fake/mute stops sending, /fake/drop closes all
+// connections and refuses new ones for 8 s, /fake/gap leaves a row out.
+
+import { createReadStream, existsSync } from "node:fs";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { WebSocketServer } from "ws";
+import { makeSeries, random } from "./fake-series.mjs";
+
+const COLUMNS =
+  "i version since n late invalid first_ts last_ts last min max sum avg lo hi state score worst ingest_ts emit_ts";
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const DIST = fileURLToPath(new URL("../dist", import.meta.url));
+
+const { values: flags } = parseArgs({
+  options: {
+    port: { type: "string", default: "7420" },
+    series: { type: "string", default: "36" },
+    hz: { type: "string", default: "20" },
+    seed: { type: "string", default: "1" },
+    insecure: { type: "boolean", default: false },
+  },
+});
+const series = makeSeries(Number(flags.series));
+const chance = random(Number(flags.seed));
+const clients = new Set();
+const mode = { muted: false, refuseUntil: 0, skipRow: false };
+const us = () => Date.now() * 1000;
+
+const CONTROLS = {
+  "/fake/spike": (q) => series[Number(q.get("i") ?? 0)]?.plant(us(), Number(q.get("size") ?? 9), 2),
+  "/fake/mute": () => {
+    mode.muted = true;
+  },
+  "/fake/drop": () => {
+    mode.refuseUntil = Date.now() + 8000;
+    for (const c of clients) c.socket.close(1001, "draining");
+  },
+  "/fake/gap": () => {
+    mode.skipRow = true;
+  },
+};
+
+const server = createServer((req, res) => {
+  const url = new URL(req.url, "http://fake");
+  const control = CONTROLS[url.pathname];
+  if (control) {
+    control(url.searchParams);
+    res.end("ok\n");
+    return;
+  }
+  const path = normalize(join(DIST, url.pathname === "/" ? "index.html" : url.pathname));
+  if (!path.startsWith(DIST) || !existsSync(path)) {
+    res.writeHead(404).end();
+    return;
+  }
+  res.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream" });
+  createReadStream(path).pipe(res);
+});
+
+const sockets = new WebSocketServer({ noServer: true, handleProtocols: () => "weir.v1.json" });
+server.on("upgrade", (req, socket, head) => {
+  if (Date.now() < mode.refuseUntil) socket.destroy();
+  else sockets.handleUpgrade(req, socket, head, (ws) => new Client(ws));
+});
+
+let nextView = 1;
+
+class Client {
+  constructor(socket) {
+    this.socket = socket;
+    this.views = new Map();
+    clients.add(this);
+    socket.on("message", (data) => this.receive(JSON.parse(String(data))));
+    socket.on("close", () => clients.delete(this));
+    const hello = { protocol: "weir.v1.json", epoch: "fake-1", session: "s", server_time: us() };
+    this.send("welcome", { ...hello, heartbeat_ms: 2000, insecure: flags.insecure });
+  }
+
+  send(type, payload) {
+    if (this.socket.readyState === 1 && !mode.muted) this.socket.send(JSON.stringify({ type, payload }));
+  }
+
+  receive({ type, payload }) {
+    if (type === "app_ping") this.send("app_pong", payload);
+    if (type === "unsubscribe") this.views.delete(payload.id);
+    if (type !== "subscribe") return;
+    const match = toRegExp(payload.patterns[0]);
+    const chosen = series.filter((s) => match.test(s.name));
+    const view = { number: nextView++, chosen, every: Math.max(1, Math.round(Number(flags.hz) / (payload.max_hz || 20))) };
+    this.views.set(payload.id, view);
+    this.send("subscribed", {
+      id: payload.id,
+      view: view.number,
+      max_hz: payload.max_hz ?? 20,
+      columns: COLUMNS.split(" "),
+      dictionary: chosen.map((s) => ({ i: s.i, series: s.name })),
+      rows: chosen.filter((s) => s.row).map((s) => s.row),
+      alerts: chosen.filter((s) => s.alert).map((s) => s.alert),
+      cursor: "fake",
+      push_ts: us(),
+    });
+  }
+
+  push(stepped) {
+    for (const view of this.views.values()) {
+      let rows = view.chosen.filter((s) => stepped.has(s)).map((s) => s.row);
+      if (mode.skipRow) rows = rows.slice(1);
+      if (rows.length > 0) this.send("updates", { view: view.number, push_ts: us(), rows });
+    }
+  }
+}
+
+function toRegExp(pattern) {
+  const source = pattern.replace(/[.*?^${}()|[\]\\]/g, "\\$&").replaceAll("+", "[^/]+");
+  return new RegExp(`^${source.replace(/\/?#$/, ".*")}$`);
+}
+
+/** All series advance together, the odd ones at half the rate. */
+function advance(turn, now) {
+  const stepped = new Set();
+  const alerts = [];
+  for (const s of series) {
+    if (s.i % 3 === 2 && turn % 2) continue;
+    const alert = s.step(now, 1 + Math.floor(chance() * 4), 1e6 / Number(flags.hz));
+    stepped.add(s);
+    if (alert) alerts.push(alert);
+  }
+  if (chance() < 0.008) series[Math.floor(chance() * series.length)]?.plant(now, chance() < 0.5 ? 7 : -7, 1.5);
+  return { stepped, alerts };
+}
+
+let turn = 0;
+setInterval(() => {
+  const { stepped, alerts } = advance(turn++, us());
+  for (const c of clients) {
+    c.push(stepped);
+    for (const a of alerts) c.send("alert", a);
+  }
+  mode.skipRow = false;
+}, 1000 / Number(flags.hz));
+
+server.listen(Number(flags.port), "127.0.0.1", () => {
+  process.stdout.write(`fake Weir on http://127.0.0.1:${server.address().port}/\n`);
+});

@@ -1,0 +1,43 @@
+import type { Points } from "../data/points";
+
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+/**
+ * Values a chart must show: all of the envelope, and of the expected band as much as fits into one more
+ * height of the envelope on either side (a wide band of a warming detector would flatten the line).
+ */
+export function extent(points: Points): Range | null {
+  let min = Number.POSITIVE_INFINITY;
+  let max = Number.NEGATIVE_INFINITY;
+  let lo = Number.POSITIVE_INFINITY;
+  let hi = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < points.size; i++) {
+    const k = points.at(i);
+    min = Math.min(min, points.min[k] ?? Number.NaN);
+    max = Math.max(max, points.max[k] ?? Number.NaN);
+    const l = points.lo[k] ?? Number.NaN;
+    const h = points.hi[k] ?? Number.NaN;
+    if (l < lo) lo = l;
+    if (h > hi) hi = h;
+  }
+  if (!(min <= max)) return null;
+  const room = max - min || Math.abs(max) * 0.05 || 1;
+  return { min: Math.min(min, Math.max(lo, min - room)), max: Math.max(max, Math.min(hi, max + room)) };
+}
+
+/**
+ * The y range for an extent. The former range stays while it fits, so that the axis does not tremble: until
+ * the values leave it, or would fill less than half of it.
+ */
+export function settle(former: Range | null, want: Range): Range {
+  const span = want.max - want.min || Math.abs(want.max) * 0.1 || 1;
+  if (former && want.min >= former.min && want.max <= former.max && span > 0.5 * (former.max - former.min)) {
+    return former;
+  }
+  const middle = (want.min + want.max) / 2;
+  const half = span * 0.5 * 1.24;
+  return { min: middle - half, max: middle + half };
+}

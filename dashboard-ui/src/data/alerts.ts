@@ -1,0 +1,64 @@
+import type { AlertMessage } from "../live/protocol";
+
+/** An alert as the feed shows it: its newest transition. */
+export interface FeedEntry {
+  readonly alert: AlertMessage;
+  /** It ended while this page was not connected: known from its absence among the open ones. */
+  readonly endedUnseen: boolean;
+}
+
+/** Newest transition of each alert, newest first; bounded, and open ones are the last to go. */
+export class AlertFeed {
+  revision = 0;
+  private entries = new Map<string, FeedEntry>();
+
+  constructor(private readonly limit = 200) {}
+
+  get size(): number {
+    return this.entries.size;
+  }
+
+  list(): FeedEntry[] {
+    return [...this.entries.values()].sort((a, b) => b.alert.ts - a.alert.ts);
+  }
+
+  firing(): number {
+    let n = 0;
+    for (const entry of this.entries.values()) if (isOpen(entry)) n++;
+    return n;
+  }
+
+  add(alert: AlertMessage): void {
+    const known = this.entries.get(alert.id);
+    if (known && !known.endedUnseen && known.alert.version > alert.version) return;
+    this.entries.set(alert.id, { alert, endedUnseen: false });
+    this.trim();
+    this.revision++;
+  }
+
+  /** All open alerts of a new subscription: what was open before and is not among them has ended. */
+  setOpen(alerts: readonly AlertMessage[]): void {
+    const open = new Set(alerts.map((a) => a.id));
+    for (const [id, entry] of this.entries) {
+      if (isOpen(entry) && !open.has(id)) this.entries.set(id, { ...entry, endedUnseen: true });
+    }
+    for (const alert of alerts) this.add(alert);
+    this.revision++;
+  }
+
+  clear(): void {
+    this.entries.clear();
+    this.revision++;
+  }
+
+  private trim(): void {
+    if (this.entries.size <= this.limit) return;
+    const oldestFirst = this.list().reverse();
+    const victim = oldestFirst.find((e) => !isOpen(e)) ?? oldestFirst[0];
+    if (victim) this.entries.delete(victim.alert.id);
+  }
+}
+
+export function isOpen(entry: FeedEntry): boolean {
+  return entry.alert.phase === "firing" && !entry.endedUnseen;
+}

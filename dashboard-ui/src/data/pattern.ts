@@ -1,0 +1,52 @@
+/** Series patterns by MQTT's rules, the counterpart of telemetry/pattern.go. */
+
+const MAX_BYTES = 255;
+const MAX_SEGMENTS = 16;
+
+/** Code of the error in a pattern (of the protocol's table), or null if it is well-formed. */
+export function patternError(text: string): string | null {
+  if (text === "") return "path_empty";
+  if (new TextEncoder().encode(text).length > MAX_BYTES) return "path_too_long";
+  const segments = text.split("/");
+  if (segments.length > MAX_SEGMENTS) return "path_too_deep";
+  for (const [i, s] of segments.entries()) {
+    if (s === "") return "path_segment_empty";
+    if (s === "+") continue;
+    if (s === "#") {
+      if (i !== segments.length - 1) return "pattern_malformed";
+    } else if (/[+#]/.test(s)) return "pattern_malformed";
+  }
+  return null;
+}
+
+/** Reports whether the well-formed pattern selects path. */
+export function matches(pattern: string, path: string): boolean {
+  const want = pattern.split("/");
+  const have = path.split("/");
+  const reserved = path.startsWith("_");
+  for (const [i, s] of want.entries()) {
+    if (s === "#") return i > 0 || !reserved;
+    const segment = have[i];
+    if (segment === undefined) return false;
+    if (s === "+") {
+      if (i === 0 && reserved) return false;
+    } else if (s !== segment) return false;
+  }
+  return have.length === want.length;
+}
+
+/** What to say to a person about patternError's code. */
+export function patternHint(code: string): string {
+  switch (code) {
+    case "path_empty":
+      return "type a pattern; # matches every series";
+    case "path_too_long":
+      return "longer than 255 bytes";
+    case "path_too_deep":
+      return "more than 16 segments";
+    case "path_segment_empty":
+      return "an empty segment: remove the doubled, leading or trailing slash";
+    default:
+      return "+ must be a whole segment and # a whole last segment";
+  }
+}

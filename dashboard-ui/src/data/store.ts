@@ -1,0 +1,141 @@
+import type { AlertMessage, ErrorMessage, Updates, Welcome } from "../live/protocol";
+import type { SessionSink } from "../live/session";
+import { AlertFeed } from "./alerts";
+import { type Budget, budgetFor } from "./history";
+import { matches } from "./pattern";
+import { RateMeter } from "./rates";
+import { Series } from "./series";
+import type { Update } from "./update";
+
+const byName = new Intl.Collator("en", { numeric: true });
+
+/** Everything the page knows. Views read from it when they draw; nothing in it is reactive. */
+export class Store implements SessionSink<Series> {
+  readonly alerts = new AlertFeed();
+  readonly rows: RateMeter;
+  readonly readings: RateMeter;
+  readonly bytes: RateMeter;
+  epoch = "";
+  insecure = false;
+  /** What the server refused last. */
+  lastProblem: ErrorMessage | null = null;
+  /** Newest ingest time of any reading, server's clock, ms; 0 before the first. */
+  newestReading = 0;
+  /** Newest push time, server's clock, ms. */
+  newestPush = 0;
+
+  private readonly byKey = new Map<string, Series>();
+  private sorted: Series[] = [];
+  private sortedStale = false;
+  private budget: Budget = budgetFor(0);
+  /** Server's clock minus ours, ms. */
+  private skew = 0;
+
+  constructor(private readonly clock: () => number = Date.now) {
+    const now = clock();
+    this.rows = new RateMeter(now);
+    this.readings = new RateMeter(now);
+    this.bytes = new RateMeter(now);
+  }
+
+  /** The server's time in ms, as far as it is known here. */
+  now(): number {
+    return this.clock() + this.skew;
+  }
+
+  get size(): number {
+    return this.byKey.size;
+  }
+
+  get(name: string): Series | undefined {
+    return this.byKey.get(name);
+  }
+
+  /** All series by name, numbers in it by value. Do not change the array. */
+  all(): readonly Series[] {
+    if (this.sortedStale) {
+      this.sorted = [...this.byKey.values()].sort((a, b) => byName.compare(a.name, b.name));
+      for (const [rank, series] of this.sorted.entries()) series.rank = rank;
+      this.sortedStale = false;
+    }
+    return this.sorted;
+  }
+
+  /** Age of the newest reading of all, ms; NaN before the first. */
+  dataAge(): number {
+    return this.newestReading > 0 ? Math.max(0, this.now() - this.newestReading) : Number.NaN;
+  }
+
+  /** Keep only series and alerts that the pattern selects. */
+  restrict(pattern: string): void {
+    for (const name of this.byKey.keys()) if (!matches(pattern, name)) this.byKey.delete(name);
+    this.sortedStale = true;
+    this.alerts.clear();
+    this.newestReading = 0;
+    for (const s of this.byKey.values()) this.newestReading = Math.max(this.newestReading, s.latest.ingest_ts / 1000);
+  }
+
+  welcome(welcome: Welcome): void {
+    this.skew = welcome.server_time / 1000 - this.clock();
+    this.insecure = welcome.insecure === true;
+    if (this.epoch !== welcome.epoch && this.epoch !== "") {
+      for (const series of this.byKey.values()) series.reset();
+      this.alerts.clear();
+    }
+    this.epoch = welcome.epoch;
+    this.lastProblem = null;
+  }
+
+  open(name: string): Series {
+    let series = this.byKey.get(name);
+    if (!series) {
+      this.fit(this.byKey.size + 1);
+      series = new Series(name, this.budget);
+      this.byKey.set(name, series);
+      this.sortedStale = true;
+    }
+    return series;
+  }
+
+  accept(series: Series, u: Readonly<Update>): void {
+    if (!series.accept(u, this.now())) return;
+    const now = this.clock();
+    this.rows.add(1, now);
+    this.readings.add(u.n, now);
+    const ingest = u.ingest_ts / 1000;
+    if (ingest > this.newestReading) this.newestReading = ingest;
+  }
+
+  snapshot(alerts: readonly AlertMessage[], pushTime: number): void {
+    this.alerts.setOpen(alerts);
+    this.pushed(pushTime);
+  }
+
+  frame(frame: Updates, bytes: number): void {
+    this.bytes.add(bytes, this.clock());
+    this.pushed(frame.push_ts);
+  }
+
+  alert(alert: AlertMessage): void {
+    this.alerts.add(alert);
+  }
+
+  problem(error: ErrorMessage): void {
+    this.lastProblem = error;
+  }
+
+  private pushed(pushTime: number): void {
+    const push = pushTime / 1000;
+    if (push > this.newestPush) this.newestPush = push;
+    // A frame cannot arrive before it was sent: the clocks differ by at least this much.
+    if (push > this.now()) this.skew = push - this.clock();
+  }
+
+  /** Make room for that many series. */
+  private fit(series: number): void {
+    const budget = budgetFor(series);
+    if (budget.fine === this.budget.fine) return;
+    this.budget = budget;
+    for (const s of this.byKey.values()) s.resize(budget);
+  }
+}

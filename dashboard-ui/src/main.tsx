@@ -1,0 +1,20 @@
+import "uplot/dist/uPlot.min.css";
+import "./style/tokens.css";
+import "./style/layout.css";
+import "./style/components.css";
+import { render } from "preact";
+import { App } from "./ui/app";
+import { listenForKeys } from "./ui/keys";
+import { Model, ModelProvider } from "./ui/model";
+
+const root = document.getElementById("app");
+if (!root) throw new Error("index.html has no #app");
+const model = new Model();
+render(
+  <ModelProvider value={model}>
+    <App />
+  </ModelProvider>,
+  root,
+);
+listenForKeys(model);
+model.start();

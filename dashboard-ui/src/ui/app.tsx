@@ -1,0 +1,51 @@
+import { useComputed, useSignalEffect } from "@preact/signals";
+import { Banners } from "./banners";
+import { Blank } from "./blank";
+import { Charts } from "./charts";
+import { Feed } from "./feed";
+import { Focus } from "./focus";
+import { Header } from "./header";
+import { Help } from "./help";
+import { useModel } from "./model";
+import { Summary } from "./summary";
+import { SeriesTable } from "./table";
+
+export function App() {
+  const model = useModel();
+  const empty = useComputed(() => {
+    model.tick.value;
+    return model.store.size === 0;
+  });
+  const dimmed = useComputed(() => model.link.value.name !== "live");
+  useSignalEffect(() => {
+    model.slowTick.value;
+    const firing = model.store.alerts.firing();
+    document.title = firing > 0 ? `(${firing}) Weir` : "Weir";
+  });
+  return (
+    <>
+      <Banners />
+      <Header />
+      {empty.value ? (
+        <main class="blank-main">
+          <Blank />
+        </main>
+      ) : (
+        <main class={`main ${dimmed.value ? "not-live" : ""}`}>
+          <Summary />
+          <div class="primary-column">
+            <Primary />
+            <SeriesTable />
+          </div>
+          <Feed />
+        </main>
+      )}
+      <Help />
+    </>
+  );
+}
+
+function Primary() {
+  const { series } = useModel().view.value;
+  return series ? <Focus name={series} /> : <Charts />;
+}

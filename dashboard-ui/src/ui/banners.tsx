@@ -1,0 +1,56 @@
+import { Icon } from "./icons";
+import { useModel } from "./model";
+
+/** Strips above the page: an open server, and a connection that does not deliver. */
+export function Banners() {
+  const model = useModel();
+  model.tick.value;
+  return (
+    <>
+      {model.store.insecure && (
+        <p class="banner warn" role="alert" data-testid="insecure">
+          <Icon name="warning" />
+          Open to everyone: this server runs with --insecure-open. Whoever reaches it can read and write.
+        </p>
+      )}
+      <LinkBanner />
+    </>
+  );
+}
+
+function LinkBanner() {
+  const model = useModel();
+  model.tick.value;
+  const link = model.link.value;
+  const kept = model.store.size > 0 ? " What you see is the last that arrived." : "";
+  if (link.name === "stale") {
+    return <p class="banner warn">The server has fallen silent; waiting for it.{kept}</p>;
+  }
+  if (link.name === "reconnecting") {
+    const seconds = Math.max(0, Math.ceil((link.retryAt - performance.now()) / 1000));
+    return (
+      <p class="banner warn" data-testid="reconnecting">
+        <span>
+          Connection lost: {link.why}. Next try in <span class="fixed-number">{seconds} s</span>.{kept}
+        </span>
+        <button type="button" onClick={() => model.retry()}>
+          Try now
+        </button>
+      </p>
+    );
+  }
+  if (link.name === "refused") {
+    return (
+      <p class="banner bad" role="alert" data-testid="refused">
+        <Icon name="warning" />
+        <span>
+          The server refused this page: {link.why} (code {link.code}).{kept}
+        </span>
+        <button type="button" onClick={() => model.retry()}>
+          Try again
+        </button>
+      </p>
+    );
+  }
+  return null;
+}

@@ -1,0 +1,176 @@
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { patternError, patternHint } from "../data/pattern";
+import type { LinkState } from "../live/machine";
+import { formatAge, formatCount, UNKNOWN } from "./format";
+import { Icon, Logo } from "./icons";
+import { useModel } from "./model";
+import { nextTheme, type Theme } from "./theme";
+import { WINDOWS } from "./url";
+
+/** Data older than this, ms, is pointed out. */
+const OLD = 5_000;
+
+export function Header() {
+  return (
+    <header class="header">
+      <a class="brand" href="?" aria-label="Weir: all series">
+        <Logo />
+        <span>Weir</span>
+      </a>
+      <PatternBox />
+      <WindowChoice />
+      <Vitals />
+      <LinkPill />
+      <ThemeButton />
+      <HelpButton />
+    </header>
+  );
+}
+
+function PatternBox() {
+  const model = useModel();
+  const { pattern } = model.view.value;
+  model.tick.value;
+  const text = useSignal(pattern);
+  useEffect(() => {
+    text.value = pattern;
+  }, [pattern, text]);
+  const code = patternError(text.value);
+  const problem = code ? patternHint(code) : model.store.lastProblem?.message;
+  const submit = (event: Event) => {
+    event.preventDefault();
+    if (!code && text.value !== pattern) model.setPattern(text.value);
+  };
+  return (
+    <form class="pattern" onSubmit={submit}>
+      <label for="pattern">Series</label>
+      <input
+        id="pattern"
+        value={text.value}
+        onInput={(e) => {
+          text.value = e.currentTarget.value;
+        }}
+        onBlur={submit}
+        spellcheck={false}
+        autocomplete="off"
+        autocapitalize="off"
+        aria-invalid={Boolean(problem)}
+        aria-describedby="pattern-problem"
+        title="Pattern: + is one segment, a last # any number of them. Example: plant1/+/temperature"
+      />
+      <span id="pattern-problem" class="pattern-problem" role="status">
+        {problem}
+      </span>
+    </form>
+  );
+}
+
+function WindowChoice() {
+  const model = useModel();
+  const current = model.view.value.window;
+  return (
+    <fieldset class="segments" aria-label="Time window">
+      {WINDOWS.map((seconds) => (
+        <button
+          key={seconds}
+          type="button"
+          aria-pressed={seconds === current}
+          onClick={() => model.go({ window: seconds, page: model.view.value.page })}
+        >
+          {seconds / 60} min
+        </button>
+      ))}
+    </fieldset>
+  );
+}
+
+function Vitals() {
+  const model = useModel();
+  model.tick.value;
+  const { store } = model;
+  const now = Date.now();
+  const rows = store.rows.perSecond(now);
+  const readings = store.readings.perSecond(now);
+  const age = store.dataAge();
+  const old = age > OLD;
+  return (
+    <dl class="vitals" aria-label="Stream">
+      <div class={old ? "old" : ""} title="Age of the newest reading of all, by the server's clock">
+        <dt>data age</dt>
+        <dd data-testid="data-age">
+          {old && <Icon name="warning" />}
+          {formatAge(age)}
+        </dd>
+      </div>
+      <div title="Rows received per second">
+        <dt>rows/s</dt>
+        <dd>{formatCount(rows)}</dd>
+      </div>
+      <div title="Readings that these rows stand for, per second">
+        <dt>readings/s</dt>
+        <dd>{formatCount(readings)}</dd>
+      </div>
+      <div title="Readings merged into one row, on average">
+        <dt>merged</dt>
+        <dd>{rows > 0 ? `×${formatCount(Math.round((readings / rows) * 10) / 10)}` : UNKNOWN}</dd>
+      </div>
+    </dl>
+  );
+}
+
+const LINK_TEXT: Record<LinkState["name"], string> = {
+  connecting: "connecting",
+  live: "live",
+  stale: "no answer",
+  reconnecting: "reconnecting",
+  refused: "refused",
+};
+
+function LinkPill() {
+  const { link } = useModel();
+  const { name } = link.value;
+  return (
+    <span class={`pill link-${name}`} role="status" data-testid="link" data-state={name}>
+      <span class="dot" aria-hidden="true" />
+      {LINK_TEXT[name]}
+    </span>
+  );
+}
+
+const THEME_ICON: Record<Theme, "auto" | "sun" | "moon"> = { auto: "auto", light: "sun", dark: "moon" };
+
+function ThemeButton() {
+  const { theme } = useModel();
+  const label = `Theme: ${theme.value}. Change to ${nextTheme(theme.value)}`;
+  return (
+    <button
+      type="button"
+      class="icon-button"
+      title={label}
+      aria-label={label}
+      onClick={() => {
+        theme.value = nextTheme(theme.value);
+      }}
+    >
+      <Icon name={THEME_ICON[theme.value]} />
+    </button>
+  );
+}
+
+function HelpButton() {
+  const { helpOpen } = useModel();
+  return (
+    <button
+      type="button"
+      class="icon-button"
+      aria-label="Keys and symbols"
+      title="Keys and symbols (?)"
+      onClick={() => {
+        helpOpen.value = true;
+      }}
+    >
+      ?
+    </button>
+  );
+}
