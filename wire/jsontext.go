@@ -61,7 +61,7 @@ const (
 	maxExact    = 1e15
 )
 
-// appendFloat appends the shortest JSON number that parses to f, and null for NaN and the infinities.
+// appendFloat appends the JSON number of fewest digits that parses to f, and null for NaN and the infinities.
 // Values with few decimals, as sensors have them, take a short cut with the same result.
 func appendFloat(dst []byte, f float64) []byte {
 	if whole := math.Trunc(f); whole == f && math.Abs(f) < maxExact {
