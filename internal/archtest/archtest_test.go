@@ -35,7 +35,7 @@ var rules = []rule{
 	{dir: "push", own: []string{"push", "telemetry", "wire", "kafka", "auth", "internal"}},
 	{dir: "sim", own: []string{"sim", "telemetry", "wire"}},
 	{dir: "dashboard-ui", own: []string{}, outside: []string{}},
-	{dir: "config", own: []string{"config", "ingest", "pipeline", "push"}},
+	{dir: "config", own: []string{"config", "ingest", "kafka", "pipeline", "push", "wire"}},
 	{dir: "bench", own: []string{"app", "bench", "config", "dashboard-ui", "internal", "sim", "telemetry", "wire", "kafka", "ingest", "pipeline", "push"}},
 	{dir: "app", own: []string{"app", "auth", "config", "dashboard-ui", "ingest", "internal", "kafka", "pipeline", "push", "telemetry", "wire"}},
 	{dir: "cmd", own: []string{"app", "bench", "cmd", "config", "sim", "telemetry", "wire"}},
