@@ -51,7 +51,11 @@ func (n number) integer() (int64, bool) {
 	if n.end == 0 {
 		return 0, true
 	}
-	if !n.whole || n.cut || n.mantissa > math.MaxInt64 {
+	limit := uint64(math.MaxInt64)
+	if n.negative {
+		limit++
+	}
+	if !n.whole || n.cut || n.mantissa > limit {
 		return 0, false
 	}
 	if n.negative {
