@@ -242,6 +242,6 @@ func (b *Broker) Close() error {
 
 func (b *Broker) release() {
 	if b.lock != nil {
-		b.lock.Close()
+		_ = b.lock.Close() // and with it the lock
 	}
 }

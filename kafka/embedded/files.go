@@ -32,19 +32,19 @@ func writeJSON(path string, v any) error {
 	return nil
 }
 
-// readJSON reports false if there is no such file.
-func readJSON(path string, v any) (bool, error) {
+// readJSON leaves v as it is if there is no such file.
+func readJSON(path string, v any) error {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return nil
 	}
 	if err == nil {
 		err = json.Unmarshal(raw, v)
 	}
 	if err != nil {
-		return false, fmt.Errorf("read %s: %w", filepath.Base(path), err)
+		return fmt.Errorf("read %s: %w", filepath.Base(path), err)
 	}
-	return true, nil
+	return nil
 }
 
 func exists(path string) bool {

@@ -30,7 +30,7 @@ type journalDocument struct {
 func readJournal(dir string) (*journal, error) {
 	j := &journal{path: filepath.Join(dir, journalFile), entries: make(map[partitionKey]journalEntry)}
 	var doc journalDocument
-	if _, err := readJSON(j.path, &doc); err != nil {
+	if err := readJSON(j.path, &doc); err != nil {
 		return nil, err
 	}
 	for _, e := range doc.Partitions {
@@ -83,7 +83,7 @@ func (b *Broker) recordEnds() {
 		return
 	}
 	var topics topicsDocument
-	if _, err := readJSON(filepath.Join(b.dir, topicsFile), &topics); err != nil {
+	if err := readJSON(filepath.Join(b.dir, topicsFile), &topics); err != nil {
 		b.log.Warn("cannot note where logs end", "error", err)
 	}
 	for _, t := range topics.Topics {

@@ -110,7 +110,7 @@ func (l *listener) dial(ctx context.Context) (net.Conn, error) {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	server.Close()
+	_ = server.Close()
 	return nil, err
 }
 
@@ -129,7 +129,7 @@ func (l *listener) open() int {
 
 // cut ends every connection and refuses new ones.
 func (l *listener) cut() {
-	l.Close()
+	_ = l.Close()
 	l.mu.Lock()
 	conns := make([]*conn, 0, len(l.conns))
 	for c := range l.conns {
@@ -137,6 +137,6 @@ func (l *listener) cut() {
 	}
 	l.mu.Unlock()
 	for _, c := range conns {
-		c.Close()
+		_ = c.Close()
 	}
 }

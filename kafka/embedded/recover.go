@@ -71,7 +71,7 @@ func recoverDir(dir string, log *slog.Logger) error {
 		}
 	}
 	var topics topicsDocument
-	if _, err := readJSON(filepath.Join(dir, topicsFile), &topics); err != nil {
+	if err := readJSON(filepath.Join(dir, topicsFile), &topics); err != nil {
 		return err
 	}
 	r := recovery{dir: dir, log: log, windows: make(windows), ends: make(map[partitionKey]int64)}
@@ -148,7 +148,7 @@ func (r *recovery) partition(k partitionKey) error {
 	}
 	path := filepath.Join(dir, snapshotFile)
 	snap := snapshot{Version: 1, CreatedAt: segs[0].modified}
-	if _, err := readJSON(path, &snap); err != nil {
+	if err := readJSON(path, &snap); err != nil {
 		r.log.Warn("snapshot is damaged and will be rebuilt", "topic", k.topic, "partition", k.partition, "error", err)
 		snap = snapshot{Version: 1, CreatedAt: segs[0].modified}
 	}

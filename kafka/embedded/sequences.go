@@ -1,12 +1,7 @@
 package embedded
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 )
 
@@ -86,12 +81,8 @@ type windowDocument struct {
 func writeWindows(dir string, found windows, ends map[partitionKey]int64) error {
 	path := filepath.Join(dir, windowFile)
 	doc := windowDocument{Version: 1}
-	raw, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(raw, &doc)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read %s: %w", windowFile, err)
+	if err := readJSON(path, &doc); err != nil {
+		return err
 	}
 	kept := doc.Windows[:0]
 	for _, w := range doc.Windows {
