@@ -18,6 +18,9 @@ type Config struct {
 	MaxFuture time.Duration `koanf:"max_future"`
 	// Credit is how many frames of one connection may wait for their receipt.
 	Credit int `koanf:"credit"`
+	// ReceiptDelay is for how long receipts may be gathered into one write while a device keeps sending; 0
+	// writes each as soon as it can.
+	ReceiptDelay time.Duration `koanf:"receipt_delay"`
 	// MaxConnections and MaxRequests bound open WebSocket connections and HTTP requests under way.
 	MaxConnections int `koanf:"max_connections"`
 	MaxRequests    int `koanf:"max_requests"`
@@ -42,6 +45,7 @@ func DefaultConfig() Config {
 		MaxReadings:      telemetry.MaxReadingsPerRecord,
 		MaxFuture:        10 * time.Minute,
 		Credit:           64,
+		ReceiptDelay:     20 * time.Millisecond,
 		MaxConnections:   20_000,
 		MaxRequests:      512,
 		HandshakeTimeout: 5 * time.Second,
@@ -59,6 +63,7 @@ func (c Config) Validate() error {
 		within("max_readings", c.MaxReadings, 1, telemetry.MaxReadingsPerRecord),
 		positive("max_future", c.MaxFuture),
 		within("credit", c.Credit, 1, 1<<14),
+		c.validateDelay(),
 		within("max_connections", c.MaxConnections, 1, 1<<24),
 		within("max_requests", c.MaxRequests, 1, 1<<20),
 		positive("handshake_timeout", c.HandshakeTimeout),
@@ -67,6 +72,13 @@ func (c Config) Validate() error {
 		positive("drain_timeout", c.DrainTimeout),
 		within("dedupe_sessions", c.DedupeSessions, 2, 1<<24),
 	)
+}
+
+func (c Config) validateDelay() error {
+	if c.ReceiptDelay < 0 || c.ReceiptDelay > time.Second {
+		return fmt.Errorf("receipt_delay: must be between 0 and 1s, is %s", c.ReceiptDelay)
+	}
+	return nil
 }
 
 func within(name string, value, low, high int) error {

@@ -29,6 +29,10 @@ type conn struct {
 	enc    *encoder
 	frames uint64 // frames that get a receipt, so far
 
+	// The writer's.
+	pace pace
+	buf  []byte
+
 	// ring holds the receipts of frames head … tail-1, at index frame mod credit. The ReadLoop alone
 	// moves tail, the writer alone head; a receipt belongs to the ReadLoop until its release, to the
 	// writer from ready until head has passed it.
@@ -36,6 +40,7 @@ type conn struct {
 	head, tail atomic.Uint64
 	owed       atomic.Int64  // about how many bytes of rejections are in the ring
 	wake       chan struct{} // to the writer: something may be ready
+	held       atomic.Bool   // the writer lets receipts gather
 	room       chan struct{} // to the ReadLoop: head moved
 
 	// Written by one side, read by the server's sweep.
@@ -51,6 +56,7 @@ func newConn(srv *Server, device string) *conn {
 	c := &conn{
 		srv:   srv,
 		enc:   newEncoder(srv, device),
+		pace:  newPace(&srv.cfg),
 		ring:  make([]*receipt, srv.cfg.Credit),
 		wake:  make(chan struct{}, 1),
 		room:  make(chan struct{}, 1),
@@ -148,12 +154,21 @@ func (c *conn) await(since int64) bool {
 func (c *conn) next() *receipt {
 	i := c.tail.Load() % uint64(len(c.ring))
 	if c.ring[i] == nil {
-		c.ring[i] = newReceipt(c.signal)
+		c.ring[i] = newReceipt(c.completed)
 	}
 	return c.ring[i]
 }
 
-// signal wakes the writer. The producer's goroutines call it, so it does not block.
+// completed is called by the producer's goroutines when a frame is acknowledged, so it does not block. A
+// writer that lets receipts gather is left alone until there are enough.
+func (c *conn) completed() {
+	if c.held.Load() && c.tail.Load()-c.head.Load() < c.pace.full {
+		return
+	}
+	c.signal()
+}
+
+// signal wakes the writer.
 func (c *conn) signal() {
 	select {
 	case c.wake <- struct{}{}:

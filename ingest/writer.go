@@ -15,31 +15,59 @@ const maxWriteBytes = 64 << 10
 // writeReceipts is the connection's writer: it sends receipts in the order of their frames, all that are
 // ready together in one write (a write costs the same for one as for fifty).
 func (c *conn) writeReceipts() {
-	var buf []byte
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
 		select {
 		case <-c.wake:
 		case <-c.ended:
 			return
 		}
-		for {
-			var n uint64
-			buf, n = c.gather(buf[:0])
-			if len(buf) == 0 {
-				break
-			}
-			if !c.write(buf) {
-				return
-			}
-			c.advance(n)
-		}
-		if cap(buf) > maxWriteBytes/4 {
-			buf = nil
-		}
-		if c.over() {
+		if !c.holdBack(timer) || !c.writeReady() || c.over() {
 			return
 		}
 	}
+}
+
+// holdBack waits until it is time to write what is ready. It is false when the connection has ended.
+func (c *conn) holdBack(timer *time.Timer) bool {
+	for {
+		if c.draining.Load() || c.idleOut.Load() || c.pingDue.Load() {
+			return true
+		}
+		wait := c.pace.hold(nowMicros(), c.head.Load(), c.tail.Load())
+		if wait == 0 {
+			return true
+		}
+		c.held.Store(true)
+		timer.Reset(wait)
+		select {
+		case <-timer.C:
+		case <-c.wake:
+		case <-c.ended:
+			return false
+		}
+		c.held.Store(false)
+	}
+}
+
+// writeReady writes until nothing more is ready. It is false when the connection cannot be written to.
+func (c *conn) writeReady() bool {
+	for {
+		var n uint64
+		c.buf, n = c.gather(c.buf[:0])
+		if len(c.buf) == 0 {
+			break
+		}
+		if !c.write(c.buf) {
+			return false
+		}
+		c.advance(n)
+	}
+	if cap(c.buf) > maxWriteBytes/4 {
+		c.buf = nil
+	}
+	return true
 }
 
 // gather encodes the receipts that are ready at the head of the ring, and how many they are.
@@ -86,6 +114,7 @@ func (c *conn) advance(n uint64) {
 		c.owed.Add(-r.owed())
 		r.shrink()
 	}
+	c.pace.wrote(now, n, c.tail.Load())
 	c.head.Add(n)
 	c.srv.inflight.Add(-int64(n))
 	c.nudge()
