@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	killTime = flag.Duration("kill.time", 5*time.Second, "how long to kill brokers")
+	killTime = flag.Duration("kill.time", 3*time.Second, "how long to kill brokers")
 	killSeed = flag.Uint64("kill.seed", 1, "when to kill them")
 )
 
