@@ -5,7 +5,14 @@ const backend = process.env.WEIR_URL ?? "http://127.0.0.1:7420";
 
 export default defineConfig({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  build: { target: "es2022", cssTarget: ["chrome123", "firefox120", "safari17.5"], outDir: "dist", emptyOutDir: true, assetsInlineLimit: 0, modulePreload: false },
+  build: {
+    target: "es2022",
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
+    outDir: "dist",
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    modulePreload: false,
+  },
   server: {
     host: "127.0.0.1",
     proxy: { "/v1": { target: backend, ws: true, changeOrigin: true, rewriteWsOrigin: true } },

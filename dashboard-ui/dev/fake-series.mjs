@@ -49,7 +49,9 @@ class FakeSeries {
     if (kind.metric === "valve") return Math.floor(t / kind.period) % 2;
     const gauss = this.random() + this.random() + this.random() - 1.5;
     const fault = now < this.fault.until ? this.fault.size * (kind.noise * 2 + kind.swing * 0.5) : 0;
-    return kind.base + kind.swing * Math.sin((2 * Math.PI * t) / kind.period) + gauss * kind.noise * 1.6 + fault;
+    return (
+      kind.base + kind.swing * Math.sin((2 * Math.PI * t) / kind.period) + gauss * kind.noise * 1.6 + fault
+    );
   }
 
   /** One row of n readings that ended now; returns an alert if one was raised or ended. */
@@ -65,7 +67,7 @@ class FakeSeries {
     }
     this.version = since < 0 ? 4096 * (now % 1e6) : since + 4096 * n;
     const sd = Math.sqrt(this.variance) || 0;
-    const known = this.count > WARMING;
+    const known = this.count > WARMING && this.kind.swing > 0;
     const band = known ? [this.mean - 4 * sd, this.mean + 4 * sd] : [null, null];
     const first = now - (interval * (n - 1)) / n;
     const head = [this.i, this.version, since, n, 0, 0, first, now, last, min, max, sum];
@@ -78,7 +80,7 @@ class FakeSeries {
     if (this.count === 1) this.mean = v;
     const d = v - this.mean;
     const sd = Math.sqrt(this.variance);
-    const z = this.count > WARMING && sd > 0 ? Math.abs(d) / sd : 0;
+    const z = this.count > WARMING && sd > 0 && this.kind.swing > 0 ? Math.abs(d) / sd : 0;
     const clipped = sd > 0 && this.count > WARMING ? Math.max(-3 * sd, Math.min(3 * sd, d)) : d;
     this.mean += 0.04 * clipped;
     this.variance = 0.985 * (this.variance + 0.015 * clipped * clipped);
@@ -91,7 +93,15 @@ class FakeSeries {
       const summary = `${this.name.split("/").at(-1)} is far ${value > hi ? "above" : "below"} its expected band`;
       const where = { id: `0-${this.i}-${this.version}`, rule: "deviation", series: this.name };
       const seen = { value, score, lo, hi, detector: "ewma", summary };
-      this.alert = { ...where, phase: "firing", version: this.version, raised: this.version, started_ts: now, ts: now, ...seen };
+      this.alert = {
+        ...where,
+        phase: "firing",
+        version: this.version,
+        raised: this.version,
+        started_ts: now,
+        ts: now,
+        ...seen,
+      };
       return this.alert;
     }
     if (this.alert && this.state !== 4 && now - this.alert.ts > 4e6) {

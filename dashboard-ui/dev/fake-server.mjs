@@ -93,7 +93,11 @@ class Client {
     if (type !== "subscribe") return;
     const match = toRegExp(payload.patterns[0]);
     const chosen = series.filter((s) => match.test(s.name));
-    const view = { number: nextView++, chosen, every: Math.max(1, Math.round(Number(flags.hz) / (payload.max_hz || 20))) };
+    const view = {
+      number: nextView++,
+      chosen,
+      every: Math.max(1, Math.round(Number(flags.hz) / (payload.max_hz || 20))),
+    };
     this.views.set(payload.id, view);
     this.send("subscribed", {
       id: payload.id,
@@ -132,7 +136,8 @@ function advance(turn, now) {
     stepped.add(s);
     if (alert) alerts.push(alert);
   }
-  if (chance() < 0.008) series[Math.floor(chance() * series.length)]?.plant(now, chance() < 0.5 ? 7 : -7, 1.5);
+  if (chance() < 0.008)
+    series[Math.floor(chance() * series.length)]?.plant(now, chance() < 0.5 ? 7 : -7, 1.5);
   return { stepped, alerts };
 }
 

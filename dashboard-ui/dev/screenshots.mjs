@@ -49,13 +49,25 @@ async function shot(name, url, { viewport = wide, scheme = "light", wait = 3000,
 }
 
 const get = (url) => fetch(url).then((r) => r.text());
+const after = (control, ms) => async (page) => {
+  await get(control);
+  await page.waitForTimeout(ms);
+};
 const focused = `${fleet}?series=plant1/line1/press1/temperature`;
 await shot("loading", `${none}?pattern=nothing/here`, { wait: 300 });
 await shot("empty", none, { wait: 1000 });
-await shot("connecting-lost", none, { wait: 800, act: async (p) => (await get(`${none}fake/drop`), p.waitForTimeout(600)) });
+await shot("connecting-lost", none, { wait: 800, act: after(`${none}fake/drop`, 600) });
 await shot("many-series", large, { wait: 9000 });
 await get(`${fleet}fake/spike?i=0`);
 await shot("light", fleet, { wait: 45_000 });
+await shot("table", fleet, {
+  wait: 8000,
+  act: async (p) => {
+    await get(`${fleet}fake/spike?i=1`);
+    await p.locator("#series").scrollIntoViewIfNeeded();
+    await p.waitForTimeout(1500);
+  },
+});
 await shot("dark", fleet, { scheme: "dark", wait: 25_000 });
 await shot("focus", focused, {
   wait: 30_000,
@@ -70,7 +82,7 @@ await shot("insecure-dark", open, { scheme: "dark", wait: 8000 });
 await shot("phone", fleet, { viewport: phone, wait: 15_000, full: true });
 await shot("phone-focus-dark", focused, { viewport: phone, scheme: "dark", wait: 15_000 });
 await shot("help", fleet, { act: (p) => p.keyboard.press("?") });
-await shot("silent", open, { wait: 6000, act: async (p) => (await get(`${open}fake/mute`), p.waitForTimeout(5000)) });
-await shot("disconnected", fleet, { wait: 8000, act: async (p) => (await get(`${fleet}fake/drop`), p.waitForTimeout(3000)) });
+await shot("silent", open, { wait: 6000, act: after(`${open}fake/mute`, 5000) });
+await shot("disconnected", fleet, { wait: 8000, act: after(`${fleet}fake/drop`, 3000) });
 
 await browser.close();

@@ -2,7 +2,7 @@ import uPlot from "uplot";
 import { decimate } from "../data/decimate";
 import { Points } from "../data/points";
 import type { Series } from "../data/series";
-import { formatTick } from "../ui/format";
+import { formatTick, formatTime } from "../ui/format";
 import { drawPoints, type Plane } from "./draw";
 import type { Drawable, FrameLoop } from "./loop";
 import type { Palette } from "./palette";
@@ -160,7 +160,10 @@ export class Chart implements Drawable {
       gap: 4,
       space: large ? 90 : 60,
     };
-    if (large) return axis;
+    if (large) {
+      axis.values = (_, splits) => splits.map((ms) => formatTime(ms * 1000));
+      return axis;
+    }
     // Fixed places, as the seconds before now do not move.
     const parts = this.host.clientWidth < 300 ? 2 : 4;
     axis.splits = (_, __, min, max) =>
@@ -190,9 +193,10 @@ export class Chart implements Drawable {
   }
 }
 
-/** "now" at the right, "−30 s" or "−5 min" at the others; the first has no room beside the value axis. */
+/** "now" at the right, "−30 s" or "−5 min" before it, nothing at the left, where the value axis is. */
 function relativeLabel(window: number, i: number, parts: number): string {
   if (i === parts) return "now";
+  if (i === 0) return "";
   const seconds = (window / 1000) * (1 - i / parts);
   if (seconds <= 90) return `−${Math.round(seconds)} s`;
   return `−${Math.round((seconds / 60) * 100) / 100} min`;

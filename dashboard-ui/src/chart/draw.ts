@@ -28,9 +28,12 @@ export function drawPoints(plane: Plane, points: Points, palette: Palette): void
   strokeLine(plane, points, points.avg, palette.average, 1.25);
   ctx.setLineDash([]);
   strokeLine(plane, points, points.last, palette.line, 1.5);
-  drawHead(plane, points, palette);
   ctx.restore();
+  // uPlot keeps its own record of the context's styles, so all of them are put back.
+  ctx.save();
+  drawHead(plane, points, palette);
   drawMarkers(plane, points, palette);
+  ctx.restore();
 }
 
 function strokeLine(plane: Plane, points: Points, values: Float64Array, colour: string, width: number): void {
@@ -98,8 +101,10 @@ function drawHead(plane: Plane, points: Points, palette: Palette): void {
   if (points.size === 0) return;
   const k = points.at(points.size - 1);
   const { ctx, ratio } = plane;
+  const x = plane.x(points.time[k] ?? 0);
+  if (x < plane.left) return;
   ctx.beginPath();
-  ctx.arc(plane.x(points.time[k] ?? 0), plane.y(points.last[k] ?? 0), 2.5 * ratio, 0, 2 * Math.PI);
+  ctx.arc(x, plane.y(points.last[k] ?? 0), 2.5 * ratio, 0, 2 * Math.PI);
   ctx.fillStyle = palette.line;
   ctx.fill();
 }

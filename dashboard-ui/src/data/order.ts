@@ -69,7 +69,11 @@ export function chartOrder(series: readonly Series[], now: number): Series[] {
 }
 
 /** Case-insensitive: every word of the filter occurs in the name or is the state's. */
-export function filterSeries(series: readonly Series[], filter: string, states: (s: Series) => string): Series[] {
+export function filterSeries(
+  series: readonly Series[],
+  filter: string,
+  states: (s: Series) => string,
+): Series[] {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return [...series];
   return series.filter((s) => {

@@ -72,7 +72,8 @@ export class Store implements SessionSink<Series> {
     this.sortedStale = true;
     this.alerts.clear();
     this.newestReading = 0;
-    for (const s of this.byKey.values()) this.newestReading = Math.max(this.newestReading, s.latest.ingest_ts / 1000);
+    for (const s of this.byKey.values())
+      this.newestReading = Math.max(this.newestReading, s.latest.ingest_ts / 1000);
   }
 
   welcome(welcome: Welcome): void {

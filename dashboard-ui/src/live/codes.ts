@@ -59,7 +59,7 @@ export function closeRule(code: number, reason: string): CloseRule {
   const exact = CLOSE_RULES.find((r) => r.code === code && r.reason === reason);
   if (exact) return exact;
   const action = actionByRange(code);
-  const meaning = CLOSE_RULES.find((r) => r.code === code)?.meaning ?? "the connection was lost";
+  const meaning = CLOSE_RULES.find((r) => r.code === code)?.meaning ?? "the server cannot be reached";
   return { code, reason, action, meaning: reason ? `${meaning} (${reason})` : meaning };
 }
 

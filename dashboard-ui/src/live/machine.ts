@@ -12,7 +12,12 @@ export type LinkState =
   | { readonly name: "connecting"; readonly attempt: number }
   | { readonly name: "live"; readonly attempt: number; readonly since: number }
   | { readonly name: "stale"; readonly attempt: number; readonly since: number }
-  | { readonly name: "reconnecting"; readonly attempt: number; readonly retryAt: number; readonly why: string }
+  | {
+      readonly name: "reconnecting";
+      readonly attempt: number;
+      readonly retryAt: number;
+      readonly why: string;
+    }
   | { readonly name: "refused"; readonly code: number; readonly why: string };
 
 export type LinkEvent =

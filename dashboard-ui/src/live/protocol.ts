@@ -140,7 +140,8 @@ const REQUIRED: Record<ServerMessage["type"], Record<string, FieldType>> = {
  */
 export function parseServerMessage(text: string): ServerMessage | null {
   const message: unknown = JSON.parse(text);
-  if (!isObject(message) || typeof message.type !== "string") throw new ProtocolError("a message has no type");
+  if (!isObject(message) || typeof message.type !== "string")
+    throw new ProtocolError("a message has no type");
   const type = message.type;
   if (!Object.hasOwn(REQUIRED, type)) return null;
   const payload = message.payload ?? {};

@@ -64,6 +64,11 @@ export class Session<T> {
     this.pattern = pattern;
     this.connection = new Connection({
       ...options,
+      onState: (state) => {
+        // With the connection its subscription is gone.
+        if (state.name !== "live" && state.name !== "stale") this.id = this.view = null;
+        options.onState(state);
+      },
       onMessage: (message, bytes) => this.receive(message, bytes),
       onProtocolError: () => this.stats.protocolErrors++,
     });
@@ -83,7 +88,6 @@ export class Session<T> {
   private receive(message: ServerMessage, bytes: number): void {
     switch (message.type) {
       case "welcome":
-        this.id = null;
         this.sink.welcome(message.payload);
         this.subscribe();
         break;

@@ -31,7 +31,7 @@ function LinkBanner() {
     return (
       <p class="banner warn" data-testid="reconnecting">
         <span>
-          Connection lost: {link.why}. Next try in <span class="fixed-number">{seconds} s</span>.{kept}
+          Connection lost: {link.why}.{kept} Next try in {seconds} s
         </span>
         <button type="button" onClick={() => model.retry()}>
           Try now

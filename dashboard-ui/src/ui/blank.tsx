@@ -6,7 +6,9 @@ export function Blank() {
   model.tick.value;
   const link = model.link.value;
   if (link.name === "refused") {
-    return <Message title="No access" text="The server does not let this page in. See above for its reason." />;
+    return (
+      <Message title="No access" text="The server does not let this page in. See above for its reason." />
+    );
   }
   if (!model.session.subscribed) {
     const title = link.name === "reconnecting" ? "Waiting for the server" : "Connecting";
@@ -41,7 +43,9 @@ function NoMatch({ pattern }: { pattern: string }) {
       <h2>
         No series matches <code>{pattern}</code>
       </h2>
-      <p>It will appear here as soon as a device sends one. + stands for one segment, a last # for any number.</p>
+      <p>
+        It will appear here as soon as a device sends one. + stands for one segment, a last # for any number.
+      </p>
       <button type="button" class="primary" onClick={() => model.setPattern("#")}>
         Show all series
       </button>
@@ -56,10 +60,18 @@ function NoReadings() {
   return (
     <section class="card hero" data-testid="empty">
       <h2>Ready for the first reading</h2>
-      <p>The server is up and this page is connected. Charts appear by themselves as soon as something is sent.</p>
+      <p>
+        The server is up and this page is connected. Charts appear by themselves as soon as something is sent.
+      </p>
       <Command title="Send one reading" text={curl} />
-      <Command title="Simulate a fleet of 50 devices, with faults" text={`weir simulate --url ${socket} --devices 50 --faults`} />
-      <Command title="Stream this machine's own CPU, memory, disk and network" text={`weir simulate --url ${socket} --host`} />
+      <Command
+        title="Simulate a fleet of 50 devices, with faults"
+        text={`weir simulate --url ${socket} --devices 50 --faults`}
+      />
+      <Command
+        title="Stream this machine's own CPU, memory, disk and network"
+        text={`weir simulate --url ${socket} --host`}
+      />
     </section>
   );
 }

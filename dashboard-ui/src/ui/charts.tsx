@@ -10,6 +10,7 @@ import { SeriesLink } from "./link";
 import { useModel } from "./model";
 
 const PER_PAGE = 12;
+const PER_PAGE_NARROW = 6;
 /** A series whose newest reading is older than this, ms, is shown as silent. */
 const SILENT = 10_000;
 
@@ -22,15 +23,22 @@ export function Charts() {
   const wanted = chartOrder(matching, model.store.now());
   // Under the pointer or the keyboard's focus nothing moves, unless the set itself changed.
   if (!hold.held || !sameSet(order.current, wanted)) order.current = wanted;
-  const pages = Math.max(1, Math.ceil(order.current.length / PER_PAGE));
+  const perPage = matchMedia("(max-width: 640px)").matches ? PER_PAGE_NARROW : PER_PAGE;
+  const pages = Math.max(1, Math.ceil(order.current.length / perPage));
   const page = Math.min(model.view.value.page, pages - 1);
-  const shown = order.current.slice(page * PER_PAGE, (page + 1) * PER_PAGE);
+  const shown = order.current.slice(page * perPage, (page + 1) * perPage);
   return (
     <section class="charts" aria-label="Charts" id="charts">
       <div class="section-head">
         <h2>Charts</h2>
         <Legend />
-        <Pager page={page} pages={pages} first={page * PER_PAGE + 1} shown={shown.length} of={matching.length} />
+        <Pager
+          page={page}
+          pages={pages}
+          first={page * perPage + 1}
+          shown={shown.length}
+          of={matching.length}
+        />
       </div>
       <div class="grid" {...hold.handlers}>
         {shown.map((series) => (
@@ -52,9 +60,7 @@ function Pager(p: { page: number; pages: number; first: number; shown: number; o
   const to = (page: number) => model.go({ page });
   return (
     <nav class="pager" aria-label="Pages of charts">
-      <span>
-        {p.of === 0 ? "none" : `${p.first}–${p.first + p.shown - 1} of ${p.of}`}
-      </span>
+      <span>{p.of === 0 ? "none" : `${p.first}–${p.first + p.shown - 1} of ${p.of}`}</span>
       <button
         type="button"
         class="icon-button"
@@ -121,7 +127,9 @@ function ChartCard({ series }: { series: Series }) {
       />
       <div class="card-foot">
         <span title="Moving average">avg {formatValue(u.avg)}</span>
-        <span title="Expected band">{Number.isNaN(u.lo) ? "learning what to expect" : `expected ${band}`}</span>
+        <span title="Expected band">
+          {Number.isNaN(u.lo) ? "learning what to expect" : `expected ${band}`}
+        </span>
         <span class={age > SILENT ? "old" : ""} title="Age of the newest reading">
           {series.timeBase === "arrival" ? "by arrival · " : ""}
           {formatAge(age)}

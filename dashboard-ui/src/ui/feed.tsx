@@ -26,14 +26,14 @@ export function Feed() {
       <div class="card feed-list" role="log" aria-relevant="additions" data-testid="feed">
         <ol>
           {entries.slice(0, SHOWN).map((entry) => (
-          <Entry key={entry.alert.id} entry={entry} now={model.store.now()} />
-        ))}
-        {entries.length === 0 && (
-          <li class="blank">
-            {series ? "No alert of this series since the page was opened." : "Nothing has raised an alert."}
-          </li>
-        )}
-        {entries.length > SHOWN && <li class="blank">{entries.length - SHOWN} older ones are not shown</li>}
+            <Entry key={entry.alert.id} entry={entry} now={model.store.now()} />
+          ))}
+          {entries.length === 0 && (
+            <li class="blank">
+              {series ? "No alert of this series since the page was opened." : "Nothing has raised an alert."}
+            </li>
+          )}
+          {entries.length > SHOWN && <li class="blank">{entries.length - SHOWN} older ones are not shown</li>}
         </ol>
       </div>
     </section>

@@ -6,8 +6,8 @@ export const UNKNOWN = "–";
 /** A value with five significant digits; very large and very small ones with an exponent. */
 export function formatValue(v: number): string {
   if (!Number.isFinite(v)) return UNKNOWN;
-  if (v === 0) return "0";
   const size = Math.abs(v);
+  if (size < 1e7 && Number.isInteger(v)) return String(v).replace("-", MINUS);
   if (size >= 1e7 || size < 1e-4) return v.toExponential(3).replace("-", MINUS).replace("e+", "e");
   const decimals = Math.min(6, Math.max(0, 4 - Math.floor(Math.log10(size))));
   const text = v.toFixed(decimals);
@@ -18,7 +18,8 @@ export function formatValue(v: number): string {
 /** A label of an axis whose labels are increment apart. */
 export function formatTick(v: number, increment: number): string {
   const size = Math.abs(v);
-  if (size >= 1e6 || (v !== 0 && size < 1e-4)) return v.toExponential(1).replace("-", MINUS).replace("e+", "e");
+  if (size >= 1e6 || (v !== 0 && size < 1e-4))
+    return v.toExponential(1).replace("-", MINUS).replace("e+", "e");
   const decimals = Math.max(0, Math.min(6, -Math.floor(Math.log10(increment || 1))));
   return v.toFixed(decimals).replace("-", MINUS);
 }

@@ -100,9 +100,7 @@ export function SeriesTable() {
           </tbody>
         </table>
         {rows.length === 0 && (
-          <p class="blank">
-            {filter || state ? "No series passes the filter." : "No series yet."}
-          </p>
+          <p class="blank">{filter || state ? "No series passes the filter." : "No series yet."}</p>
         )}
       </div>
     </section>
@@ -130,7 +128,7 @@ function reveal(box: HTMLElement, index: number): void {
 function Spacer({ rows }: { rows: number }) {
   if (rows <= 0) return null;
   return (
-    <tr aria-hidden="true" class="spacer" style={{ height: `${rows * ROW}px` }}>
+    <tr class="spacer" style={{ height: `${rows * ROW}px` }}>
       <td colSpan={COLUMNS.length} />
     </tr>
   );
@@ -185,4 +183,3 @@ function HeadCell({ column }: { column: Column }) {
     </th>
   );
 }
-

@@ -1,0 +1,26 @@
+import { describe, expect, it } from "vitest";
+import { ProtocolError, parseServerMessage } from "./protocol";
+
+describe("server messages", () => {
+  it("of an unknown type are ignored, for a later server may send them", () => {
+    expect(parseServerMessage('{"type":"presence","payload":{}}')).toBeNull();
+    expect(parseServerMessage('{"type":"toString","payload":{}}')).toBeNull();
+  });
+
+  it.each([
+    ["[]"],
+    ["null"],
+    ['{"payload":{}}'],
+    ['{"type":7}'],
+    ['{"type":"updates","payload":[]}'],
+    ['{"type":"updates","payload":{"view":1,"push_ts":1}}'],
+    ['{"type":"updates","payload":{"view":"1","push_ts":1,"rows":[]}}'],
+    ['{"type":"welcome"}'],
+  ])("that break the protocol are refused: %s", (text) => {
+    expect(() => parseServerMessage(text)).toThrow(ProtocolError);
+  });
+
+  it("that are not JSON are refused", () => {
+    expect(() => parseServerMessage("hello")).toThrow(SyntaxError);
+  });
+});
