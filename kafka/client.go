@@ -26,7 +26,7 @@ const (
 	refreshPause = 250 * time.Millisecond
 
 	retryFirst = 20 * time.Millisecond
-	retryMax   = 2 * time.Second
+	retryMax   = time.Second
 )
 
 // Options of a Client.

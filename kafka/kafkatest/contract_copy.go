@@ -27,6 +27,7 @@ func (s *suite) compacted(c *kafka.Client, p *kafka.Producer) (topic string, cut
 		return base
 	}
 	tombstone := func(key string) kafka.Record { return kafka.Record{Key: []byte(key)} }
+	produce(record("busy", "of a former owner"))
 	fence := produce(kafka.FenceRecord(kafka.OwnOffset))
 	zombie := record("idle", "zombie's")
 	zombie.Headers = kafka.FenceHeaders(fence - 1)
@@ -106,7 +107,7 @@ func (s *suite) copyWithoutTrim() {
 	before := s.content(c, topic)
 	for range 2 {
 		_, err := c.CopyForward(s.context(), kafka.CopyForwardOptions{
-			Topic: topic, Cut: cut, Producer: p, Headers: kafka.FenceHeaders(0), Trimmer: noTrimmer{},
+			Topic: topic, Cut: cut, Producer: p, Headers: kafka.FenceHeaders(7), Trimmer: noTrimmer{},
 		})
 		s.isError(err, errCut)
 		if after := s.content(c, topic); !maps.Equal(before, after) {

@@ -253,7 +253,7 @@ func (s *suite) unreachable() {
 	var faults Faults
 	c := s.client(faults.Apply)
 	topic := s.topic(c, 1)
-	p := s.producer(c, kafka.ProducerOptions{DeliveryTimeout: 200 * time.Millisecond})
+	p := s.producer(c, kafka.ProducerOptions{DeliveryTimeout: time.Second})
 	faults.SetDown(true)
 	_, err := p.ProduceSync(s.context(), topic, 0, []kafka.Record{record("", "lost")})
 	s.isError(err, kafka.ErrTimeout)

@@ -1,0 +1,258 @@
+package kafkatest
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"weir/kafka"
+)
+
+// kafkaVersion is that of pom.xml; the jars are kept by it.
+const kafkaVersion = "4.3.1"
+
+//go:embed testdata/kafka
+var kafkaFiles embed.FS
+
+const (
+	startTimeout    = 60 * time.Second
+	downloadTimeout = 10 * time.Minute
+)
+
+// Real starts an Apache Kafka of its own: RunContract's open.
+func Real(tb testing.TB) Cluster {
+	tb.Helper()
+	return StartReal(tb)
+}
+
+// RealCluster is an Apache Kafka with one node on loopback ports.
+type RealCluster struct {
+	dir    string // log4j2.xml, server.properties, data
+	jars   string
+	broker string // host:port
+
+	mu      sync.Mutex
+	process *exec.Cmd
+	output  *bytes.Buffer
+	ended   chan struct{}
+}
+
+// StartReal starts Apache Kafka and waits until it answers; the end of the test kills it. It needs java
+// (17 or newer) and, until its jars are in the user's cache directory, mvn: without them the test fails.
+func StartReal(tb testing.TB) *RealCluster {
+	tb.Helper()
+	if _, err := exec.LookPath("java"); err != nil {
+		tb.Fatalf("a real Kafka needs java (17 or newer) on the PATH: %v", err)
+	}
+	jars, err := kafkaJars()
+	if err != nil {
+		tb.Fatalf("get Kafka %s: %v", kafkaVersion, err)
+	}
+	c := &RealCluster{dir: tb.TempDir(), jars: jars}
+	if err := c.configure(); err != nil {
+		tb.Fatalf("configure Kafka: %v", err)
+	}
+	tb.Cleanup(c.Close)
+	if err := c.start(); err != nil {
+		tb.Fatalf("start Kafka: %v\n%s", err, c.log())
+	}
+	return c
+}
+
+// Options reach the cluster.
+func (c *RealCluster) Options() kafka.Options { return kafka.Options{Brokers: []string{c.broker}} }
+
+// Close kills the broker. It may be called again.
+func (c *RealCluster) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.process == nil {
+		return
+	}
+	_ = c.process.Process.Kill()
+	<-c.ended
+	c.process = nil
+}
+
+// Restart kills the broker and starts it on the same data and ports.
+func (c *RealCluster) Restart(tb testing.TB) {
+	tb.Helper()
+	c.Close()
+	if err := c.start(); err != nil {
+		tb.Fatalf("start Kafka again: %v\n%s", err, c.log())
+	}
+}
+
+// kafkaJars returns the directory with Kafka's jars, which Maven fills once per user.
+func kafkaJars() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, "weir", "kafka-"+kafkaVersion)
+	if _, err := os.Stat(dir); err == nil {
+		return dir, nil
+	}
+	mvn, err := exec.LookPath("mvn")
+	if err != nil {
+		return "", fmt.Errorf("mvn is needed on the PATH to fetch it into %s: %w", dir, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	// Filled beside and renamed, so that a half-filled directory is never taken for a whole one.
+	work, err := os.MkdirTemp(filepath.Dir(dir), "kafka-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(work)
+	if err := copyFiles(work); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), downloadTimeout)
+	defer cancel()
+	libs := filepath.Join(work, "libs")
+	cmd := exec.CommandContext(ctx, mvn, "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory="+libs)
+	cmd.Dir = work
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("mvn: %w\n%s", err, out)
+	}
+	if err := os.Rename(libs, dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, e := os.Stat(dir); e != nil { // another test may have been first
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+func copyFiles(dir string) error {
+	sub, err := fs.Sub(kafkaFiles, "testdata/kafka")
+	if err != nil {
+		return err
+	}
+	return os.CopyFS(dir, sub)
+}
+
+// configure writes the broker's files and formats its data directory.
+func (c *RealCluster) configure() error {
+	if err := copyFiles(c.dir); err != nil {
+		return err
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return err
+	}
+	c.broker = ports[0]
+	path := filepath.Join(c.dir, "server.properties")
+	base, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	properties := string(base) + strings.Join([]string{
+		"listeners=PLAINTEXT://" + c.broker + ",CONTROLLER://" + ports[1],
+		"advertised.listeners=PLAINTEXT://" + c.broker,
+		"controller.quorum.voters=1@" + ports[1],
+		"log.dirs=" + filepath.Join(c.dir, "data"),
+		"",
+	}, "\n")
+	if err := os.WriteFile(path, []byte(properties), 0o600); err != nil {
+		return err
+	}
+	const clusterID = "d2Vpci1jb250cmFjdC10MQ" // any 16 bytes
+	out, err := c.java("kafka.tools.StorageTool", "format", "-t", clusterID, "-c", "server.properties").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("format storage: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (c *RealCluster) java(class string, args ...string) *exec.Cmd {
+	cmd := exec.Command("java", append([]string{
+		"-Xmx512m", "-Dlog4j2.configurationFile=log4j2.xml", "-cp", filepath.Join(c.jars, "*"), class,
+	}, args...)...)
+	cmd.Dir = c.dir
+	return cmd
+}
+
+// freePorts returns n loopback addresses that nobody listens on just now.
+func freePorts(n int) ([]string, error) {
+	out := make([]string, n)
+	for i := range out {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		out[i] = l.Addr().String()
+	}
+	return out, nil
+}
+
+// start runs the broker and waits until it answers.
+func (c *RealCluster) start() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cmd := c.java("kafka.Kafka", "server.properties")
+	c.output = new(bytes.Buffer)
+	cmd.Stdout, cmd.Stderr = c.output, c.output
+	dieWithParent(cmd)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	c.process, c.ended = cmd, make(chan struct{})
+	go func(ended chan struct{}) {
+		defer close(ended)
+		_ = cmd.Wait()
+	}(c.ended)
+	return c.awaitReady()
+}
+
+func (c *RealCluster) awaitReady() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	client, err := kafka.New(c.Options())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ready := make(chan error, 1)
+	go func() { ready <- awaitProducerID(ctx, client) }()
+	select {
+	case err := <-ready:
+		return err
+	case <-c.ended:
+		return errors.New("the process has ended")
+	}
+}
+
+// awaitProducerID opens a producer: then broker and transaction coordinator work.
+func awaitProducerID(ctx context.Context, client *kafka.Client) error {
+	for {
+		p, err := client.NewProducer(ctx, kafka.ProducerOptions{})
+		if err == nil {
+			return p.Close()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not ready in %v: %w", startTimeout, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// log is what the broker has printed; call it when it has ended, or failed to start.
+func (c *RealCluster) log() string {
+	c.Close()
+	return c.output.String()
+}
