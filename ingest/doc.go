@@ -19,7 +19,8 @@
 //
 // A frame's receipt is written after every record made of the frame is acknowledged: the readings of each
 // of its devices, and the dead letter that keeps a frame with something refused in it. Receipts leave in the
-// order of the frames. When Kafka does not acknowledge within the producer's time, the receipt carries the
+// order of the frames; those of a device that keeps sending are gathered for ReceiptDelay into one write, while
+// one that waits for its receipt gets it at once. When Kafka does not acknowledge within the producer's time, the receipt carries the
 // error "not_stored" and nothing of the frame counts as accepted; part of it may have been stored, which a
 // session and seq make harmless.
 //

@@ -33,7 +33,7 @@ type instruments struct {
 
 	rejectedReadings map[string]*metrics.Counter // by code; "other" for a code the table does not know
 	rejectedFrames   map[string]*metrics.Counter
-	set              *metrics.Set
+	unstored         map[string]*metrics.Counter // by kafka.Classify's reason; "other" as above
 }
 
 func newInstruments(set *metrics.Set, s *Server) *instruments {
@@ -58,11 +58,14 @@ func newInstruments(set *metrics.Set, s *Server) *instruments {
 		closedSlow:       set.NewCounter(`weir_ingest_closed_total{reason="slow"}`),
 		rejectedReadings: make(map[string]*metrics.Counter),
 		rejectedFrames:   make(map[string]*metrics.Counter),
-		set:              set,
+		unstored:         make(map[string]*metrics.Counter),
 	}
 	for _, code := range inputCodes() {
 		m.rejectedReadings[code] = set.NewCounter(fmt.Sprintf(`weir_ingest_readings_rejected_total{code=%q}`, code))
 		m.rejectedFrames[code] = set.NewCounter(fmt.Sprintf(`weir_ingest_frames_rejected_total{code=%q}`, code))
+	}
+	for _, reason := range unstoredReasons {
+		m.unstored[reason] = set.NewCounter(fmt.Sprintf(`weir_ingest_frames_unstored_total{reason=%q}`, reason))
 	}
 	set.NewGauge(`weir_ingest_connections`, func() float64 { return float64(s.connections.Load()) })
 	set.NewGauge(`weir_ingest_requests`, func() float64 { return float64(s.requests.Load()) })
@@ -71,9 +74,16 @@ func newInstruments(set *metrics.Set, s *Server) *instruments {
 	return m
 }
 
+// unstoredReasons are those of kafka.Classify that producing can end with.
+var unstoredReasons = []string{
+	kafka.ReasonTimeout, kafka.ReasonInDoubt, kafka.ReasonNetwork, kafka.ReasonCanceled, kafka.ReasonClosed,
+	kafka.ReasonFenced, kafka.ReasonTooLarge, kafka.ReasonStorage, kafka.ReasonReplicas, kafka.ReasonAuthorization,
+	kafka.ReasonOther,
+}
+
 // inputCodes are the codes a device's input can be refused with, and "other" for what the table lacks.
 func inputCodes() []string {
-	codes := []string{"other"}
+	codes := []string{kafka.ReasonOther}
 	for _, c := range wire.Codes() {
 		if c.Scope == "frame" || c.Scope == "reading" || c.Scope == "path" {
 			codes = append(codes, c.Code)
@@ -86,10 +96,5 @@ func byCode(counters map[string]*metrics.Counter, code string) *metrics.Counter 
 	if c := counters[code]; c != nil {
 		return c
 	}
-	return counters["other"]
-}
-
-// unstoredFor counts frames that Kafka did not take, by the bounded set of reasons package kafka knows.
-func (m *instruments) unstoredFor(err error) *metrics.Counter {
-	return m.set.GetOrCreateCounter(fmt.Sprintf(`weir_ingest_frames_unstored_total{reason=%q}`, kafka.Classify(err)))
+	return counters[kafka.ReasonOther]
 }

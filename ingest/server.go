@@ -13,6 +13,7 @@ import (
 	"github.com/lxzan/gws"
 
 	"weir/auth"
+	"weir/kafka"
 	"weir/wire"
 )
 
@@ -232,7 +233,7 @@ func (s *Server) settle(r *receipt, now int64) {
 	m := s.metrics
 	m.receiptLatency.Update(float64(now-r.started) / 1e6)
 	if err := r.cause(); err != nil {
-		m.unstoredFor(err).Inc()
+		byCode(m.unstored, kafka.Classify(err)).Inc()
 		return
 	}
 	m.accepted.Add(r.Accepted)
