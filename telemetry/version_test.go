@@ -33,7 +33,7 @@ func TestStateNamesRoundTripAndGrowWithBadness(t *testing.T) {
 			t.Errorf("%v parses to %v, %v", s, got, err)
 		}
 	}
-	if !(OK < Warming && Warming < Offline && Offline < Anomalous && Anomalous < Alerting) {
+	if OK >= Warming || Warming >= Offline || Offline >= Anomalous || Anomalous >= Alerting {
 		t.Error("the order of states is part of the protocol")
 	}
 	if _, err := ParseState("fine"); err == nil {

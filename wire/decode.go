@@ -16,9 +16,13 @@ const (
 	DefaultMaxFuture = 10 * time.Minute
 )
 
-// keepReadings is how many readings a Decoder keeps room for between frames. Larger frames allocate anew,
-// so that one of them does not hold memory for as long as its connection lasts.
-const keepReadings = 512
+// keepReadings is how many readings a Decoder keeps room for between frames, keepScratch how many bytes of
+// strings with escapes. Larger frames allocate anew, so that one of them does not hold memory for as long as
+// its connection lasts.
+const (
+	keepReadings = 512
+	keepScratch  = 4 << 10
+)
 
 // DecoderOptions configure a Decoder; the zero value is usable.
 type DecoderOptions struct {
@@ -99,18 +103,27 @@ func NewDecoder(opts DecoderOptions) *Decoder {
 // accepted are in Frame.Rejected.
 func (d *Decoder) Decode(frame []byte) (*Frame, error) {
 	d.begin(frame)
-	if !d.value() || !d.scan.end() {
-		return nil, d.failure()
-	}
-	if err := d.finish(); err != nil {
+	err := d.decode()
+	// An idle connection keeps no frame alive.
+	d.scan.data, d.at.name = nil, nil
+	if err != nil {
 		return nil, err
 	}
 	return &d.frame, nil
 }
 
+func (d *Decoder) decode() *Error {
+	if !d.value() || !d.scan.end() {
+		return d.failure()
+	}
+	return d.finish()
+}
+
 func (d *Decoder) begin(frame []byte) {
-	if cap(d.items) > keepReadings {
+	if cap(d.items) > keepReadings || cap(d.scan.scratch) > keepScratch {
 		d.items, d.readings, d.index, d.sorted = nil, nil, nil, sorter{}
+		d.frame = Frame{Session: d.frame.Session}
+		d.scan.scratch = nil
 	}
 	d.scan.reset(frame)
 	d.now = d.opts.Now()

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"strconv"
 
 	"weir/telemetry"
@@ -147,7 +148,8 @@ var verdictCodes = [...]string{
 
 // pathVerdict is the verdict for an error of telemetry.CheckDevice or CheckMetric.
 func pathVerdict(err error) verdict {
-	if e, ok := err.(*telemetry.PathError); ok {
+	var e *telemetry.PathError
+	if errors.As(err, &e) {
 		for v := pathEmpty; v <= pathChar; v++ {
 			if verdictCodes[v] == e.Code {
 				return v

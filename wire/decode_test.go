@@ -314,13 +314,21 @@ func TestDecodeAllocatesNothingForFramesLikeTheOnesBefore(t *testing.T) {
 
 func TestDecoderReleasesTheRoomOfAHugeFrame(t *testing.T) {
 	d := NewDecoder(testOptions())
-	for _, frame := range [][]byte{envelope(4096), envelope(1)} {
-		if _, err := d.Decode(frame); err != nil {
-			t.Fatal(err)
+	for _, huge := range [][]byte{
+		envelope(4096), []byte(`[` + strings.Repeat(`0,`, 4095) + `0]`),
+		[]byte(`{"x":"\n` + strings.Repeat("x", 1<<19) + `","readings":[]}`),
+	} {
+		for _, frame := range [][]byte{huge, envelope(1)} {
+			if _, err := d.Decode(frame); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if cap(d.items) > keepReadings || cap(d.readings) > keepReadings || cap(d.index) > keepReadings {
-		t.Errorf("keeps room for %d readings", cap(d.items))
+		if n := max(cap(d.items), cap(d.readings), cap(d.index), cap(d.frame.Rejected)); n > keepReadings {
+			t.Errorf("keeps room for %d readings", n)
+		}
+		if n := cap(d.scan.scratch); n > keepScratch || d.scan.data != nil {
+			t.Errorf("keeps %d bytes and %d of the frame", n, len(d.scan.data))
+		}
 	}
 }
 

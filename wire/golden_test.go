@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"math"
 	"os"
@@ -296,8 +297,8 @@ func TestGoldenPatterns(t *testing.T) {
 		"a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/#", string(bytes.Repeat([]byte("x"), 256)), string(bytes.Repeat([]byte("ü"), 128)),
 	} {
 		_, err := telemetry.ParsePattern(text)
-		e, ok := err.(*telemetry.PathError)
-		if !ok {
+		var e *telemetry.PathError
+		if !errors.As(err, &e) {
 			t.Fatalf("pattern %q: %v", text, err)
 		}
 		refused = append(refused, refusedCase{text, e.Code})

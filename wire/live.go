@@ -251,7 +251,7 @@ func (m *Resync) Append(dst []byte) []byte {
 // Append appends the message.
 func (m *ErrorMsg) Append(dst []byte) []byte {
 	dst = head(dst, TypeError)
-	dst = m.Error.append(dst)
+	dst = m.append(dst)
 	if m.ID != "" {
 		dst = stringField(dst[:len(dst)-1], `,"id":`, m.ID)
 		dst = append(dst, '}')

@@ -60,23 +60,21 @@ func (s *scanner) row(u *telemetry.Update) (int, bool) {
 	for i := 0; ; i++ {
 		more, ok := s.more(i == 0, ']')
 		switch {
-		case !more && ok && i < rowCells:
+		case !ok:
+			return 0, false
+		case !more && i < rowCells:
 			return 0, s.fail(CodeFieldMissing, "a row is short")
 		case !more:
-			break
-		case i >= rowCells:
-			ok = s.skip()
-		default:
+			return s.assign(u, &cells)
+		case i < rowCells:
 			ok = s.cell(&cells[i])
+		default:
+			ok = s.skip()
 		}
 		if !ok {
 			return 0, false
 		}
-		if !more {
-			break
-		}
 	}
-	return s.assign(u, &cells)
 }
 
 const rowCells = 20

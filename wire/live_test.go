@@ -327,3 +327,22 @@ func FuzzDecodeSnapshot(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkLiveDecoder(b *testing.B) {
+	const n = 100
+	us := flush(n, 20)
+	m := Updates{View: 1, PushTime: serverTime}
+	var d LiveDecoder
+	for i := range us {
+		d.learn(1, []Entry{{I: i, Series: us[i].Series}})
+		m.Rows = append(m.Rows, Row{I: i, Update: &us[i]})
+	}
+	frame := m.Append(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.Decode(frame); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perItem(b, n, len(frame))
+}

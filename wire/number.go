@@ -61,12 +61,14 @@ func (s *scanner) number() (number, bool) {
 		}
 	}
 	s.pos = i
-	exponent, ok := -decimals, true
+	exponent := -decimals
 	if i < len(data) && data[i]|0x20 == 'e' {
-		whole = false
-		if exponent, ok = s.exponent(exponent); !ok {
+		written, ok := s.exponent()
+		if !ok {
 			return number{}, false
 		}
+		exponent += written
+		whole = false
 	}
 	return number{
 		mantissa: mantissa, exponent: int32(exponent), negative: negative, whole: whole,
@@ -100,8 +102,8 @@ func (s *scanner) failInteger(first, count int) bool {
 	return s.fail(CodeJSONSyntax, "a number without digits")
 }
 
-// exponent reads an exponent, at its e, and adds it to e.
-func (s *scanner) exponent(e int) (int, bool) {
+// exponent reads an exponent, at its e.
+func (s *scanner) exponent() (int, bool) {
 	s.pos++
 	sign := 1
 	if s.pos < len(s.data) && (s.data[s.pos] == '+' || s.data[s.pos] == '-') {
@@ -120,7 +122,7 @@ func (s *scanner) exponent(e int) (int, bool) {
 	if s.pos == first {
 		return 0, s.fail(CodeJSONSyntax, "an exponent without digits")
 	}
-	return e + sign*written, true
+	return sign * written, true
 }
 
 func isDigit(c byte) bool { return c-'0' <= 9 }

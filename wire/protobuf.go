@@ -61,7 +61,7 @@ func (r *protoReader) next() (f protoField, ok bool) {
 	}
 	r.rest = r.rest[n:]
 	f.field, f.wire = int(tag>>3), int(tag&7)
-	skip := 0
+	var skip int
 	switch f.wire {
 	case wireVarint:
 		f.number, skip = binary.Uvarint(r.rest)

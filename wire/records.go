@@ -46,7 +46,7 @@ func AppendAlert(dst []byte, a *telemetry.Alert) []byte {
 func DecodeAlert(b []byte) (telemetry.Alert, error) {
 	var m weirpb.Alert
 	if err := m.UnmarshalVT(b); err != nil {
-		return telemetry.Alert{}, fmt.Errorf("decode alert: %w: %v", ErrRecord, err)
+		return telemetry.Alert{}, fmt.Errorf("decode alert: %w: %w", ErrRecord, err)
 	}
 	return telemetry.Alert{
 		ID: m.Id, Rule: m.Rule, Series: m.Series, Phase: telemetry.Phase(m.Phase),
@@ -67,7 +67,7 @@ func AppendMarker(dst []byte, m Marker) []byte {
 func DecodeMarker(b []byte) (Marker, error) {
 	var m weirpb.Marker
 	if err := m.UnmarshalVT(b); err != nil {
-		return Marker{}, fmt.Errorf("decode marker: %w: %v", ErrRecord, err)
+		return Marker{}, fmt.Errorf("decode marker: %w: %w", ErrRecord, err)
 	}
 	return Marker{Updates: m.UpdatesOffset, Alerts: m.AlertsOffset, Readings: m.ReadingsOffset}, nil
 }
@@ -84,7 +84,7 @@ func AppendDeadLetter(dst []byte, d *DeadLetter) []byte {
 func DecodeDeadLetter(b []byte) (DeadLetter, error) {
 	var m weirpb.DeadLetter
 	if err := m.UnmarshalVT(b); err != nil {
-		return DeadLetter{}, fmt.Errorf("decode dead letter: %w: %v", ErrRecord, err)
+		return DeadLetter{}, fmt.Errorf("decode dead letter: %w: %w", ErrRecord, err)
 	}
 	return DeadLetter{
 		Code: m.Code, Path: m.Path, Message: m.Message, Device: m.Device, Time: m.Time, Raw: m.Raw,

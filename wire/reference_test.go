@@ -183,7 +183,7 @@ func beyondExact(integer string) bool {
 }
 
 func (r reference) time(v any) (t int64, code string) {
-	ok := false
+	var ok bool
 	switch v := v.(type) {
 	case nil:
 		return r.now, ""

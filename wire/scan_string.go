@@ -55,7 +55,8 @@ func hasZero(w uint64) uint64 { return (w - 0x0101010101010101) &^ w & highBits 
 
 // unescape reads the rest of a string that began at start, from its first backslash, into scratch.
 func (s *scanner) unescape(start int) ([]byte, bool) {
-	out := append(s.scratch[:0], s.data[start:s.pos]...)
+	out := s.scratch[:0]
+	out = append(out, s.data[start:s.pos]...)
 	for s.pos < len(s.data) {
 		c := s.data[s.pos]
 		switch {
