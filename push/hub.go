@@ -32,9 +32,12 @@ type hub struct {
 	views    map[viewKey]*view
 	trie     telemetry.Trie[*view]
 	lastView uint32
-	matched  []*view
-	dirty    []*view
 	mark     uint64 // number of the last alert fanned out
+
+	// Of the call under way.
+	matched   []*view
+	dirty     []*view
+	conflated int
 }
 
 func newHub(log *slog.Logger, m *meters, epoch string) *hub {
@@ -74,6 +77,8 @@ func (h *hub) apply(partition int, us []telemetry.Update, next int64) {
 	}
 	h.at.move(&h.at.updates, partition, next)
 	h.m.updates.Add(len(us))
+	h.m.conflatedView.Add(h.conflated)
+	h.conflated = 0
 	h.flushDirtyLocked(now)
 }
 
@@ -90,7 +95,7 @@ func (h *hub) applyLocked(u *telemetry.Update) {
 		for _, m := range s.members {
 			h.touchLocked(m.view)
 			if m.view.pending.add(m.idx, &s.last) {
-				h.m.conflatedView.Inc()
+				h.conflated++
 			}
 		}
 		return

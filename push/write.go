@@ -32,7 +32,8 @@ func (c *client) kickLocked() {
 // write sends what waits until nothing does. Only one runs per connection, so one parcel is in flight.
 func (c *client) write() {
 	defer c.hub.wg.Done()
-	var parts []part
+	var few [4]part
+	parts := few[:0]
 	for {
 		c.mu.Lock()
 		parts = c.takeLocked(parts[:0])
@@ -124,9 +125,6 @@ func (c *client) takeDueLocked() (part, bool) {
 
 // transmit writes a parcel. A connection with its own rows has them encoded here, outside all locks.
 func (c *client) transmit(parts []part) error {
-	defer c.progress.Store(0)
-	bufs := make(net.Buffers, 0, 2*len(parts))
-	size := 0
 	for i := range parts {
 		p := &parts[i]
 		if p.behind != nil {
@@ -134,14 +132,11 @@ func (c *client) transmit(parts []part) error {
 			c.hub.release(p.behind)
 			p.behind = nil
 		}
-		for _, b := range [...][]byte{p.frame.head, p.frame.body} {
-			if len(b) > 0 {
-				bufs = append(bufs, b)
-			}
-		}
-		size += p.frame.size()
 	}
-	if err := c.writeAll(bufs, size); err != nil {
+	c.progress.Store(c.hub.now().UnixNano())
+	err := c.writeParts(parts)
+	c.progress.Store(0)
+	if err != nil {
 		return err
 	}
 	for i := range parts {
@@ -157,22 +152,44 @@ func (l *laggard) frame(view uint32) frame {
 	})
 }
 
-// writeAll writes small parcels at once and large ones in chunks, noting the progress.
-func (c *client) writeAll(bufs net.Buffers, size int) error {
-	c.progress.Store(c.hub.now().UnixNano())
-	if len(bufs) > 1 && size <= 2*chunkBytes {
-		_, err := bufs.WriteTo(c.conn)
+// writeParts writes small parcels at once and large ones in chunks.
+func (c *client) writeParts(parts []part) error {
+	size := 0
+	for i := range parts {
+		size += parts[i].frame.size()
+	}
+	if small := size <= 2*chunkBytes; small && (len(parts) > 1 || len(parts[0].frame.head) > 0) {
+		all := make(net.Buffers, 0, 2*len(parts))
+		for i := range parts {
+			if f := &parts[i].frame; len(f.head) > 0 {
+				all = append(all, f.head)
+			}
+			all = append(all, parts[i].frame.body)
+		}
+		_, err := all.WriteTo(c.conn)
 		return err
 	}
-	for _, b := range bufs {
-		for len(b) > 0 {
-			n, err := c.conn.Write(b[:min(len(b), chunkBytes)])
-			if err != nil {
-				return err
-			}
-			c.progress.Store(c.hub.now().UnixNano())
-			b = b[n:]
+	for i := range parts {
+		f := &parts[i].frame
+		if err := c.writeChunks(f.head); err != nil {
+			return err
 		}
+		if err := c.writeChunks(f.body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeChunks notes after each chunk that there was progress.
+func (c *client) writeChunks(b []byte) error {
+	for len(b) > 0 {
+		n, err := c.conn.Write(b[:min(len(b), chunkBytes)])
+		if err != nil {
+			return err
+		}
+		c.progress.Store(c.hub.now().UnixNano())
+		b = b[n:]
 	}
 	return nil
 }

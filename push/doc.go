@@ -1,0 +1,68 @@
+// Package push sends updates and alerts to live dashboards.
+//
+//	weir.latest ──once──┐
+//	weir.updates ─tail──┼─▶ hub ──────────▶ view ────────────▶ client ─────────▶ socket
+//	weir.alerts ──tail──┘   newest update   dictionary,        lossless lane,     one parcel
+//	                        of each series, what is pending,   one frame a view,  in flight
+//	                        open alerts     one frame a tick   or a private set
+//
+// A [Server] first reads weir.latest, and then follows weir.updates and weir.alerts of every partition from
+// the offsets up to which latest is complete (source, tail). What arrives enters the hub. It keeps the
+// newest update of each series and the open alerts, and merges updates into the views that show the series.
+// A view is what equal subscriptions (the same patterns and max_hz) share: on its tick it encodes one frame
+// and offers the same bytes to all its subscribers.
+//
+// # Snapshot and live in one step
+//
+// A subscriber joins at a view's flush, when nothing is pending: all that came before is in the snapshot,
+// all that comes after is in later frames, and nothing is in between or twice. An idle view flushes at once.
+// A busy one lets joiners wait for its tick, at most 50 ms, so that a thousand clients which reconnect
+// together share one snapshot, encoded once, and nobody else is disturbed by more than one early frame.
+// Until the state is complete ([Server.Ready]) subscriptions wait.
+//
+// Since every update is checked, when it enters the store, to begin where the series stood, the rows of a
+// view form a chain, and so do those of every client. An update that does not fit is counted, and the views
+// it concerns begin anew: resync, then a fresh snapshot.
+//
+// # Two lanes
+//
+// Each connection has two lanes, and one writer that exists only while there is something to write.
+//
+// The lossless lane holds alerts, answers, snapshots and control frames, in order, and always goes first. It
+// is bounded in bytes (snapshots aside, which are bounded by the number of series); when it is full the
+// connection is closed with 4001 and the client begins anew.
+//
+// The lossy lane holds, for each subscription, at most one shared frame that waits for the socket. When the
+// next comes and that one still waits, the subscription is a laggard: from now on rows are merged into a
+// private set, series by series, which is as large as the view has series at most, at whatever rate and for
+// however long. When the socket is free, the waiting frame goes out, then the set as one private frame, and
+// the subscription is up with its view again. So a slow client costs its own memory and nobody's time, and
+// what it gets later still adds up: n, min and max include everything.
+//
+// What the kernel has taken can no longer be merged. Send buffers are therefore small, and
+// TCP_NOTSENT_LOWAT makes a write wait while 16 KiB are unsent. A write that makes no progress within
+// Config.WriteTimeout ends the connection with 4000, if the client still reads it.
+//
+// # Goroutines and locks
+//
+//	2 per partition     tails                 decode, then apply under hub.mu
+//	1 per connection    gws's ReadLoop        messages of the client
+//	0–1 per connection  client.write          encodes private frames, writes
+//	1                   sweep                 pings, silence, stalls, for all connections
+//	timers              view.tick             frames that had to wait
+//	few, short          encoders              snapshots, at most GOMAXPROCS at a time
+//
+// hub.mu is one lock, not shards, and not a goroutine with a channel: applying an update takes a fraction of
+// a microsecond, so one core's worth of hub serves millions of updates a second; a series can be in any
+// number of views and a view spans partitions, so shards would have to be locked together; and with a lock,
+// subscribing is an ordinary call. Under it: the store, the views, the subscriptions, and the encoding of
+// shared frames. Not under it: decoding, snapshots' and private frames' encoding, and anything that can
+// wait. client.mu guards one connection's lanes; it may be taken under hub.mu, never the other way round.
+//
+// gws does the handshake and reads. Writing goes past it: a server's WebSocket frames are not masked, so the
+// bytes that were encoded once, header included, are written to every socket as they are.
+//
+// [Server.Run] owns all of these goroutines, except that connections are accepted by the HTTP server. When
+// its context ends it stops the tails, flushes the views, tells every client that it is draining, lets them
+// read what is left within Config.DrainTimeout, and returns when all connections are gone.
+package push
