@@ -157,10 +157,11 @@ func (a *App) Run(ctx context.Context) error {
 
 func (a *App) run(ctx context.Context) error {
 	a.serveHTTP()
-	if err := a.startStages(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	err := a.startStages(ctx)
+	if ctx.Err() != nil {
+		return nil // asked to end meanwhile, which also is why it may have failed
+	}
+	if err != nil {
 		return err
 	}
 	close(a.started)

@@ -74,7 +74,7 @@ func (f *floors) run(ctx context.Context, partitions int) {
 func (f *floors) follow(ctx context.Context, partition int) error {
 	tail := f.client.NewTail(kafka.TailOptions{
 		Topic: wire.TopicLatest, Partition: partition, Offset: kafka.FirstOffset, MaxWait: 5 * time.Second})
-	defer tail.Close()
+	defer func() { _ = tail.Close() }()
 	var filter kafka.FenceFilter
 	for {
 		fetch, err := tail.Next(ctx)

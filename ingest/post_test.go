@@ -81,7 +81,7 @@ func TestAPostWaitsForKafkaAndSaysWhenItWasNotStored(t *testing.T) {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		if res, r := s.post(t, "", oneReading); res.StatusCode != 200 || r.Accepted != 1 {
+		if res, r := s.post(t, "", oneReading); res.StatusCode != http.StatusOK || r.Accepted != 1 {
 			t.Errorf("status %d: %+v", res.StatusCode, r)
 		}
 	}()
@@ -96,7 +96,7 @@ func TestAPostWaitsForKafkaAndSaysWhenItWasNotStored(t *testing.T) {
 
 	p.set(func(p *logProducer) { p.err = errors.New("broker gone") })
 	res, r := s.post(t, "", oneReading)
-	if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || r.Err == nil || r.Err.Code != wire.CodeNotStored {
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || r.Err == nil || r.Err.Code != wire.CodeNotStored {
 		t.Errorf("status %d: %+v", res.StatusCode, r)
 	}
 }
@@ -107,7 +107,7 @@ func TestRequestsBeyondTheLimitAreRefused(t *testing.T) {
 	answered := make(chan struct{})
 	go func() { defer close(answered); s.post(t, "", oneReading) }()
 	eventually(t, "produced", func() bool { return p.asked() == 1 })
-	if res, r := s.post(t, "", oneReading); res.StatusCode != 503 || r.Err.Code != wire.CodeOverloaded {
+	if res, r := s.post(t, "", oneReading); res.StatusCode != http.StatusServiceUnavailable || r.Err.Code != wire.CodeOverloaded {
 		t.Errorf("status %d: %+v", res.StatusCode, r)
 	}
 	p.release()
@@ -117,7 +117,7 @@ func TestRequestsBeyondTheLimitAreRefused(t *testing.T) {
 func TestAfterTheStopRequestsAreRefusedAsDraining(t *testing.T) {
 	s := start(t, &logProducer{})
 	s.stop()
-	if res, r := s.post(t, "", oneReading); res.StatusCode != 503 || r.Err.Code != wire.CodeDraining {
+	if res, r := s.post(t, "", oneReading); res.StatusCode != http.StatusServiceUnavailable || r.Err.Code != wire.CodeDraining {
 		t.Errorf("status %d: %+v", res.StatusCode, r)
 	}
 	res, err := http.Get(s.url + "/v1/ingest")
