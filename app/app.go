@@ -159,7 +159,7 @@ func (a *App) run(ctx context.Context) error {
 	a.serveHTTP()
 	err := a.startStages(ctx)
 	if ctx.Err() != nil {
-		return nil // asked to end meanwhile, which also is why it may have failed
+		return nil //nolint:nilerr // asked to end meanwhile, which also is why it may have failed
 	}
 	if err != nil {
 		return err
