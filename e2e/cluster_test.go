@@ -34,7 +34,7 @@ func startCluster(t *testing.T) *cluster {
 	}
 	eventually(t, 30*time.Second, "both pipelines own partitions", func() error {
 		for _, p := range c.pipelines {
-			if p.metric("weir_pipeline_partitions_owned") == 0 {
+			if p.ownedPartitions() == 0 {
 				return fmt.Errorf("%s owns none", p.name)
 			}
 		}

@@ -96,24 +96,13 @@ func (p *process) get(path string) (string, error) {
 	return body.String(), nil
 }
 
-// metric sums the samples of a metric over its labels.
-func (p *process) metric(name string) float64 {
+// ownedPartitions is how many partitions a pipeline owns: the gauges of a partition exist while it is owned.
+func (p *process) ownedPartitions() int {
 	body, err := p.get("/metrics")
 	if err != nil {
 		return 0
 	}
-	var sum float64
-	for line := range strings.Lines(body) {
-		key, value, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if !ok || (key != name && !strings.HasPrefix(key, name+"{")) {
-			continue
-		}
-		var sample float64
-		if _, err := fmt.Sscan(value, &sample); err == nil {
-			sum += sample
-		}
-	}
-	return sum
+	return strings.Count(body, "weir_pipeline_devices{partition=")
 }
 
 // eventually polls a condition, because what it waits for happens in another process.
