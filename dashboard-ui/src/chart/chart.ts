@@ -137,7 +137,7 @@ export class Chart implements Drawable {
       width: this.host.clientWidth,
       height: this.host.clientHeight,
       ms: 1,
-      padding: [8, 10, 0, 0],
+      padding: [8, large ? 28 : 10, 0, 0],
       legend: { show: false },
       cursor: large
         ? { y: false, points: { show: false }, drag: { setScale: false, x: false, y: false } }
@@ -158,9 +158,10 @@ export class Chart implements Drawable {
       ...this.axisColours(),
       size: 24,
       gap: 4,
-      space: large ? 90 : 60,
+      space: 60,
     };
     if (large) {
+      axis.splits = (plot, _, min, max) => clockSplits(min, max, plot.bbox.width / uPlot.pxRatio);
       axis.values = (_, splits) => splits.map((ms) => formatTime(ms * 1000));
       return axis;
     }
@@ -191,6 +192,18 @@ export class Chart implements Drawable {
       ticks: { show: false },
     };
   }
+}
+
+/** Distances, s, at which a clock is read. */
+const CLOCK_STEPS = [5, 10, 15, 30, 60, 120, 300];
+const CLOCK_SPACE = 90;
+
+/** Times (ms) at whole seconds or minutes, at least CLOCK_SPACE pixels apart. */
+function clockSplits(min: number, max: number, width: number): number[] {
+  const least = ((max - min) / width) * CLOCK_SPACE;
+  const step = 1000 * (CLOCK_STEPS.find((s) => s * 1000 >= least) ?? 300);
+  const first = Math.ceil(min / step) * step;
+  return Array.from({ length: Math.floor((max - first) / step) + 1 }, (_, i) => first + i * step);
 }
 
 /** "now" at the right, "−30 s" or "−5 min" before it, nothing at the left, where the value axis is. */

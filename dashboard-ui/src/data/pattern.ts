@@ -7,6 +7,7 @@ const MAX_SEGMENTS = 16;
 export function patternError(text: string): string | null {
   if (text === "") return "path_empty";
   if (new TextEncoder().encode(text).length > MAX_BYTES) return "path_too_long";
+  if ([...text].some(isControl)) return "path_character";
   const segments = text.split("/");
   if (segments.length > MAX_SEGMENTS) return "path_too_deep";
   for (const [i, s] of segments.entries()) {
@@ -17,6 +18,10 @@ export function patternError(text: string): string | null {
     } else if (/[+#]/.test(s)) return "pattern_malformed";
   }
   return null;
+}
+
+function isControl(c: string): boolean {
+  return c < " " || c === "\x7f";
 }
 
 /** Reports whether the well-formed pattern selects path. */
@@ -44,6 +49,8 @@ export function patternHint(code: string): string {
       return "longer than 255 bytes";
     case "path_too_deep":
       return "more than 16 segments";
+    case "path_character":
+      return "a control character";
     case "path_segment_empty":
       return "an empty segment: remove the doubled, leading or trailing slash";
     default:

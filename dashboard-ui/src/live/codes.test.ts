@@ -20,7 +20,7 @@ describe("close codes", () => {
 describe("error codes", () => {
   it("given for patterns here exist in the server's table", () => {
     const known = golden("codes.json").errors.map((e) => e.code);
-    const used = ["", "a//b", "a+", "#/a", "a/".repeat(16) + "a", "x".repeat(256)].map(patternError);
+    const used = ["", "a//b", "a+", "#/a", `${"a/".repeat(16)}a`, "x".repeat(256)].map(patternError);
     expect(used).not.toContain(null);
     for (const code of used) expect(known).toContain(code);
   });

@@ -43,7 +43,8 @@ export interface ConnectionOptions {
 
 /** Without a welcome after this long (ms), dialling has failed. */
 const WELCOME_TIMEOUT = 10_000;
-const DEFAULT_HEARTBEAT = 5_000;
+/** Longest time, ms, between pings: the server may be content with less, a person is not. */
+const MAX_HEARTBEAT = 5_000;
 /** Silence, in heartbeats, after which the connection is stale, and after which it is given up. */
 const STALE_AFTER = 1.5;
 const GIVE_UP_AFTER = 4;
@@ -60,7 +61,7 @@ export class Connection {
   private readonly random: () => number;
   private socket: Socket | null = null;
   private cancelTimer: () => void = () => {};
-  private heartbeat = DEFAULT_HEARTBEAT;
+  private heartbeat = MAX_HEARTBEAT;
   private lastFrame = 0;
   private draining: Draining | null = null;
 
@@ -122,7 +123,7 @@ export class Connection {
 
   private handle(message: ServerMessage, bytes: number): void {
     if (message.type === "welcome") {
-      this.heartbeat = Math.max(500, message.payload.heartbeat_ms);
+      this.heartbeat = Math.min(MAX_HEARTBEAT, Math.max(500, message.payload.heartbeat_ms));
       this.transition({ type: "welcome", now: this.clock.now() });
       this.beat();
     } else {

@@ -1,7 +1,17 @@
 import { describe, expect, it } from "vitest";
+import { golden } from "../golden";
 import { ProtocolError, parseServerMessage } from "./protocol";
 
 describe("server messages", () => {
+  it("are understood, all that the server writes", () => {
+    const { server } = golden("live.json");
+    expect(server.length).toBeGreaterThan(0);
+    for (const m of server) {
+      const foreign = m.type === "receipt"; // to devices
+      expect(parseServerMessage(JSON.stringify(m)), m.type).toEqual(foreign ? null : m);
+    }
+  });
+
   it("of an unknown type are ignored, for a later server may send them", () => {
     expect(parseServerMessage('{"type":"presence","payload":{}}')).toBeNull();
     expect(parseServerMessage('{"type":"toString","payload":{}}')).toBeNull();

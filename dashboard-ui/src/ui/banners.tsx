@@ -24,12 +24,12 @@ function LinkBanner() {
   const link = model.link.value;
   const kept = model.store.size > 0 ? " What you see is the last that arrived." : "";
   if (link.name === "stale") {
-    return <p class="banner warn">The server has fallen silent; waiting for it.{kept}</p>;
+    return <p class="banner warn toast">The server has fallen silent; waiting for it.{kept}</p>;
   }
   if (link.name === "reconnecting") {
     const seconds = Math.max(0, Math.ceil((link.retryAt - performance.now()) / 1000));
     return (
-      <p class="banner warn" data-testid="reconnecting">
+      <p class="banner warn toast" data-testid="reconnecting">
         <span>
           Connection lost: {link.why}.{kept} Next try in {seconds} s
         </span>
@@ -41,7 +41,7 @@ function LinkBanner() {
   }
   if (link.name === "refused") {
     return (
-      <p class="banner bad" role="alert" data-testid="refused">
+      <p class="banner bad toast" role="alert" data-testid="refused">
         <Icon name="warning" />
         <span>
           The server refused this page: {link.why} (code {link.code}).{kept}

@@ -8,7 +8,7 @@ export function formatValue(v: number): string {
   if (!Number.isFinite(v)) return UNKNOWN;
   const size = Math.abs(v);
   if (size < 1e7 && Number.isInteger(v)) return String(v).replace("-", MINUS);
-  if (size >= 1e7 || size < 1e-4) return v.toExponential(3).replace("-", MINUS).replace("e+", "e");
+  if (size >= 1e7 || size < 1e-4) return v.toExponential(3).replaceAll("-", MINUS).replace("e+", "e");
   const decimals = Math.min(6, Math.max(0, 4 - Math.floor(Math.log10(size))));
   const text = v.toFixed(decimals);
   const short = text.includes(".") ? text.replace(/(\.\d\d)(\d*?)0+$/, "$1$2") : text;
@@ -19,9 +19,14 @@ export function formatValue(v: number): string {
 export function formatTick(v: number, increment: number): string {
   const size = Math.abs(v);
   if (size >= 1e6 || (v !== 0 && size < 1e-4))
-    return v.toExponential(1).replace("-", MINUS).replace("e+", "e");
-  const decimals = Math.max(0, Math.min(6, -Math.floor(Math.log10(increment || 1))));
+    return v.toExponential(1).replaceAll("-", MINUS).replace("e+", "e");
+  let decimals = 0;
+  while (decimals < 6 && !isWhole(increment * 10 ** decimals)) decimals++;
   return v.toFixed(decimals).replace("-", MINUS);
+}
+
+function isWhole(v: number): boolean {
+  return Math.abs(v - Math.round(v)) < 1e-6;
 }
 
 /** 950, 12.3k, 4.56M */

@@ -15,8 +15,8 @@ const KEYS: readonly (readonly [string, string])[] = [
 ];
 
 const MEANING: Record<StateName, string> = {
-  alert: "far outside what was expected, long enough to matter",
-  anomalous: "outside the expected band",
+  alert: "far outside what was expected, or was a moment ago",
+  anomalous: "unusual, but not enough for an alert",
   offline: "silent for longer than its interval",
   warming: "still learning what to expect",
   ok: "as expected",

@@ -129,7 +129,7 @@ function Spacer({ rows }: { rows: number }) {
   if (rows <= 0) return null;
   return (
     <tr class="spacer" style={{ height: `${rows * ROW}px` }}>
-      <td colSpan={COLUMNS.length} />
+      <td />
     </tr>
   );
 }

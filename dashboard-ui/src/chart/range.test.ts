@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import { emptyPoint, Points } from "../data/points";
+import { State } from "../data/update";
+import { findPeak } from "./draw";
+import { extent, settle } from "./range";
+
+function points(
+  ...list: { min: number; max: number; lo?: number; hi?: number; avg?: number; flags?: number }[]
+) {
+  const out = new Points(64);
+  for (const [i, p] of list.entries()) out.push({ ...emptyPoint(), time: i, last: p.max, ...p });
+  return out;
+}
+
+describe("value range", () => {
+  it("is nothing without points", () => {
+    expect(extent(points())).toBeNull();
+  });
+
+  it("holds the envelope and the band, but not a band that would flatten the line", () => {
+    expect(extent(points({ min: 0, max: 10, lo: -4, hi: 13 }))).toEqual({ min: -4, max: 13 });
+    expect(extent(points({ min: 0, max: 10, lo: -400, hi: 1300 }))).toEqual({ min: -10, max: 20 });
+  });
+
+  it("stays while the values fit and fill half of it", () => {
+    const first = settle(null, { min: 0, max: 10 });
+    expect(settle(first, { min: 1, max: 9 })).toBe(first);
+    expect(settle(first, { min: 0, max: 40 })).not.toBe(first);
+    expect(settle(first, { min: 4, max: 6 })).not.toBe(first);
+  });
+
+  it("of a constant is not empty", () => {
+    const range = settle(null, { min: 7, max: 7 });
+    expect(range.max).toBeGreaterThan(range.min);
+  });
+});
+
+describe("marker", () => {
+  it("sits at the value farthest from the average before the stretch", () => {
+    const list = points(
+      { min: 10, max: 10, avg: 10 },
+      { min: 4, max: 11, avg: 9, flags: State.anomalous },
+      { min: 9, max: 30, avg: 20, flags: State.alert },
+    );
+    expect(findPeak(list, 1, 3)).toEqual({ time: 2, value: 30, worst: State.alert });
+  });
+});
