@@ -101,11 +101,11 @@ func (c *client) fill(it *item, f frame) {
 // offer hands a subscription its view's frame. A connection that is up with the view gets the shared
 // bytes. If an earlier frame still waits for the socket, the rows are merged into the subscription's own
 // set instead, which goes out when the socket is free.
-func (c *client) offer(s *subscription, f *flush) {
+func (c *client) offer(s *subscription, f *flush) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != serving {
-		return
+		return nil
 	}
 	switch {
 	case s.behind == nil && s.next == nil:
@@ -117,12 +117,17 @@ func (c *client) offer(s *subscription, f *flush) {
 		fallthrough
 	default:
 		before := s.behind.len()
-		c.hub.m.conflatedLaggard.Add(s.behind.take(f))
+		merged, err := s.behind.take(f)
+		c.hub.m.conflatedLaggard.Add(merged)
 		c.hub.m.laggingRows.Add(int64(s.behind.len() - before))
+		if err != nil {
+			return err
+		}
 	}
 	s.told = len(f.view.dictionary)
 	c.dueLocked(s)
 	c.kickLocked()
+	return nil
 }
 
 // dueLocked puts a subscription in line for the socket.

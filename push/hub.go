@@ -94,9 +94,7 @@ func (h *hub) applyLocked(u *telemetry.Update) {
 		s.last.Series = s.name
 		for _, m := range s.members {
 			h.touchLocked(m.view)
-			if m.view.pending.add(m.idx, &s.last) {
-				h.conflated++
-			}
+			h.conflated += m.view.take(m.idx, &s.last)
 		}
 		return
 	case telemetry.Replay:

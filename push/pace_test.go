@@ -189,6 +189,11 @@ func runInterleaving(t *testing.T, rt *rapid.T) {
 			time.Sleep(time.Duration(rapid.IntRange(1, 200).Draw(rt, "ms")) * time.Millisecond)
 		case 5:
 			synctest.Wait()
+		case 6: // some updates are lost on the way
+			name := rapid.SampledFrom(names).Draw(rt, "series")
+			if rapid.IntRange(0, 4).Draw(rt, "rarely") == 0 {
+				versions[name] += 3
+			}
 		default:
 			var us []telemetry.Update
 			for range rapid.IntRange(1, 6).Draw(rt, "updates") {
@@ -233,4 +238,66 @@ func (m *modelClient) read() bool {
 	}
 	m.f.take(raw)
 	return true
+}
+
+func TestSnapshotOfASubscriptionThatEndedMeanwhileIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := testHub()
+		p, f := h.pipe(), newFollower(t)
+		defer p.end()
+		for _, id := range []string{"first", "second"} { // nobody reads yet
+			if err := h.subscribe(p.client, id, patterns("#"), 20, 9); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		h.unsubscribe(p.client, "second")
+		p.send(errorFrame(wire.NewError(wire.CodeInternal, ""), ""))
+		if m, ok := f.take(p.message()).(*wire.Subscribed); !ok || m.ID != "first" {
+			t.Errorf("first message: %+v", f.last)
+		}
+		if _, ok := f.take(p.message()).(*wire.ErrorMsg); !ok {
+			t.Errorf("second message: %+v", f.last)
+		}
+	})
+}
+
+func TestMistakeInAPendingSetMakesTheViewBeginAnew(t *testing.T) {
+	for _, place := range []string{"view", "laggard"} {
+		synctest.Test(t, func(t *testing.T) {
+			h := testHub()
+			p, f := h.pipe(), newFollower(t)
+			defer p.end()
+			version := telemetry.NoVersion
+			feed := func() {
+				version++
+				h.apply(0, []telemetry.Update{single("p/a/m", version, 1)}, 0)
+			}
+			feed()
+			if err := h.subscribe(p.client, "x", patterns("#"), 0, 9); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			for range 4 { // the snapshot and a frame wait, the rest gathers
+				feed()
+			}
+			s := p.subs["x"]
+			set := &s.view.pending
+			if place == "laggard" {
+				set = &s.behind.pending
+			} else {
+				stray := single("p/a/m", 0, 1)
+				_, _ = set.add(0, &stray)
+			}
+			set.rows[0].Version = 1
+			feed()
+			for f.resyncs == 0 || f.series("x", "p/a/m") == nil {
+				f.take(p.message())
+			}
+			feed()
+			for f.series("x", "p/a/m").seen < version {
+				f.take(p.message())
+			}
+		})
+	}
 }

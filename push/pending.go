@@ -12,9 +12,9 @@ type pending struct {
 }
 
 // add merges u, whose series stands at idx, and reports whether a row was there already. Updates of a
-// series come in order, each beginning where the one before ended; that they do is checked once, when
-// they enter the store.
-func (p *pending) add(idx uint32, u *telemetry.Update) (merged bool) {
+// series come in order, each beginning where the one before ended: the store has checked it. If one does
+// not, there is a mistake in this package, and the error says to begin anew.
+func (p *pending) add(idx uint32, u *telemetry.Update) (merged bool, err error) {
 	if int(idx) >= len(p.place) {
 		p.grow(int(idx) + 1)
 	}
@@ -23,12 +23,9 @@ func (p *pending) add(idx uint32, u *telemetry.Update) (merged bool) {
 		p.rows = append(p.rows, *u)
 		p.index = append(p.index, idx)
 		p.place[idx] = int32(len(p.rows))
-		return false
+		return false, nil
 	}
-	if err := p.rows[at-1].Merge(u); err != nil {
-		panic("push: pending updates of " + u.Series + " do not touch")
-	}
-	return true
+	return true, p.rows[at-1].Merge(u)
 }
 
 func (p *pending) grow(n int) {

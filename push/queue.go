@@ -54,15 +54,19 @@ type laggard struct {
 }
 
 // take merges the rows of a frame.
-func (l *laggard) take(f *flush) (merged int) {
+func (l *laggard) take(f *flush) (merged int, err error) {
 	v := f.view
 	for i := range v.pending.rows {
-		if l.add(v.pending.index[i], &v.pending.rows[i]) {
+		known, err := l.add(v.pending.index[i], &v.pending.rows[i])
+		if err != nil {
+			return merged, err
+		}
+		if known {
 			merged++
 		}
 	}
 	l.dictionary, l.cursor, l.pushed = v.dictionary[:len(v.dictionary):len(v.dictionary)], f.cursor, f.pushed
-	return merged
+	return merged, nil
 }
 
 func (l *laggard) clear() {

@@ -117,6 +117,7 @@ func TestClientThatReadsNothingIsClosed(t *testing.T) {
 		o.Config.WriteTimeout, o.Config.DrainTimeout = 50*time.Millisecond, 50*time.Millisecond
 	})
 	s.dial(dialOptions{recvBuffer: 2 << 10, stalled: true, query: "?subscribe=%23&max_hz=0"})
+	eventually(t, "the connection is there", func() bool { return s.hub.m.connections.Load() == 1 })
 	for v := telemetry.Version(0); s.hub.m.connections.Load() > 0; v++ {
 		s.feed(single("p/a/m", v, 1))
 	}

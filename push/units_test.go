@@ -88,8 +88,8 @@ func TestPendingMergesAndKeepsItsMemory(t *testing.T) {
 		for v := range telemetry.Version(10) {
 			for idx := range uint32(100) {
 				u := single(fmt.Sprint("s", idx), v, float64(v))
-				if merged := p.add(idx, &u); merged != (v > 0) {
-					t.Fatalf("add(%d, version %d) merged %v", idx, v, merged)
+				if merged, err := p.add(idx, &u); err != nil || merged != (v > 0) {
+					t.Fatalf("add(%d, version %d): merged %v, %v", idx, v, merged, err)
 				}
 			}
 		}
@@ -100,7 +100,7 @@ func TestPendingMergesAndKeepsItsMemory(t *testing.T) {
 	}
 	u := single("s7", 0, 1)
 	if n := testing.AllocsPerRun(100, func() {
-		p.add(7, &u)
+		_, _ = p.add(7, &u)
 		p.reset()
 	}); n != 0 {
 		t.Errorf("%v allocations in the steady state", n)

@@ -9,8 +9,9 @@ import (
 
 // Reasons of resync.
 const (
-	resyncGap = "gap"
-	resyncLog = "log_truncated"
+	resyncGap      = "gap"
+	resyncLog      = "log_truncated"
+	resyncInternal = "internal"
 )
 
 // joinPeriod is how long a view lets subscribers wait for each other: all who come within it share one
@@ -77,6 +78,29 @@ func (v *view) include(s *series) {
 	s.members = append(s.members, member{view: v, idx: uint32(len(v.dictionary))})
 	v.dictionary = append(v.dictionary, s.name)
 	v.members = append(v.members, s)
+}
+
+// take merges an update of the series at idx, and returns 1 if a row was there already. A broken view
+// begins anew with a snapshot, which has the update.
+func (v *view) take(idx uint32, u *telemetry.Update) (merged int) {
+	if v.broken != "" {
+		return 0
+	}
+	known, err := v.pending.add(idx, u)
+	if err != nil {
+		v.breakInternally(u.Series)
+	}
+	if known {
+		return 1
+	}
+	return 0
+}
+
+// breakInternally is for mistakes of this package: better to begin anew than to tell what is not so.
+func (v *view) breakInternally(series string) {
+	v.broken = resyncInternal
+	v.hub.m.overlaps.Inc()
+	v.hub.log.Error("pending updates do not touch", "view", v.number, "series", series)
 }
 
 // join lets a subscription wait for the view's next frame, which comes at once when the view is idle.
@@ -147,11 +171,11 @@ func (v *view) flush(now time.Time) {
 	}
 	v.stop()
 	v.flushed = now
+	if v.broken == "" && v.pending.len() > 0 {
+		v.speak(now)
+	}
 	if v.broken != "" {
 		v.restart()
-	}
-	if v.pending.len() > 0 {
-		v.speak(now)
 	}
 	if len(v.waiting) > 0 {
 		v.welcome()
@@ -162,7 +186,9 @@ func (v *view) flush(now time.Time) {
 func (v *view) speak(now time.Time) {
 	f := flush{view: v, pushed: now.UnixMicro(), cursor: v.hub.at.cursor()}
 	for _, s := range v.subs {
-		s.client.offer(s, &f)
+		if err := s.client.offer(s, &f); err != nil {
+			v.breakInternally("")
+		}
 	}
 	v.hub.m.observe(&v.pending.rows[0], f.pushed)
 	v.told = len(v.dictionary)
