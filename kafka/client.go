@@ -100,7 +100,7 @@ func (c *Client) Close() {
 
 // Partitions returns the number of partitions of a topic.
 func (c *Client) Partitions(ctx context.Context, topic string) (int, error) {
-	t, _, err := c.topic(ctx, topic)
+	t, err := c.topic(ctx, topic)
 	if err != nil {
 		return 0, fmt.Errorf("partitions of %s: %w", topic, err)
 	}
@@ -108,23 +108,23 @@ func (c *Client) Partitions(ctx context.Context, topic string) (int, error) {
 }
 
 // topic returns a topic's metadata, from the transport's cache. The caller answers for retries.
-func (c *Client) topic(ctx context.Context, topic string) (*kafkago.Topic, *kafkago.MetadataResponse, error) {
+func (c *Client) topic(ctx context.Context, topic string) (*kafkago.Topic, error) {
 	m, err := c.api.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
 	if err != nil {
 		c.refresh()
-		return nil, nil, err
+		return nil, err
 	}
 	t := &m.Topics[0]
 	if t.Error != nil {
 		c.refresh()
-		return nil, nil, t.Error
+		return nil, t.Error
 	}
-	return t, m, nil
+	return t, nil
 }
 
 // leader returns the address of the broker that leads a partition.
 func (c *Client) leader(ctx context.Context, topic string, partition int) (string, error) {
-	t, _, err := c.topic(ctx, topic)
+	t, err := c.topic(ctx, topic)
 	if err != nil {
 		return "", err
 	}

@@ -65,7 +65,7 @@ func (b *brokerConn) roundTrip(ctx context.Context, api, version int16, timeout 
 func (b *brokerConn) exchange(api, version int16, body func([]byte) []byte) ([]byte, error) {
 	b.correlation++
 	be := binary.BigEndian
-	out := append(b.out[:0], 0, 0, 0, 0)
+	out := be.AppendUint32(b.out[:0], 0) // size
 	out = be.AppendUint16(out, uint16(api))
 	out = be.AppendUint16(out, uint16(version))
 	out = be.AppendUint32(out, uint32(b.correlation))

@@ -70,8 +70,8 @@ func (q *queue) deliver(b *batch) (base int64, err error) {
 
 	pause := newBackOff()
 	deadline := b.opened.Add(q.p.opts.DeliveryTimeout)
-	if d := q.sent.Add(q.p.opts.DeliveryTimeout); d.After(deadline) {
-		deadline = d
+	if q.failing && time.Now().After(deadline) {
+		return -1, ErrTimeout // or a long queue would wait for the broker once per batch
 	}
 	doubt := false
 	for {
@@ -87,7 +87,7 @@ func (q *queue) deliver(b *batch) (base int64, err error) {
 			if err != nil {
 				base = -1
 			}
-			q.sequence = b.sealed.next(b.count).base
+			q.sequence, q.failing = b.sealed.next(b.count).base, false
 			return base, nil
 		case verdictFenced:
 			err = fmt.Errorf("%w: %w", ErrFenced, err)
@@ -120,6 +120,7 @@ func (q *queue) pause(d time.Duration, deadline time.Time, doubt bool, last erro
 	if d = min(d, time.Until(deadline)); d > 0 && sleep(q.p.ctx, d) {
 		return nil
 	}
+	q.failing = true
 	why := ErrTimeout
 	if q.p.ctx.Err() != nil {
 		why = context.Cause(q.p.ctx)

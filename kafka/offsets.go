@@ -25,7 +25,7 @@ const (
 func (c *Client) Offsets(ctx context.Context, topic string) ([]OffsetRange, error) {
 	var out []OffsetRange
 	err := c.retry(ctx, func() error {
-		t, _, err := c.topic(ctx, topic)
+		t, err := c.topic(ctx, topic)
 		if err != nil {
 			return err
 		}
@@ -81,6 +81,24 @@ func (c *Client) Committed(ctx context.Context, group, topic string, partitions 
 	})
 	if err != nil {
 		return nil, fmt.Errorf("committed offsets of %s on %s: %w", group, topic, err)
+	}
+	return out, nil
+}
+
+// Lag returns how many offsets a group is behind, per partition: from what it has committed, or else from
+// the first offset, to the end.
+func (c *Client) Lag(ctx context.Context, group, topic string) ([]int64, error) {
+	ranges, err := c.Offsets(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	committed, err := c.Committed(ctx, group, topic, len(ranges))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int64, len(ranges))
+	for i, r := range ranges {
+		out[i] = max(r.End-max(committed[i], r.First), 0)
 	}
 	return out, nil
 }

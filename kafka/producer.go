@@ -25,8 +25,8 @@ type ProducerOptions struct {
 	MaxBatchBytes int
 	// MaxBufferedBytes bounds what is accepted and not yet acknowledged (default 64 MiB). Produce blocks there.
 	MaxBufferedBytes int
-	// DeliveryTimeout bounds the retries of a request (default 30 s); its calls then fail with ErrTimeout or
-	// ErrInDoubt.
+	// DeliveryTimeout bounds retries, from when a batch was begun (default 30 s): its calls then fail with
+	// ErrTimeout or ErrInDoubt.
 	DeliveryTimeout time.Duration
 	// CloseTimeout bounds the flush in Close (default 5 s).
 	CloseTimeout time.Duration

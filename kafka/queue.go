@@ -20,13 +20,14 @@ type queue struct {
 	last      *batch // newest that is not finished, perhaps under way
 	idle      bool   // the sender waits for a batch
 	lingering bool   // the sender waits for the linger to pass
-	urgent    bool   // somebody flushes: do not linger
+	urgent    bool   // somebody flushes: do not linger until that is done
 	closed    bool
 
 	// Sender's own.
 	id       identity
 	sequence int32
 	stale    bool // id must be replaced before the next batch
+	failing  bool // the last batch was given up
 	sent     time.Time
 	timer    *time.Timer
 }
@@ -207,11 +208,11 @@ func (q *queue) finish(b *batch, base int64, err error) {
 	if q.last == b {
 		q.last = nil
 	}
-	finished := b.finished
-	q.mu.Unlock()
-	if finished != nil {
-		close(finished)
+	if b.finished != nil {
+		close(b.finished)
+		q.urgent = false
 	}
+	q.mu.Unlock()
 	q.recycle(b)
 }
 
@@ -221,7 +222,7 @@ func (q *queue) recycle(b *batch) {
 		return
 	}
 	clear(b.calls)
-	b.recordBatch.reset()
+	b.reset()
 	*b = batch{recordBatch: b.recordBatch, calls: b.calls[:0]}
 	q.free.Put(b)
 }

@@ -31,28 +31,10 @@ type TopicSpec struct {
 }
 
 // EnsureTopics creates the topics that are missing. It refuses one that exists with another number of
-// partitions, naming it: records of a key would change their partition.
+// partitions, naming it: records of a key would change their partition. Other settings of topics that
+// exist are left as they are.
 func (c *Client) EnsureTopics(ctx context.Context, specs []TopicSpec) error {
-	if len(specs) == 0 {
-		return nil
-	}
-	req := kafkago.CreateTopicsRequest{}
-	for i := range specs {
-		req.Topics = append(req.Topics, specs[i].config())
-	}
-	err := c.retry(ctx, func() error {
-		res, err := c.api.CreateTopics(ctx, &req)
-		if err != nil {
-			return err
-		}
-		for topic, err := range res.Errors {
-			if err != nil && !errors.Is(err, kafkago.TopicAlreadyExists) {
-				return fmt.Errorf("%s: %w", topic, err)
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := c.retry(ctx, func() error { return c.createMissing(ctx, specs) }); err != nil {
 		return fmt.Errorf("create topics: %w", err)
 	}
 	for i := range specs {
@@ -63,10 +45,38 @@ func (c *Client) EnsureTopics(ctx context.Context, specs []TopicSpec) error {
 	return nil
 }
 
+// createMissing asks only for what is not there, as making topics may be forbidden.
+func (c *Client) createMissing(ctx context.Context, specs []TopicSpec) error {
+	var req kafkago.CreateTopicsRequest
+	for i := range specs {
+		_, err := c.topic(ctx, specs[i].Name)
+		switch {
+		case err == nil:
+		case Classify(err) == ReasonUnknownTopic:
+			req.Topics = append(req.Topics, specs[i].config())
+		default:
+			return err
+		}
+	}
+	if len(req.Topics) == 0 {
+		return nil
+	}
+	res, err := c.api.CreateTopics(ctx, &req)
+	if err != nil {
+		return err
+	}
+	for topic, err := range res.Errors {
+		if err != nil && !errors.Is(err, kafkago.TopicAlreadyExists) {
+			return fmt.Errorf("%s: %w", topic, err)
+		}
+	}
+	return nil
+}
+
 // checkTopic waits until the topic is known and led, and compares its number of partitions.
 func (c *Client) checkTopic(ctx context.Context, spec *TopicSpec) error {
 	err := c.retry(ctx, func() error {
-		t, _, err := c.topic(ctx, spec.Name)
+		t, err := c.topic(ctx, spec.Name)
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ const patience = 30 * time.Second
 
 // sub runs a part of a test with its own cleanups.
 func (s *suite) sub(name string, run func(*suite)) {
-	s.T.Helper()
+	s.Helper()
 	s.Run(name, func(t *testing.T) { run(&suite{T: t, cluster: s.cluster}) })
 }
 

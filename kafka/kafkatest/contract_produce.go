@@ -253,12 +253,22 @@ func (s *suite) unreachable() {
 	var faults Faults
 	c := s.client(faults.Apply)
 	topic := s.topic(c, 1)
-	p := s.producer(c, kafka.ProducerOptions{DeliveryTimeout: time.Second})
+	p := s.producer(c, kafka.ProducerOptions{DeliveryTimeout: time.Second, MaxBatchBytes: 256})
 	faults.SetDown(true)
-	_, err := p.ProduceSync(s.context(), topic, 0, []kafka.Record{record("", "lost")})
-	s.isError(err, kafka.ErrTimeout)
-	if reason := kafka.Classify(err); reason != kafka.ReasonTimeout && reason != kafka.ReasonInDoubt {
-		s.Fatalf("classified as %s", reason)
+	began := time.Now()
+	var lost outcomes
+	for range 20 {
+		s.ok(p.Produce(s.context(), topic, 0, []kafka.Record{{Value: make([]byte, 200)}}, lost.done))
+	}
+	s.ok(p.Flush(s.context()))
+	if d := time.Since(began); d > 5*time.Second {
+		s.Errorf("20 batches failed in %v, the timeout is a second", d)
+	}
+	for _, err := range lost.errs {
+		s.isError(err, kafka.ErrTimeout)
+		if reason := kafka.Classify(err); reason != kafka.ReasonTimeout && reason != kafka.ReasonInDoubt {
+			s.Fatalf("classified as %s", reason)
+		}
 	}
 	faults.SetDown(false)
 	base, err := p.ProduceSync(s.context(), topic, 0, []kafka.Record{record("", "stored")})

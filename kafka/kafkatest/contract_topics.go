@@ -45,6 +45,13 @@ func (s *suite) offsets() {
 			s.Fatalf("ranges %v", ranges)
 		}
 	})
+	s.sub("a group that never committed is behind by all", func(s *suite) {
+		lag, err := c.Lag(s.context(), s.name(), topic)
+		s.ok(err)
+		if len(lag) != 2 || lag[0] != 0 || lag[1] != 2 {
+			s.Fatalf("lag %v", lag)
+		}
+	})
 	s.sub("a group that never committed has no offsets", func(s *suite) {
 		committed, err := c.Committed(s.context(), s.name(), topic, 2)
 		s.ok(err)

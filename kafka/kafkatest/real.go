@@ -116,7 +116,7 @@ func kafkaJars() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(work)
+	defer func() { _ = os.RemoveAll(work) }()
 	if err := copyFiles(work); err != nil {
 		return "", err
 	}
@@ -178,7 +178,7 @@ func (c *RealCluster) configure() error {
 }
 
 func (c *RealCluster) java(class string, args ...string) *exec.Cmd {
-	cmd := exec.Command("java", append([]string{
+	cmd := exec.CommandContext(context.Background(), "java", append([]string{
 		"-Xmx512m", "-Dlog4j2.configurationFile=log4j2.xml", "-cp", filepath.Join(c.jars, "*"), class,
 	}, args...)...)
 	cmd.Dir = c.dir
@@ -189,11 +189,11 @@ func (c *RealCluster) java(class string, args ...string) *exec.Cmd {
 func freePorts(n int) ([]string, error) {
 	out := make([]string, n)
 	for i := range out {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close()
+		defer func() { _ = l.Close() }()
 		out[i] = l.Addr().String()
 	}
 	return out, nil
