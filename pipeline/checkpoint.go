@@ -24,6 +24,8 @@ type checkpoint struct {
 	state   []kafka.Record
 	devices []int // where in state each device ends
 	latest  []kafka.Record
+	// committed: the group has taken the offset.
+	committed bool
 	// devicesN and seriesN are how many there are, changed or not.
 	devicesN, seriesN int
 
@@ -113,7 +115,9 @@ func (o *owner) persist(ctx context.Context, c *checkpoint) error {
 	}
 	// The marker tells a successor all it needs. The group's offset is for tools that show lag, and for a
 	// weir.latest that was lost; so a refusal (a rebalance is under way) is not worth stopping for.
-	if err := o.commit(ctx, c.marker.Readings); err != nil {
+	err := o.commit(ctx, c.marker.Readings)
+	c.committed = err == nil
+	if err != nil {
 		o.m.commitErrors.Inc()
 		o.log.Debug("commit refused", "offset", c.marker.Readings, "error", err)
 	}

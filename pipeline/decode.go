@@ -64,8 +64,8 @@ func (s *decode) resolve(r *record) error {
 	}
 	r.device = d
 	s.resolved = s.resolved[:0]
-	for _, metric := range s.columns.Metrics {
-		series, err := s.registry.metric(d, metric)
+	for i, metric := range s.columns.Metrics {
+		series, err := s.registry.metric(d, i, metric)
 		if err != nil {
 			return err
 		}

@@ -13,8 +13,9 @@ import (
 type device struct {
 	name string
 
-	// Owned by decode.
-	series map[string]*series
+	// Owned by decode: the series by metric, and those of the dictionary of the last record.
+	series     map[string]*series
+	dictionary []*series
 
 	// Owned by dedupe.
 	seen  sessions
@@ -71,24 +72,30 @@ func (e *tooManySeries) Error() string {
 	return fmt.Sprintf("device has more than %d series", e.limit)
 }
 
-// metric returns the series of that metric of d.
-func (g *registry) metric(d *device, metric string) (*series, error) {
-	if s := d.series[metric]; s != nil {
-		return s, nil
+// metric returns the series of the i-th metric in the dictionary of a record of d. A device's records mostly
+// have the same dictionary, so that a comparison does for most look-ups.
+func (g *registry) metric(d *device, i int, metric string) (*series, error) {
+	if i < len(d.dictionary) && d.dictionary[i].name[len(d.name)+1:] == metric {
+		return d.dictionary[i], nil
 	}
-	if err := telemetry.CheckMetric(metric); err != nil {
-		return nil, err
+	s := d.series[metric]
+	if s == nil {
+		if err := telemetry.CheckMetric(metric); err != nil {
+			return nil, err
+		}
+		if len(d.series) >= g.maxSeries {
+			return nil, &tooManySeries{g.maxSeries}
+		}
+		s = g.add(d, metric)
 	}
-	if len(d.series) >= g.maxSeries {
-		return nil, &tooManySeries{g.maxSeries}
-	}
-	return g.add(d, metric), nil
+	d.dictionary = append(d.dictionary[:min(i, len(d.dictionary))], s)
+	return s, nil
 }
 
 // add makes a new series. Its key in the map shares the bytes of its name.
 func (g *registry) add(d *device, metric string) *series {
 	name := telemetry.Series(d.name, metric)
-	s := &series{name: name, device: d, newestTime: minTime, summary: newSummaryState(name)}
+	s := &series{name: name, device: d, newestTime: minTime, summary: newSummaryState(name, telemetry.NoVersion)}
 	s.alert.emitted = telemetry.NoVersion
 	d.series[name[len(d.name)+1:]] = s
 	g.seriesN++

@@ -145,6 +145,7 @@ func (d *driver) loop(stop context.Context) error {
 			err = d.tryCheckpoint()
 		case err = <-d.persisting:
 			d.persisting = nil
+			d.unclean = d.unclean || !d.checkpoint.committed // to commit at the next occasion
 		case <-renew.C:
 			err = d.producer.Renew(d.work)
 		}

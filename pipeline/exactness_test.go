@@ -403,9 +403,9 @@ func (f *fleet) checkState(t *testing.T, w *world) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.newestTime != e.newest || s.summary.newest.Version != e.version || s.alert.open != e.open {
+		if s.newestTime != e.newest || s.summary.version != e.version || s.alert.open != e.open {
 			t.Errorf("state of %s: newest %d version %d alert %v, want %d, %d, %v",
-				name, s.newestTime, s.summary.newest.Version, s.alert.open, e.newest, e.version, e.open)
+				name, s.newestTime, s.summary.version, s.alert.open, e.newest, e.version, e.open)
 		}
 		if !bytes.Equal(s.mean.MarshalAppend(nil), e.mean.MarshalAppend(nil)) {
 			t.Errorf("moving average of %s has seen other readings than it should", name)

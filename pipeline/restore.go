@@ -98,7 +98,9 @@ func (r *restorer) readLatest(ctx context.Context) error {
 			r.marker, err = wire.DecodeMarker(rec.Value)
 			r.marked = r.marked || err == nil
 		case wire.LatestSeries:
-			err = r.updates(rec.Value, func(of *series, u *telemetry.Update) { of.summary.newest = *u })
+			err = r.updates(rec.Value, func(of *series, u *telemetry.Update) {
+				of.summary.newest, of.summary.version = *u, u.Version
+			})
 		}
 		return err
 	})
@@ -131,7 +133,7 @@ func (r *restorer) readUpdates(ctx context.Context) error {
 		return r.updates(rec.Value, func(of *series, u *telemetry.Update) {
 			r.highest = max(r.highest, u.Version)
 			state := &of.summary
-			if u.Version <= state.newest.Version {
+			if u.Version <= state.version {
 				return // the predecessor had got as far as weir.latest, but not to the marker
 			}
 			state.take(u)

@@ -76,7 +76,7 @@ func (e *stateEncoder) deviceState(d *device) []byte {
 
 func (e *stateEncoder) seriesState(s *series) []byte {
 	m := &e.series
-	m.Layout, m.Version, m.NewestTime = stateLayout, int64(s.summary.newest.Version), s.newestTime
+	m.Layout, m.Version, m.NewestTime = stateLayout, int64(s.summary.version), s.newestTime
 	e.scratch = s.mean.MarshalAppend(e.scratch[:0])
 	split := len(e.scratch)
 	e.scratch = s.detector.MarshalAppend(e.scratch)
@@ -126,9 +126,8 @@ func (x *stateDecoder) seriesState(s *series, b []byte) error {
 		return err
 	}
 	s.newestTime = m.NewestTime
-	if v := telemetry.Version(m.Version); v > s.summary.newest.Version {
-		s.summary = newSummaryState(s.name)
-		s.summary.newest.Version = v
+	if v := telemetry.Version(m.Version); v > s.summary.version {
+		s.summary = newSummaryState(s.name, v)
 	}
 	s.alert.open = false
 	for _, a := range m.Alerts {

@@ -8,11 +8,10 @@ import (
 	"weir/telemetry"
 )
 
-// summaryState is a series' place in the chain of its updates.
+// summaryState is a series' place in the chain of its updates. What every reading needs comes first.
 type summaryState struct {
-	// newest is the last Update emitted, its Version the Since of the next one. If that had no readings,
-	// what came before it is merged in, so that there are values to show.
-	newest telemetry.Update
+	// version is that of the last Update emitted: the Since of the next one.
+	version telemetry.Version
 	// row is the index in summarise.rows of the Update under construction, or -1.
 	row int32
 	// dirty: linked into the device's list of series that changed since the last checkpoint.
@@ -20,17 +19,21 @@ type summaryState struct {
 	// stale: weir.latest does not hold newest yet.
 	stale     bool
 	nextDirty *series
+	// newest is the last Update emitted. If that had no readings, what came before it is merged in, so that
+	// there are values to show.
+	newest telemetry.Update
 }
 
-func newSummaryState(name string) summaryState {
-	return summaryState{row: -1, newest: telemetry.Update{
-		Series: name, Version: telemetry.NoVersion, Since: telemetry.NoVersion,
+func newSummaryState(name string, version telemetry.Version) summaryState {
+	return summaryState{version: version, row: -1, newest: telemetry.Update{
+		Series: name, Version: version, Since: version,
 		Avg: math.NaN(), Lo: math.NaN(), Hi: math.NaN(), State: telemetry.Warming,
 	}}
 }
 
 // take makes u, which follows newest, the newest.
 func (s *summaryState) take(u *telemetry.Update) {
+	s.version = u.Version
 	if u.N > 0 || s.newest.N == 0 || s.newest.Merge(u) != nil {
 		s.newest = *u
 	}
@@ -98,7 +101,7 @@ func (s *summarise) reading(r *reading, ingest int64) {
 		r.series.device.dirtySeries = r.series
 	}
 	// The former owner emitted this reading already: it counts for the state only.
-	if r.version <= state.newest.Version {
+	if r.version <= state.version {
 		return
 	}
 	u := s.row(r.series)
@@ -122,13 +125,9 @@ func (s *summarise) reading(r *reading, ingest int64) {
 func (s *summarise) row(of *series) *telemetry.Update {
 	state := &of.summary
 	if state.row < 0 {
-		newest := &state.newest
 		state.row = int32(len(s.rows))
 		s.series = append(s.series, of)
-		s.rows = append(s.rows, telemetry.Update{
-			Series: of.name, Since: newest.Version, Version: newest.Version,
-			Avg: newest.Avg, Lo: newest.Lo, Hi: newest.Hi, State: newest.State,
-		})
+		s.rows = append(s.rows, telemetry.Update{Series: of.name, Since: state.version, Version: state.version})
 	}
 	return &s.rows[state.row]
 }
@@ -163,8 +162,9 @@ func (s *summarise) flush(b *Batch, now time.Time) {
 	for i, of := range s.series {
 		u, state := &s.rows[i], &of.summary
 		u.EmitTime = b.emitted
-		if u.N == 0 {
-			u.Worst = u.State
+		if u.N == 0 { // nothing has changed but the version
+			newest := &state.newest
+			u.Avg, u.Lo, u.Hi, u.State, u.Worst = newest.Avg, newest.Lo, newest.Hi, newest.State, newest.State
 		}
 		merged += u.N + u.Late + u.Invalid
 		state.take(u)
