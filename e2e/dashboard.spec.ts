@@ -73,9 +73,10 @@ test("raises an alert for a planted spike, with its evidence, and sorts the seri
 
 test("opens a series in a large chart by keyboard, and goes back", async ({ page }) => {
   await page.goto(weir.url);
+  const row = page.getByTestId("table").locator("tbody tr[data-series]");
+  await expect(row).toHaveCount(3);
   await page.keyboard.press("/");
   await page.keyboard.type("speed");
-  const row = page.getByTestId("table").locator("tbody tr[data-series]");
   await expect(row).toHaveCount(1);
   await row.focus();
   await page.keyboard.press("Enter");
@@ -88,7 +89,7 @@ test("opens a series in a large chart by keyboard, and goes back", async ({ page
 test("follows the pattern, and says what is wrong with one", async ({ page }) => {
   await page.goto(`${weir.url}/?pattern=plant1/%2B/pressure`);
   await expect(page.getByTestId("chart-card")).toHaveCount(1);
-  const pattern = page.getByLabel("Series", { exact: true });
+  const pattern = page.getByLabel("Pattern", { exact: true });
   await pattern.fill("plant1/press+");
   await expect(page.locator("#pattern-problem")).toContainText("whole segment");
   await pattern.fill("plant1/#");

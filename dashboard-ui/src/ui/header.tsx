@@ -44,7 +44,7 @@ function PatternBox() {
   };
   return (
     <form class="pattern" onSubmit={submit}>
-      <label for="pattern">Series</label>
+      <label for="pattern">Pattern</label>
       <input
         id="pattern"
         value={text.value}
@@ -57,7 +57,7 @@ function PatternBox() {
         autocapitalize="off"
         aria-invalid={Boolean(problem)}
         aria-describedby="pattern-problem"
-        title="Pattern: + is one segment, a last # any number of them. Example: plant1/+/temperature"
+        title="+ is one segment, a last # any number of them. Example: plant1/+/temperature"
       />
       <span id="pattern-problem" class="pattern-problem" role="status">
         {problem}
