@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Micro benchmarks and the end-to-end profiles, into bench/results/ with commit, machine and command.
+# COUNT (default 3) is how often each micro benchmark runs; compare two files with `go tool -modfile=tools/go.mod benchstat`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+results=bench/results
+mkdir -p "$results"
+commit=$(git rev-parse --short=12 HEAD)$(git diff --quiet HEAD -- '*.go' || echo -dirty)
+stamp="commit: $commit
+date: $(date -u +%Y-%m-%dT%H:%MZ)
+load before: $(cut -d' ' -f1-3 /proc/loadavg)"
+
+micro="go test -run ^\$ -bench . -benchmem -count ${COUNT:-3} ./telemetry ./wire ./kafka ./ingest ./pipeline/... ./push"
+echo "== $micro"
+{ echo "$stamp"; echo "command: $micro"; $micro; } | tee "$results/micro.txt"
+
+e2e() {
+  echo "== weir bench e2e $*" >&2
+  # One line per run: what was asked, then what was measured.
+  printf '{"commit":"%s","command":"weir bench e2e %s","result":%s}\n' "$commit" "$*" "$(bin/weir bench e2e --json "$@")" |
+    tee -a "$results/e2e.jsonl"
+}
+: > "$results/e2e.jsonl"
+e2e --profile frames --rate 200000
+e2e --profile frames --rate 200000 --max-hz 0
+e2e --profile frames --rate 400000
+e2e --profile frames --rate 800000
+e2e --profile single --rate 500
+e2e --profile single --rate 10000
+e2e --profile single --rate 30000
+e2e --profile single --rate 150000
