@@ -27,7 +27,7 @@ type driver struct {
 
 	position int64
 	caughtUp int64
-	// unclean: something other than the position is to be written at the next checkpoint.
+	// unclean: there is something to write at the next checkpoint, or only to commit.
 	unclean bool
 
 	checkpoint checkpoint
@@ -44,7 +44,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		wake:     make(chan time.Duration, 1),
 		position: from.position,
 		caughtUp: from.caughtUp,
-		unclean:  len(from.stale) > 0 || len(from.changed) > 0,
+		unclean:  len(from.stale) > 0 || len(from.changed) > 0 || from.position > o.committed,
 	}
 	summarise := &summarise{period: o.config.FlushPeriod, wake: d.requestTick, stale: from.stale, m: o.m}
 	d.stages = &stages{
