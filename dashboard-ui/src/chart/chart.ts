@@ -166,10 +166,11 @@ export class Chart implements Drawable {
       return axis;
     }
     // Fixed places, as the seconds before now do not move.
-    const parts = this.host.clientWidth < 300 ? 2 : 4;
-    axis.splits = (_, __, min, max) =>
-      Array.from({ length: parts + 1 }, (_unused, i) => min + ((max - min) * i) / parts);
-    axis.values = (_, splits) => splits.map((_split, i) => relativeLabel(this.window, i, parts));
+    axis.splits = (_, __, min, max) => {
+      const parts = partsOf(this.window);
+      return Array.from({ length: parts + 1 }, (_unused, i) => min + ((max - min) * i) / parts);
+    };
+    axis.values = (_, splits) => splits.map((_split, i) => relativeLabel(this.window, i));
     axis.align = 2;
     return axis;
   }
@@ -206,11 +207,17 @@ function clockSplits(min: number, max: number, width: number): number[] {
   return Array.from({ length: Math.floor((max - first) / step) + 1 }, (_, i) => first + i * step);
 }
 
+/** Parts into which a window falls: of 15 s, 1 min or 5 min. */
+function partsOf(window: number): number {
+  if (window <= 60_000) return 4;
+  return window <= 300_000 ? 5 : 3;
+}
+
 /** "now" at the right, "−30 s" or "−5 min" before it, nothing at the left, where the value axis is. */
-function relativeLabel(window: number, i: number, parts: number): string {
+function relativeLabel(window: number, i: number): string {
+  const parts = partsOf(window);
   if (i === parts) return "now";
   if (i === 0) return "";
   const seconds = (window / 1000) * (1 - i / parts);
-  if (seconds <= 90) return `−${Math.round(seconds)} s`;
-  return `−${Math.round((seconds / 60) * 100) / 100} min`;
+  return seconds < 60 ? `−${seconds} s` : `−${seconds / 60} min`;
 }

@@ -192,7 +192,8 @@ export function findPeak(points: Points, first: number, end: number): Peak {
     const value = Math.abs(max - centre) >= Math.abs(min - centre) ? max : min;
     worst = Math.max(worst, (points.flags[k] ?? 0) & WORST_MASK);
     const distance = Math.abs(value - centre);
-    if (distance <= farthest) continue;
+    // Of values that are about as far, the first: that is where a person looks.
+    if (distance <= farthest * 1.02) continue;
     farthest = distance;
     peak = { time: points.time[k] ?? 0, value, worst };
   }

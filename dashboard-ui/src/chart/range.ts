@@ -6,8 +6,8 @@ export interface Range {
 }
 
 /**
- * Values a chart must show: all of the envelope, and of the expected band as much as fits into one more
- * height of the envelope on either side (a wide band of a warming detector would flatten the line).
+ * Values a chart must show: all of the envelope, and of the moving average and the expected band as much as
+ * fits into one more height of the envelope on either side (a wide band would flatten the line).
  */
 export function extent(points: Points): Range | null {
   let min = Number.POSITIVE_INFINITY;
@@ -20,8 +20,12 @@ export function extent(points: Points): Range | null {
     max = Math.max(max, points.max[k] ?? Number.NaN);
     const l = points.lo[k] ?? Number.NaN;
     const h = points.hi[k] ?? Number.NaN;
+    const a = points.avg[k] ?? Number.NaN;
+    // Comparisons with NaN are false: what is unknown is passed over.
     if (l < lo) lo = l;
+    if (a < lo) lo = a;
     if (h > hi) hi = h;
+    if (a > hi) hi = a;
   }
   if (!(min <= max)) return null;
   const room = max - min || Math.abs(max) * 0.05 || 1;

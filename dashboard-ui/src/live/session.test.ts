@@ -127,15 +127,15 @@ describe("subscription", () => {
   });
 
   it("asks for fewer rows when it has many series", () => {
-    expect([rateFor(12), rateFor(1000), rateFor(10_000)]).toEqual([undefined, 5, 1]);
+    expect([rateFor(500), rateFor(1000), rateFor(10_000)]).toEqual([undefined, 5, 1]);
     socket.snapshot(
       1,
-      Array.from({ length: 300 }, (_, i) => `d${i}/t`),
+      Array.from({ length: 600 }, (_, i) => `d${i}/t`),
     );
     expect(socket.sent.at(-1)).toMatchObject({ type: "subscribe", payload: { id: "s2", max_hz: 5 } });
     socket.snapshot(
       2,
-      Array.from({ length: 300 }, (_, i) => `d${i}/t`),
+      Array.from({ length: 600 }, (_, i) => `d${i}/t`),
     );
     expect(subscribes()).toBe(2);
   });

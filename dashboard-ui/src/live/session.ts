@@ -31,7 +31,7 @@ export interface SessionOptions {
 
 /** Rows per second of one series that a page of this many series asks for; undefined: the server's default. */
 export function rateFor(series: number): number | undefined {
-  if (series <= 200) return undefined;
+  if (series <= 500) return undefined;
   return series <= 2_000 ? 5 : 1;
 }
 

@@ -107,7 +107,9 @@ function ChartCard({ series }: { series: Series }) {
       <div class="card-head">
         <h3>
           <SeriesLink name={series.name} class="stretched">
-            <span class="metric">{series.metric}</span>
+            <span class="metric" title={series.metric}>
+              {series.metric}
+            </span>
             <span class="device" title={series.device}>
               <bdi>{series.device}</bdi>
             </span>
@@ -127,7 +129,7 @@ function ChartCard({ series }: { series: Series }) {
       />
       <div class="card-foot">
         <span title="Moving average">avg {formatValue(u.avg)}</span>
-        <span title="Expected band">
+        <span class="expected" title="Expected band">
           {Number.isNaN(u.lo) ? "learning what to expect" : `expected ${band}`}
         </span>
         <span class={age > SILENT ? "old" : ""} title="Age of the newest reading">

@@ -9,9 +9,11 @@ describe("formats", () => {
     [21.345678, "21.346"],
     [0.1, "0.10"],
     [1447.4, "1447.4"],
-    [123_456.7, "123457"],
+    [123_456.7, "123.46k"],
+    [999_999, "999999"],
+    [24_030_000_000, "24.03G"],
     [0.00012, "0.00012"],
-    [2.5e9, "2.500e9"],
+    [2.5e17, "2.500e17"],
     [-1e-9, "−1.000e−9"],
     [Number.NaN, "–"],
   ])("value %d: %s", (v, text) => expect(formatValue(v)).toBe(text));
@@ -37,11 +39,12 @@ describe("formats", () => {
   ])("age %d: %s", (ms, text) => expect(formatAge(ms)).toBe(text));
 
   it("ticks have as many decimals as their distance needs", () => {
-    expect([formatTick(0.25, 0.25), formatTick(20, 10), formatTick(-1.5, 0.5)]).toEqual([
-      "0.25",
-      "20",
-      "−1.5",
-    ]);
+    expect([
+      formatTick(0.25, 0.25),
+      formatTick(20, 10),
+      formatTick(2.402e10, 2e7),
+      formatTick(-1.5, 0.5),
+    ]).toEqual(["0.25", "20", "24.02G", "−1.5"]);
   });
 
   it("times of another day carry their date", () => {

@@ -3,26 +3,46 @@
 const MINUS = "−";
 export const UNKNOWN = "–";
 
-/** A value with five significant digits; very large and very small ones with an exponent. */
+/** A value with five significant digits, large ones in k, M, G, T, tiny ones with an exponent. */
 export function formatValue(v: number): string {
   if (!Number.isFinite(v)) return UNKNOWN;
   const size = Math.abs(v);
-  if (size < 1e7 && Number.isInteger(v)) return String(v).replace("-", MINUS);
-  if (size >= 1e7 || size < 1e-4) return v.toExponential(3).replaceAll("-", MINUS).replace("e+", "e");
-  const decimals = Math.min(6, Math.max(0, 4 - Math.floor(Math.log10(size))));
-  const text = v.toFixed(decimals);
-  const short = text.includes(".") ? text.replace(/(\.\d\d)(\d*?)0+$/, "$1$2") : text;
-  return short.replace("-", MINUS);
+  if (size < 1e6 && Number.isInteger(v)) return signed(String(v));
+  if (size < 1e-4 || size >= 1e15) return signed(v.toExponential(3).replace("e+", "e"));
+  const [unit, scale] = size < 99_999.5 ? ONE : unitOf(size);
+  const scaled = v / scale;
+  const decimals = Math.min(6, Math.max(0, 4 - Math.floor(Math.log10(Math.abs(scaled)))));
+  const text = scaled.toFixed(decimals);
+  // Zeros at the end say nothing, but two places stay, or widths would jump.
+  return signed(text.replace(/(\.\d\d)(\d*?)0+$/, "$1$2")) + unit;
 }
 
 /** A label of an axis whose labels are increment apart. */
 export function formatTick(v: number, increment: number): string {
   const size = Math.abs(v);
-  if (size >= 1e6 || (v !== 0 && size < 1e-4))
-    return v.toExponential(1).replaceAll("-", MINUS).replace("e+", "e");
+  if (size >= 1e15 || (v !== 0 && size < 1e-4)) return signed(v.toExponential(1).replace("e+", "e"));
+  const [unit, scale] = size < 1e4 ? ONE : unitOf(size);
   let decimals = 0;
-  while (decimals < 6 && !isWhole(increment * 10 ** decimals)) decimals++;
-  return v.toFixed(decimals).replace("-", MINUS);
+  while (decimals < 6 && !isWhole((increment / scale) * 10 ** decimals)) decimals++;
+  return signed((v / scale).toFixed(decimals)) + unit;
+}
+
+type Unit = readonly [name: string, size: number];
+const ONE: Unit = ["", 1];
+const UNITS: readonly Unit[] = [
+  ["T", 1e12],
+  ["G", 1e9],
+  ["M", 1e6],
+  ["k", 1e3],
+];
+
+/** The largest unit that is not larger than size once that is rounded to three digits. */
+function unitOf(size: number): Unit {
+  return UNITS.find(([, unit]) => size >= unit * 0.9995) ?? ONE;
+}
+
+function signed(text: string): string {
+  return text.replaceAll("-", MINUS);
 }
 
 function isWhole(v: number): boolean {
@@ -33,17 +53,9 @@ function isWhole(v: number): boolean {
 export function formatCount(n: number): string {
   if (!Number.isFinite(n)) return UNKNOWN;
   if (n < 999.5) return n < 10 && !Number.isInteger(n) ? n.toFixed(1) : String(Math.round(n));
-  for (const [unit, size] of UNITS) {
-    if (n >= size * 0.9995) return `${(n / size).toPrecision(3)}${unit}`;
-  }
-  return String(Math.round(n));
+  const [unit, size] = unitOf(n);
+  return (n / size).toPrecision(3) + unit;
 }
-
-const UNITS: readonly (readonly [unit: string, size: number])[] = [
-  ["G", 1e9],
-  ["M", 1e6],
-  ["k", 1e3],
-];
 
 /** A span of time in ms: 85 ms, 3.2 s, 4 min, 2 h, 3 d */
 export function formatAge(ms: number): string {
