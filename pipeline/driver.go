@@ -44,6 +44,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		wake:     make(chan time.Duration, 1),
 		position: from.position,
 		caughtUp: from.caughtUp,
+		logs:     from.logs,
 		unclean:  len(from.stale) > 0 || len(from.changed) > 0 || from.position > o.committed,
 	}
 	summarise := &summarise{period: o.config.FlushPeriod, wake: d.requestTick, stale: from.stale, m: o.m}

@@ -109,7 +109,7 @@ type model struct {
 	updates modelTopic
 	state   modelTopic
 	latest  modelTopic
-	owners []*modelOwner
+	owners  []*modelOwner
 }
 
 func newModel(seed uint64, r rules) *model {

@@ -1,33 +1,256 @@
 package pipeline
 
 import (
+	"bytes"
+	"context"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/kafka"
+	"weir/telemetry"
 	"weir/wire"
+	"weir/wire/weirpb"
 )
 
 func TestReadingsBecomeUpdates(t *testing.T) {
 	w := newWorld(t, 2)
-	stop := w.start(w.pipeline(nil))
+	p := w.pipeline(nil)
+	if p.Ready() {
+		t.Error("ready before it runs")
+	}
+	stop := w.start(p)
 	for i := range 100 {
 		w.send(oneReading("plant/a", "temperature", epoch+int64(i)*1e6, float64(i)))
 		w.send(oneReading("plant/b", "pressure", epoch+int64(i)*1e6, -float64(i)))
 	}
 	chains := w.awaitStored(200)
+	if !p.Ready() || len(p.Owned()) != 2 {
+		t.Errorf("ready %v with partitions %v", p.Ready(), p.Owned())
+	}
 	stop()
+	if p.Ready() {
+		t.Error("ready after it has stopped")
+	}
 	a := chains["plant/a/temperature"]
 	if a == nil || a.N != 100 || a.Min != 0 || a.Max != 99 || a.Last != 99 || a.Sum != 4950 {
 		t.Errorf("plant/a/temperature: %+v", a)
 	}
-	markers := 0
-	for p := range 2 {
-		for _, r := range w.records(wire.TopicLatest, p) {
-			if string(r.Key) == wire.MarkerKey {
-				markers++
-			}
+	for partition := range 2 {
+		records := w.records(wire.TopicLatest, partition)
+		if len(records) == 0 || string(records[len(records)-1].Key) != wire.MarkerKey {
+			t.Errorf("partition %d: a marker is not the last of %d records in weir.latest", partition, len(records))
 		}
 	}
-	if markers == 0 {
-		t.Error("no marker in weir.latest")
+}
+
+func TestSuccessorGoesOnWhereAStoppedPipelineEnded(t *testing.T) {
+	w := newWorld(t, 1)
+	for round := range 3 {
+		stop := w.start(w.pipeline(nil))
+		for i := range 20 {
+			n := int64(round*20 + i)
+			w.send(oneReading("plant/a", "x", epoch+n*1e6, float64(n)))
+		}
+		w.awaitStored(uint64(20 * (round + 1)))
+		stop()
+		committed, err := w.client.Committed(w.context(), Group, wire.TopicReadings, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("round %d: committed %d", round, committed[0])
+	}
+	c := w.chains()["plant/a/x"]
+	if c.N != 60 || c.Sum != 59*60/2 {
+		t.Errorf("n %d sum %v", c.N, c.Sum)
+	}
+	// The window is a minute, one reading a second: had a restart forgotten them, the average would be near
+	// the newest reading.
+	if c.Avg != 29.5 {
+		t.Errorf("moving average %v, want that of all 60 readings, 29.5", c.Avg)
+	}
+}
+
+func TestPoisonGoesToTheDeadLettersAndThePartitionGoesOn(t *testing.T) {
+	w := newWorld(t, 1)
+	stop := w.start(w.pipeline(nil))
+	w.send(oneReading("plant/a", "x", epoch, 1))
+	junk := []byte("\xff\xff this is no record")
+	offset := w.sendRaw("plant/a", junk)
+	w.sendRaw("plant/a", nil) // names no device
+	w.send(oneReading("plant/a", "x", epoch+1, 2))
+	w.awaitStored(2)
+	stop()
+	letters := w.records(wire.TopicDeadLetters, 0)
+	if len(letters) != 2 {
+		t.Fatalf("%d dead letters, want 2", len(letters))
+	}
+	letter, err := wire.DecodeDeadLetter(letters[0].Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if letter.Code != codeMalformed || letter.Device != "plant/a" || !bytes.Equal(letter.Raw, junk) ||
+		letter.Topic != wire.TopicReadings || letter.Offset != offset || letter.Stage != "pipeline" {
+		t.Errorf("dead letter %+v", letter)
+	}
+}
+
+func TestUnknownStateLayoutWarmsTheSeriesUpAndKeepsItsChain(t *testing.T) {
+	w := newWorld(t, 1)
+	stop := w.start(w.pipeline(nil))
+	for i := range int64(50) {
+		w.send(oneReading("plant/a", "x", epoch+i, 1))
+	}
+	before := w.awaitStored(50)["plant/a/x"]
+	if before.State != telemetry.OK {
+		t.Fatalf("state %v after 50 readings", before.State)
+	}
+	stop()
+	w.rewriteState("s/plant/a/x", func(m *weirpb.SeriesState) { m.Layout = 99 })
+
+	p := w.pipeline(nil)
+	stop = w.start(p)
+	w.send(oneReading("plant/a", "x", epoch+50, 1))
+	after := w.awaitStored(51)["plant/a/x"]
+	stop()
+	if after.State != telemetry.Warming || after.N != 51 {
+		t.Errorf("state %v, n %d", after.State, after.N)
+	}
+	if got := p.m.layouts.Get(); got != 1 {
+		t.Errorf("%d unknown layouts counted, want 1", got)
+	}
+}
+
+// rewriteState replaces the newest record of a key, as a version of Weir from the future would have.
+func (w *world) rewriteState(key string, change func(*weirpb.SeriesState)) {
+	w.t.Helper()
+	var newest *kafka.Record
+	for _, r := range w.records(wire.TopicState, 0) {
+		if string(r.Key) == key {
+			newest = &r
+		}
+	}
+	var m weirpb.SeriesState
+	if newest == nil || m.UnmarshalVT(newest.Value) != nil {
+		w.t.Fatalf("no state under %s", key)
+	}
+	change(&m)
+	value, _ := m.MarshalVT()
+	record := kafka.Record{Key: newest.Key, Value: value, Headers: newest.Headers}
+	if _, err := w.producer.ProduceSync(w.context(), wire.TopicState, 0, []kafka.Record{record}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestTopicThatLostReadingsIsRefusedByName(t *testing.T) {
+	w := newWorld(t, 1)
+	err := w.own(w.pipeline(nil), 100)
+	if err == nil || !strings.Contains(err.Error(), wire.TopicReadings) {
+		t.Errorf("error %v, want one that names %s", err, wire.TopicReadings)
+	}
+}
+
+func TestReadingsDeletedUnreadArePassedOver(t *testing.T) {
+	w := newWorld(t, 1)
+	for i := range int64(10) {
+		w.send(oneReading("plant/a", "x", epoch+i, 1))
+	}
+	if err := w.broker.DeleteRecords(w.context(), wire.TopicReadings, 0, 5); err != nil {
+		t.Fatal(err)
+	}
+	stop := w.start(w.pipeline(nil))
+	defer stop()
+	if c := w.awaitStored(5)["plant/a/x"]; c.N != 5 {
+		t.Errorf("n %d, want the 5 that are left", c.N)
+	}
+}
+
+func TestPanicOfAStageEndsTheOwnerWithItsCause(t *testing.T) {
+	w := newWorld(t, 1)
+	p := w.pipeline(nil)
+	p.hook = func(_ int, point string) error {
+		if point == "emit "+wire.TopicUpdates {
+			panic("boom")
+		}
+		return nil
+	}
+	w.send(oneReading("plant/a", "x", epoch, 1))
+	if err := w.own(p, -1); err == nil || !strings.Contains(err.Error(), "boom") {
+		t.Errorf("error %v, want the panic", err)
+	}
+	if got := p.m.panics.Get(); got != 1 {
+		t.Errorf("%d panics counted", got)
+	}
+	if err := w.ownUntilStored(w.pipeline(nil), 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// own runs an owner of partition 0 without a group, until it ends by itself.
+func (w *world) own(p *Pipeline, committed int64) error {
+	return p.newOwner(0, committed, func(context.Context, int64) error { return nil }).run(w.context())
+}
+
+func (w *world) ownUntilStored(p *Pipeline, n uint64) error {
+	ctx, stop := context.WithCancel(w.context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- p.newOwner(0, -1, func(context.Context, int64) error { return nil }).run(ctx)
+	}()
+	w.awaitStored(n)
+	stop()
+	return <-ended
+}
+
+func TestCompactedTopicsStayBounded(t *testing.T) {
+	w := newWorld(t, 1)
+	p := w.pipeline(func(o *Options) {
+		o.Trimmer = w.broker
+		o.Config.CheckpointPeriod = 2 * time.Millisecond
+		o.Config.CompactAbove = 4 << 10
+	})
+	stop := w.start(p)
+	n := uint64(0)
+	w.await("several compactions", func() bool {
+		n++
+		w.send(oneReading("plant/a", "x", epoch+int64(n), 1))
+		return p.m.compactions.Get() >= 6
+	})
+	w.awaitStored(n)
+	stop()
+	for _, topic := range []string{wire.TopicState, wire.TopicLatest} {
+		ranges, err := w.client.Offsets(w.context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ranges[0].First == 0 {
+			t.Errorf("%s was never trimmed", topic)
+		}
+		t.Logf("%s holds offsets %d to %d", topic, ranges[0].First, ranges[0].End)
+	}
+	stop = w.start(w.pipeline(nil))
+	w.send(oneReading("plant/a", "x", epoch+int64(n), 1))
+	w.awaitStored(n + 1)
+	stop()
+}
+
+func TestConfigNamesEveryFieldItRefuses(t *testing.T) {
+	c := DefaultConfig()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := New(Options{Client: new(kafka.Client), Metrics: metrics.NewSet()})
+	if err == nil {
+		t.Fatal("a zero configuration is taken")
+	}
+	for _, field := range []string{
+		"flush_period", "checkpoint_period", "lateness", "max_series_per_device", "fetch_bytes", "fetch_wait",
+		"in_flight", "stop_timeout", "session_timeout", "rebalance_timeout", "average.window",
+	} {
+		if !strings.Contains(err.Error(), field+": ") {
+			t.Errorf("the error does not name %s: %v", field, err)
+		}
 	}
 }

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"log/slog"
-	"math"
 	"testing"
 	"time"
 
@@ -234,5 +233,3 @@ func oneReading(device, metric string, t int64, v float64) *telemetry.Batch {
 		Readings: []telemetry.Reading{{Metric: metric, Time: t, Value: v}},
 	}
 }
-
-func isNaN(v float64) bool { return math.IsNaN(v) }

@@ -1,0 +1,346 @@
+package pipeline
+
+import (
+	"context"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"weir/kafka"
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// bench is a row of stages without goroutines and without a broker.
+type bench struct {
+	*stages
+	sent *recorder
+}
+
+// recorder keeps what emit sends and acknowledges it, or not yet.
+type recorder struct {
+	storeAll
+	records []kafka.Record
+	hold    bool
+	held    []func()
+}
+
+func (r *recorder) produce(ctx context.Context, topic string, partition int, recs []kafka.Record, done func(int64, error)) error {
+	for i := range recs {
+		r.records = append(r.records, recs[i].Clone())
+	}
+	ack := func() { _ = r.storeAll.Produce(ctx, topic, partition, recs, done) }
+	if r.hold {
+		r.held = append(r.held, ack)
+		return nil
+	}
+	ack()
+	return nil
+}
+
+func (r *recorder) release() {
+	held := r.held
+	r.hold, r.held = false, nil
+	for _, ack := range held {
+		ack()
+	}
+}
+
+type senderFunc func(context.Context, string, int, []kafka.Record, func(int64, error)) error
+
+func (f senderFunc) Produce(ctx context.Context, topic string, partition int, recs []kafka.Record, done func(int64, error)) error {
+	return f(ctx, topic, partition, recs, done)
+}
+
+func newBench(c Config) *bench {
+	m := newCounters(metrics.NewSet())
+	sent := &recorder{}
+	s := newBenchStages(func(*Batch) {})
+	s.validate = newValidate(c.Lateness, m)
+	s.emit.producer = senderFunc(sent.produce)
+	s.summarise.period = c.FlushPeriod
+	return &bench{stages: s, sent: sent}
+}
+
+// apply runs a batch through all stages but the last.
+func (x *bench) apply(b *Batch) *Batch {
+	for _, stage := range []func(*Batch) *Batch{
+		x.decode.apply, x.dedupe.apply, x.validate.apply, x.average.apply, x.judge.apply, x.summarise.apply,
+	} {
+		stage(b)
+	}
+	return b
+}
+
+// batchOf holds a record for each of the given device batches, from offset on.
+func batchOf(offset int64, batches ...*telemetry.Batch) *Batch {
+	var records []kafka.Record
+	for i, b := range batches {
+		records = append(records, kafka.Record{Offset: offset + int64(i), Key: []byte(b.Device), Value: wire.AppendReadingBatch(nil, b)})
+	}
+	b := new(Batch)
+	b.load(records, offset+int64(len(batches)))
+	return b
+}
+
+func TestDecodeResolvesSeriesAndNumbersReadings(t *testing.T) {
+	x := newBench(DefaultConfig())
+	b := batchOf(7, &telemetry.Batch{Device: "plant/a", Readings: []telemetry.Reading{
+		{Metric: "x", Time: epoch, Value: 1}, {Metric: "y", Time: epoch, Value: 2}, {Metric: "x", Time: epoch + 1, Value: 3},
+	}})
+	x.decode.apply(b)
+	if len(b.readings) != 3 {
+		t.Fatalf("%d readings", len(b.readings))
+	}
+	for i, want := range []string{"plant/a/x", "plant/a/y", "plant/a/x"} {
+		r := b.readings[i]
+		if r.series.name != want || r.version != telemetry.VersionOf(7, i) {
+			t.Errorf("reading %d: %s version %d", i, r.series.name, r.version)
+		}
+	}
+	if b.readings[0].series != b.readings[2].series {
+		t.Error("one series became two")
+	}
+	again := x.decode.apply(batchOf(8, &telemetry.Batch{Device: "plant/a", Readings: []telemetry.Reading{{Metric: "y", Time: epoch}}}))
+	if again.readings[0].series != b.readings[1].series {
+		t.Error("a series is another one in the next record")
+	}
+}
+
+func TestRecordsThatNameWhatNoDeviceMayAreRefusedWithACode(t *testing.T) {
+	c := DefaultConfig()
+	x := newBench(c)
+	x.decode.registry.maxSeries = 2
+	reading := func(metrics ...string) (list []telemetry.Reading) {
+		for _, m := range metrics {
+			list = append(list, telemetry.Reading{Metric: m, Time: epoch})
+		}
+		return list
+	}
+	b := batchOf(0,
+		&telemetry.Batch{Device: "plant/#", Readings: reading("x")},
+		&telemetry.Batch{Device: "plant/a", Readings: reading("_x")},
+		&telemetry.Batch{Device: "plant/a", Readings: reading("x", "y", "z")},
+		&telemetry.Batch{Device: "plant/a", Readings: reading("x", "y")},
+	)
+	x.decode.apply(b)
+	for i, want := range []string{telemetry.CodePathWildcard, telemetry.CodePathReserved, codeTooManySeries} {
+		if r := &b.records[i]; r.verdict != unreadable || r.fault.code != want {
+			t.Errorf("record %d: verdict %d, fault %+v, want code %s", i, r.verdict, r.fault, want)
+		}
+	}
+	if b.records[3].verdict != fresh || len(b.readings) != 2 {
+		t.Errorf("the good record: verdict %d, %d readings", b.records[3].verdict, len(b.readings))
+	}
+}
+
+func TestReadingsAreJudgedByTheNewestTimeOfTheirSeries(t *testing.T) {
+	c := DefaultConfig()
+	c.Lateness = time.Minute
+	x := newBench(c)
+	const minute = int64(60e6)
+	b := batchOf(0, &telemetry.Batch{Device: "plant/a", Readings: []telemetry.Reading{
+		{Metric: "x", Time: epoch, Value: 1},
+		{Metric: "x", Time: epoch - minute, Value: 2},
+		{Metric: "x", Time: epoch - minute - 1, Value: 3},
+		{Metric: "x", Time: epoch + 1, Value: math.NaN()},
+		{Metric: "x", Time: epoch + 1, Value: math.Inf(-1)},
+		{Metric: "x", Time: epoch - minute, Value: 4}, // an invalid reading makes no others late
+		{Metric: "x", Time: math.MinInt64, Value: 5},
+		{Metric: "y", Time: epoch - minute - 1, Value: 6},
+	}})
+	x.apply(b)
+	for i, want := range []fate{counted, counted, late, invalid, invalid, counted, late, counted} {
+		if got := b.readings[i].fate; got != want {
+			t.Errorf("reading %d: fate %d, want %d", i, got, want)
+		}
+	}
+	u := b.rows[0]
+	if u.N != 3 || u.Late != 2 || u.Invalid != 2 || u.Min != 1 || u.Max != 4 || u.Last != 1 || u.Version != telemetry.VersionOf(0, 6) {
+		t.Errorf("update %+v", u)
+	}
+}
+
+func TestUpdateWithoutReadingsKeepsTheStateOfTheOneBefore(t *testing.T) {
+	x := newBench(DefaultConfig())
+	first := x.apply(batchOf(0, oneReading("plant/a", "x", epoch, 5))).rows[0]
+	b := batchOf(1, oneReading("plant/a", "x", epoch-3600e6, 6))
+	b.kind = barrier // flush at once
+	u := x.apply(b).rows[0]
+	if u.N != 0 || u.Late != 1 || u.Since != first.Version || u.Avg != first.Avg || u.State != first.State || u.Worst != first.State {
+		t.Errorf("update %+v after %+v", u, first)
+	}
+	newest := b.readings[0].series.summary.newest
+	if newest.N != 1 || newest.Last != 5 || newest.Version != u.Version || newest.Late != 1 {
+		t.Errorf("what weir.latest shows lost its values: %+v", newest)
+	}
+}
+
+func TestPanicPoisonsOneRecordAndItsReadingsCountAsInvalid(t *testing.T) {
+	x := newBench(DefaultConfig())
+	b := batchOf(0, oneReading("plant/a", "x", epoch, 1), oneReading("plant/a", "x", epoch+1, 2), oneReading("plant/a", "x", epoch+2, 3))
+	x.validate.apply(x.dedupe.apply(x.decode.apply(b)))
+	b.each("test", fresh, func(r *record) {
+		if r.offset == 1 {
+			panic("boom")
+		}
+		for i := range b.of(r) {
+			b.of(r)[i].avg = 42
+		}
+	})
+	x.summarise.apply(b)
+	u := b.rows[0]
+	if u.N != 2 || u.Invalid != 1 || u.Max != 3 || u.Avg != 42 || u.Version != telemetry.VersionOf(2, 0) {
+		t.Errorf("update %+v", u)
+	}
+	x.emit.apply(b)
+	letters := x.emit.dead.take()
+	if len(letters) != 1 {
+		t.Fatalf("%d dead letters, want 1", len(letters))
+	}
+	letter, err := wire.DecodeDeadLetter(letters[0].Value)
+	if err != nil || letter.Code != codePanic || letter.Offset != 1 || string(letter.Raw) != string(b.records[1].value) {
+		t.Errorf("dead letter %+v: %v", letter, err)
+	}
+}
+
+func TestAlertIsRaisedOnceAndResolvedUnderItsName(t *testing.T) {
+	run := func(emitted telemetry.Version) (alerts []telemetry.Alert) {
+		x := newBench(DefaultConfig())
+		offset := int64(0)
+		feed := func(v float64) {
+			b := batchOf(offset, oneReading("plant/a", "x", epoch+offset*1e6, v))
+			x.decode.apply(b)
+			b.readings[0].series.alert.emitted = emitted
+			x.judge.apply(x.average.apply(x.validate.apply(b)))
+			alerts = append(alerts, b.alerts...)
+			offset++
+		}
+		for range 60 {
+			feed(10)
+		}
+		feed(1000)
+		for range 60 {
+			feed(10)
+		}
+		return alerts
+	}
+	alerts := run(telemetry.NoVersion)
+	if len(alerts) != 2 {
+		t.Fatalf("%d transitions, want 2: %+v", len(alerts), alerts)
+	}
+	firing, resolved := alerts[0], alerts[1]
+	if firing.Phase != telemetry.Firing || firing.Version != telemetry.VersionOf(60, 0) || firing.Raised != firing.Version || firing.Value != 1000 {
+		t.Errorf("firing: %+v", firing)
+	}
+	if resolved.Phase != telemetry.Resolved || resolved.ID != firing.ID || resolved.Raised != firing.Raised || resolved.StartedTime != firing.Time {
+		t.Errorf("resolved: %+v", resolved)
+	}
+	if again := run(firing.Version); len(again) != 1 || again[0] != resolved {
+		t.Errorf("a replay after the firing emits %+v, want the resolution alone", again)
+	}
+}
+
+func TestOpenAlertOfADetectorThatForgotItIsResolved(t *testing.T) {
+	x := newBench(DefaultConfig())
+	b := batchOf(0, oneReading("plant/a", "x", epoch, 1))
+	x.decode.apply(b)
+	a := &b.readings[0].series.alert
+	a.open, a.raised, a.emitted = true, -5, telemetry.NoVersion
+	x.judge.apply(b)
+	if len(b.alerts) != 1 || b.alerts[0].Phase != telemetry.Resolved || a.open {
+		t.Errorf("alerts %+v, open %v", b.alerts, a.open)
+	}
+}
+
+func TestIdleSeriesGoesOutAtOnceAndABusyOneOncePerPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := DefaultConfig()
+		c.FlushPeriod = 10 * time.Millisecond
+		x := newBench(c)
+		var wakes []time.Duration
+		x.summarise.wake = func(d time.Duration) { wakes = append(wakes, d) }
+		offset := int64(0)
+		feed := func() int {
+			b := x.apply(batchOf(offset, oneReading("plant/a", "x", epoch+offset, 1)))
+			offset++
+			x.emit.apply(b)
+			return len(b.rows)
+		}
+		if feed() != 1 {
+			t.Error("the first reading waits")
+		}
+		time.Sleep(4 * time.Millisecond)
+		if feed() != 0 || feed() != 0 {
+			t.Error("a flush within the period")
+		}
+		if len(wakes) != 1 || wakes[0] != 6*time.Millisecond {
+			t.Errorf("asked for ticks after %v, want one after 6ms", wakes)
+		}
+		time.Sleep(wakes[0])
+		b := &Batch{kind: tick}
+		if x.summarise.apply(b); len(b.rows) != 1 || b.rows[0].N != 2 {
+			t.Errorf("the tick brings %+v", b.rows)
+		}
+		x.emit.apply(b)
+		time.Sleep(time.Second)
+		if feed() != 1 {
+			t.Error("the first reading after a silence waits")
+		}
+	})
+}
+
+func TestRowsWaitForTheAcknowledgementOfTheFlushBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(DefaultConfig())
+		woken := 0
+		x.summarise.wake = func(time.Duration) { woken++ }
+		x.sent.hold = true
+		x.emit.apply(x.apply(batchOf(0, oneReading("plant/a", "x", epoch, 1))))
+		time.Sleep(time.Second)
+		for offset := range int64(5) {
+			if b := x.apply(batchOf(1+offset, oneReading("plant/a", "x", epoch+offset, 1))); len(b.rows) > 0 {
+				t.Fatal("a second flush while the first is on its way")
+			}
+		}
+		x.sent.release()
+		if woken != 1 {
+			t.Fatalf("woken %d times by the acknowledgement, want once", woken)
+		}
+		b := &Batch{kind: tick}
+		if x.summarise.apply(b); len(b.rows) != 1 || b.rows[0].N != 5 {
+			t.Errorf("rows %+v", b.rows)
+		}
+	})
+}
+
+func TestLargeFlushIsSplitIntoRecordsThatDecodeToTheSameRows(t *testing.T) {
+	x := newBench(DefaultConfig())
+	b := &Batch{kind: tick, emitted: epoch}
+	for i := range 10_000 {
+		u := telemetry.Update{Series: "plant/a/x", Version: telemetry.Version(i), Since: telemetry.Version(i - 1), N: 1}
+		b.rows = append(b.rows, u)
+	}
+	x.emit.apply(b)
+	var rows []telemetry.Update
+	var err error
+	for _, r := range x.sent.records {
+		if len(r.Value) > maxRecordBytes {
+			t.Errorf("a record of %d bytes", len(r.Value))
+		}
+		if rows, err = wire.DecodeUpdateBatch(r.Value, rows, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(x.sent.records) < 2 || len(rows) != len(b.rows) {
+		t.Fatalf("%d records with %d rows", len(x.sent.records), len(rows))
+	}
+	for i := range rows {
+		if rows[i].Version != b.rows[i].Version {
+			t.Fatalf("row %d is version %d", i, rows[i].Version)
+		}
+	}
+}
