@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 )
@@ -34,7 +35,7 @@ func TestOriginPolicy(t *testing.T) {
 		{"all allowed", OriginPolicy{AllowAll: true}, "weir:8080", []string{"null"}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := httptest.NewRequest("GET", "/v1/live", nil)
+			r := httptest.NewRequest(http.MethodGet, "/v1/live", nil)
 			r.Host = tc.host
 			for _, o := range tc.origin {
 				r.Header.Add("Origin", o)

@@ -41,8 +41,12 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := s.conns.admit(s.cfg.MaxConnections); err != nil {
 		s.hub.m.refused.Inc()
+		status := http.StatusServiceUnavailable
+		if err.Code == wire.CodeTooManyConns {
+			status = http.StatusTooManyRequests
+		}
 		w.Header().Set("Retry-After", "1")
-		wire.WriteError(w, http.StatusServiceUnavailable, err)
+		wire.WriteError(w, status, err)
 		return
 	}
 	c := s.newClient()
@@ -55,22 +59,15 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	}
 	inTime := s.conns.add(c)
 	s.hub.m.connections.Add(1)
-	go s.serve(socket, c)
 	switch {
 	case !s.origin.Allow(r):
 		c.close(endedOrigin)
-		return
 	case !inTime:
 		c.close(endedDraining)
-		return
+	default:
+		s.greet(c, patterns, hz)
 	}
-	s.greet(c)
-	for i, p := range patterns {
-		var refusal *wire.Error
-		if err := s.hub.subscribe(c, p.String(), patterns[i:i+1], hz, s.cfg.MaxSubscriptions); errors.As(err, &refusal) {
-			c.send(errorFrame(refusal, p.String()))
-		}
-	}
+	go s.serve(socket, c) // last: nothing that the client says is heard before it has its welcome
 }
 
 func (s *Server) newClient() *client {
@@ -85,12 +82,19 @@ func (s *Server) newClient() *client {
 	return c
 }
 
-func (s *Server) greet(c *client) {
+// greet queues the welcome, and makes the subscriptions that were asked for in the URL.
+func (s *Server) greet(c *client, patterns []telemetry.Pattern, hz float64) {
 	now := s.hub.now()
 	c.send(textFrame((&wire.Welcome{
 		Protocol: wire.LiveProtocol, Epoch: s.epoch, Session: c.session, ServerTime: now.UnixMicro(),
 		HeartbeatMS: s.cfg.Heartbeat.Milliseconds(), Insecure: s.insecure,
 	}).Append(nil)))
+	for i, p := range patterns {
+		var refusal *wire.Error
+		if err := s.hub.subscribe(c, p.String(), patterns[i:i+1], hz, s.cfg.MaxSubscriptions); errors.As(err, &refusal) {
+			c.send(errorFrame(refusal, p.String()))
+		}
+	}
 }
 
 // querySubscriptions reads the subscriptions of a client that cannot speak first: one per pattern, under
@@ -121,7 +125,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (*gw
 	}
 	var in io.Reader = conn
 	if early := rw.Reader.Buffered(); early > 0 {
-		b, _ := rw.Reader.Peek(early)
+		b, _ := rw.Peek(early)
 		in = io.MultiReader(bytes.NewReader(bytes.Clone(b)), conn)
 	}
 	if err := tune(conn, s.cfg.SendBuffer); err != nil {
@@ -150,7 +154,7 @@ type boundedConn struct {
 }
 
 func (b *boundedConn) Write(p []byte) (int, error) {
-	if err := b.Conn.SetWriteDeadline(time.Now().Add(b.timeout)); err != nil {
+	if err := b.SetWriteDeadline(time.Now().Add(b.timeout)); err != nil {
 		return 0, err
 	}
 	return b.Conn.Write(p)
@@ -229,7 +233,7 @@ func (e events) OnPong(socket *gws.Conn, payload []byte) {
 }
 
 func (e events) OnMessage(socket *gws.Conn, message *gws.Message) {
-	defer message.Close()
+	defer func() { _ = message.Close() }()
 	c := clientOf(socket)
 	c.heardNow()
 	c.handle(message.Bytes(), &e.s.cfg)

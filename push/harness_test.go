@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -155,7 +156,7 @@ func (e clientEvents) OnClose(_ *gws.Conn, err error) {
 	e.c.mu.Lock()
 	defer e.c.mu.Unlock()
 	e.c.ended = true
-	e.c.closed, _ = err.(*gws.CloseError)
+	_ = errors.As(err, &e.c.closed)
 	e.c.cond.Broadcast()
 }
 func (e clientEvents) OnPing(conn *gws.Conn, payload []byte) {
@@ -255,14 +256,13 @@ type follower struct {
 
 // followed is what a follower knows of one series in one view.
 type followed struct {
-	base    telemetry.Version // of the snapshot
-	seen    telemetry.Version
-	n       uint64 // since the snapshot
-	sum     float64
-	max     float64
-	rows    int
-	newest  telemetry.Update
-	changes int
+	base   telemetry.Version // of the snapshot
+	seen   telemetry.Version
+	n      uint64 // since the snapshot
+	sum    float64
+	max    float64
+	rows   int
+	newest telemetry.Update
 }
 
 func newFollower(t testing.TB) *follower {

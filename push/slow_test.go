@@ -276,7 +276,7 @@ func TestConnectionsBeyondTheLimitAreRefused(t *testing.T) {
 	s := startServer(t, func(o *Options) { o.Config.MaxConnections = 1 })
 	await[*wire.Welcome](s.dial(dialOptions{}), newFollower(t))
 	status, body := s.get(t, "/v1/live", "Upgrade", "websocket")
-	if status != 503 || errorCode(body) != wire.CodeTooManyConns {
+	if status != 429 || errorCode(body) != wire.CodeTooManyConns {
 		t.Errorf("got %d %s", status, body)
 	}
 }

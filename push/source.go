@@ -84,7 +84,7 @@ func (src *source) caughtUp() {
 
 func orStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // whatever it was, the end was wanted
 	}
 	return err
 }

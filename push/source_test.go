@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -108,21 +109,21 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// version is that of a series in the store, or -2 if it is not there.
-func (s *Server) version(name string) telemetry.Version {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
-	if e := s.hub.store.series[name]; e != nil {
+// versionIn is that of a series in the store, or -2 if it is not there.
+func versionIn(h *hub, name string) telemetry.Version {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if e := h.store.series[name]; e != nil {
 		return e.last.Version
 	}
 	return -2
 }
 
-func (s *Server) openIDs() map[string]bool {
-	s.hub.mu.Lock()
-	defer s.hub.mu.Unlock()
+func idsIn(h *hub) map[string]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	ids := make(map[string]bool)
-	for id := range s.hub.store.alerts {
+	for id := range h.store.alerts {
 		ids[id] = true
 	}
 	return ids
@@ -147,20 +148,20 @@ func TestStartReadsLatestAndContinuesFromItsMarkers(t *testing.T) {
 
 	s := k.start(nil)
 	eventually(t, "ready", s.Ready)
-	if got := s.version("p/a/m"); got != 2 {
+	if got := versionIn(s.hub, "p/a/m"); got != 2 {
 		t.Errorf("p/a/m stands at %d, want 2", got)
 	}
-	if s.version("p/b/m") != 0 || s.version("p/gone/m") != -2 {
-		t.Errorf("p/b/m at %d, p/gone/m at %d", s.version("p/b/m"), s.version("p/gone/m"))
+	if versionIn(s.hub, "p/b/m") != 0 || versionIn(s.hub, "p/gone/m") != -2 {
+		t.Errorf("p/b/m at %d, p/gone/m at %d", versionIn(s.hub, "p/b/m"), versionIn(s.hub, "p/gone/m"))
 	}
-	if ids := s.openIDs(); !ids["open"] || ids["over"] {
+	if ids := idsIn(s.hub); !ids["open"] || ids["over"] {
 		t.Errorf("open alerts = %v", ids)
 	}
 	if m := s.hub.m; m.replays.Get() != 1 || m.gaps.Get() != 0 || m.undecodable.Get() != 1 {
 		t.Errorf("replays %d, gaps %d, undecodable %d", m.replays.Get(), m.gaps.Get(), m.undecodable.Get())
 	}
 	k.updates(0, 1, single("p/a/m", 3, 4), single("p/new/m", 0, 1))
-	eventually(t, "live updates arrive", func() bool { return s.version("p/a/m") == 3 && s.version("p/new/m") == 0 })
+	eventually(t, "live updates arrive", func() bool { return versionIn(s.hub, "p/a/m") == 3 && versionIn(s.hub, "p/new/m") == 0 })
 }
 
 func TestRecordsOfAFencedWriterAndJunkArePassedOver(t *testing.T) {
@@ -172,7 +173,7 @@ func TestRecordsOfAFencedWriterAndJunkArePassedOver(t *testing.T) {
 	k.updates(0, 4, single("p/a/m", 1, 66)) // too late
 	k.produce(wire.TopicUpdates, 0, kafka.Record{Value: []byte("junk")})
 	k.updates(0, 5, single("p/a/m", 1, 2))
-	eventually(t, "the successor's update arrives", func() bool { return s.version("p/a/m") == 1 })
+	eventually(t, "the successor's update arrives", func() bool { return versionIn(s.hub, "p/a/m") == 1 })
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	if got := s.hub.store.series["p/a/m"].last.Last; got != 2 {
@@ -195,42 +196,85 @@ func TestWhatRetentionHasTakenIsReadFromLatest(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// A tail that believes it stands at 1, where nothing is any more.
+	tl := k.tail(wire.TopicUpdates)
+	tl.hub.load([]telemetry.Update{single("p/a/m", 0, 1)})
+	k.follow(tl, 1, func() { // a tail that believes it stands at 1, where nothing is any more
+		eventually(t, "the tail has begun anew", func() bool { return versionIn(tl.hub, "p/a/m") == 4 })
+	})
+	if m := tl.hub.m; m.reloads.Get() != 1 || m.gaps.Get() != 1 {
+		t.Errorf("reloads %d, gaps %d; want 1 and 1", m.reloads.Get(), m.gaps.Get())
+	}
+}
+
+func TestAlertsThatRetentionHasTakenAreReadFromLatest(t *testing.T) {
+	k := newKafka(t, 1)
+	for v := range telemetry.Version(3) {
+		a := alert(fmt.Sprint("a", v), "p/a/m", telemetry.Firing, v)
+		k.produce(wire.TopicAlerts, 0, kafka.Record{Value: wire.AppendAlert(nil, &a)})
+	}
+	a1 := alert("a1", "p/a/m", telemetry.Firing, 1)
+	k.produce(wire.TopicLatest, 0, kafka.Record{Key: []byte(wire.AlertKey("a1")), Value: wire.AppendAlert(nil, &a1)})
+	k.marker(0, wire.Marker{Alerts: 2})
+	if err := k.cluster.(kafka.Trimmer).DeleteRecords(t.Context(), wire.TopicAlerts, 0, 2); err != nil {
+		t.Fatal(err)
+	}
+	tl := k.tail(wire.TopicAlerts)
+	gone := alert("gone", "p/a/m", telemetry.Firing, 0) // its end is among what was trimmed
+	tl.hub.loadAlerts(0, []telemetry.Alert{gone})
+	other := alert("other", "q/a/m", telemetry.Firing, 0)
+	tl.hub.loadAlerts(1, []telemetry.Alert{other})
+	p, f := tl.hub.pipe(), newFollower(t)
+	defer p.end()
+	if err := tl.hub.subscribe(p.client, "x", patterns("#"), 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	if f.take(p.message()); len(f.open) != 2 {
+		t.Fatalf("open alerts before = %+v", f.open)
+	}
+	k.follow(tl, 0, func() {
+		for f.resyncs == 0 || len(f.open) == 0 || f.ids["x"] == 0 || f.views[f.ids["x"]] == nil {
+			f.take(p.message())
+		}
+		for len(f.alerts) == 0 && len(f.open) < 3 {
+			f.take(p.message())
+		}
+	})
+	if got := idsIn(tl.hub); len(got) != 3 || !got["a1"] || !got["a2"] || !got["other"] {
+		t.Errorf("open alerts after = %v", got)
+	}
+}
+
+// tail is one that belongs to no running server, with a hub that is ready.
+func (k *kafkaFixture) tail(topic string) *tail {
+	k.t.Helper()
 	cfg := DefaultConfig()
 	cfg.FetchMaxWait = 20 * time.Millisecond
 	s, err := New(Options{Config: cfg, Kafka: k.client})
 	if err != nil {
-		t.Fatal(err)
+		k.t.Fatal(err)
 	}
-	s.hub.load([]telemetry.Update{single("p/a/m", 0, 1)})
 	s.hub.setReady()
 	src := newSource(s, k.client)
 	src.behind.Store(2)
-	tl := &tail{source: src, topic: wire.TopicUpdates, log: s.log, lag: s.hub.m.lag(wire.TopicUpdates, 0), names: make(intern)}
-	ctx, cancel := context.WithCancel(t.Context())
+	return &tail{source: src, topic: topic, log: s.log, lag: s.hub.m.lag(topic, 0), names: make(intern)}
+}
+
+// follow runs a tail while during runs.
+func (k *kafkaFixture) follow(tl *tail, from int64, during func()) {
+	k.t.Helper()
+	ctx, cancel := context.WithCancel(k.t.Context())
 	ended := make(chan error)
-	go func() { ended <- tl.run(ctx, 1) }()
-	eventually(t, "the tail has begun anew", func() bool { return s.version("p/a/m") == 4 })
-	if m := s.hub.m; m.reloads.Get() != 1 || m.gaps.Get() != 1 {
-		t.Errorf("reloads %d, gaps %d; want 1 and 1", m.reloads.Get(), m.gaps.Get())
-	}
+	go func() { ended <- tl.run(ctx, from) }()
+	during()
 	cancel()
 	if err := <-ended; err != nil {
-		t.Error(err)
+		k.t.Error(err)
 	}
 }
 
 func TestALogThatWasMadeAnewEndsRun(t *testing.T) {
 	k := newKafka(t, 1)
-	k.latest(0, single("p/a/m", 3, 1))
-	s, err := New(Options{Config: DefaultConfig(), Kafka: k.client})
-	if err != nil {
-		t.Fatal(err)
-	}
-	src := newSource(s, k.client)
-	src.behind.Store(2)
-	tl := &tail{source: src, topic: wire.TopicUpdates, log: s.log, lag: s.hub.m.lag(wire.TopicUpdates, 0), names: make(intern)}
-	if err := tl.run(t.Context(), 100); err == nil {
+	if err := k.tail(wire.TopicUpdates).run(t.Context(), 100); err == nil {
 		t.Error("no error although the log ends before what was read")
 	}
 }

@@ -78,7 +78,7 @@ func (t *tail) run(ctx context.Context, from int64) error {
 		var gone *kafka.ErrOffsetOutOfRange
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // whatever it was, the end was wanted
 		case !errors.As(err, &gone):
 			return err
 		case gone.Offset > gone.End:
@@ -113,7 +113,7 @@ func (t *tail) follow(ctx context.Context, from int64) error {
 	in := t.kafka.NewTail(kafka.TailOptions{
 		Topic: t.topic, Partition: t.partition, Offset: from, MaxBytes: t.cfg.FetchMaxBytes, MaxWait: t.cfg.FetchMaxWait,
 	})
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	for {
 		if !t.caught && in.Offset() >= t.startEnd {
 			t.caught = true

@@ -143,13 +143,18 @@ func TestCursorChangesWhenSomethingMovedAndOnlyThen(t *testing.T) {
 func TestBucketAllowsABurstAndThenTheRate(t *testing.T) {
 	now := time.Unix(0, 0)
 	b := newBucket(10, 3, now)
-	take := func() bool { return b.take(now) }
-	if !take() || !take() || !take() || take() {
-		t.Error("the burst is not 3")
+	taken := func() (n int) {
+		for b.take(now) {
+			n++
+		}
+		return n
+	}
+	if n := taken(); n != 3 {
+		t.Errorf("a burst of %d, want 3", n)
 	}
 	now = now.Add(150 * time.Millisecond)
-	if !take() || take() {
-		t.Error("150 ms at 10/s is not one more")
+	if n := taken(); n != 1 {
+		t.Errorf("%d after 150 ms at 10/s, want 1", n)
 	}
 }
 
