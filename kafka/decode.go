@@ -1,14 +1,10 @@
 package kafka
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
-
-	"github.com/segmentio/kafka-go/compress"
 )
 
 // ErrCorrupt is what decoding answers to bytes that are no record batch, or whose checksum is wrong.
@@ -20,8 +16,6 @@ const (
 	attrControl     = 0x20
 	// maxInterned bounds the table of header names; headers beyond it are allocated.
 	maxInterned = 64
-	// maxInflated bounds what one compressed batch may grow to.
-	maxInflated = 64 << 20
 )
 
 // recordDecoder decodes fetched record batches into records that alias the input.
@@ -73,8 +67,8 @@ func (d *recordDecoder) batch(b []byte, from int64) (end int64, err error) {
 	}
 	payload := b[batchHeaderSize:]
 	if codec := attributes & attrCompression; codec != 0 {
-		if payload, err = inflate(payload, compress.Compression(codec)); err != nil {
-			return 0, err
+		if payload, err = inflate(payload, codec); err != nil {
+			return 0, fmt.Errorf("%w: compression %d: %w", ErrCorrupt, codec, err)
 		}
 	}
 	baseTime := int64(be.Uint64(b[batchBaseTimestamp:]))
@@ -175,21 +169,4 @@ func (c *cursor) bytes() []byte {
 	out := c.b[:n:n]
 	c.b = c.b[n:]
 	return out
-}
-
-// inflate decompresses a batch of somebody else's producer; Weir's own are not compressed.
-func inflate(b []byte, codec compress.Compression) ([]byte, error) {
-	c := codec.Codec()
-	if c == nil {
-		return nil, fmt.Errorf("%w: compression %d", ErrCorrupt, codec)
-	}
-	r := c.NewReader(bytes.NewReader(b))
-	out, err := io.ReadAll(io.LimitReader(r, maxInflated+1))
-	if err = errors.Join(err, r.Close()); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, codec, err)
-	}
-	if len(out) > maxInflated {
-		return nil, fmt.Errorf("%w: more than %d bytes in a compressed batch", ErrCorrupt, maxInflated)
-	}
-	return out, nil
 }

@@ -79,7 +79,8 @@ func (q *queue) deliver(b *batch) (base int64, err error) {
 			return -1, err
 		}
 		if err := q.identify(doubt, deadline); err != nil {
-			return -1, err
+			q.failing = true
+			return -1, timedOut(err)
 		}
 		base, err = q.attempt(b)
 		switch judge(err, q.p.opts.TransactionalID != "", doubt) {
@@ -186,6 +187,14 @@ func (q *queue) identify(doubt bool, deadline time.Time) error {
 
 func (q *queue) adopt(id identity) {
 	q.id, q.sequence, q.stale = id, 0, false
+}
+
+// timedOut gives the end of a deadline its name.
+func timedOut(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return err
 }
 
 // tooLarge gives a broker's refusal for size its name.
