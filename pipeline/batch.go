@@ -112,15 +112,11 @@ func (b *Batch) reset() {
 	if cap(b.readings) > keep {
 		b.readings = nil
 	}
-	if cap(b.rows) > keep {
-		b.rows = nil
-	}
 	*b = Batch{
 		records:  b.records[:0],
 		readings: b.readings[:0],
 		raw:      b.raw[:0],
 		alerts:   b.alerts[:0],
-		rows:     b.rows[:0],
 	}
 }
 

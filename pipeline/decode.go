@@ -22,7 +22,9 @@ func (s *decode) apply(b *Batch) *Batch {
 	b.each("decode", fresh, func(r *record) { s.record(b, r) })
 	if b.kind == data {
 		s.m.readings.Add(len(b.readings))
-		s.m.fetched.Update(float64(b.arrived-b.records[0].ingest) / 1e6)
+		if ingest := b.records[0].ingest; ingest > 0 {
+			s.m.fetched.Update(float64(b.arrived-ingest) / 1e6)
+		}
 		s.gauges.registered(s.registry)
 	}
 	return b

@@ -75,8 +75,9 @@ func (s *sessions) window(session string) *seqs {
 	if len(list) == maxSessions {
 		list = slices.Delete(list, 0, 1)
 	}
-	*s = append(list, seqs{session: strings.Clone(session), empty: true})
-	return &(*s)[len(*s)-1]
+	list = append(list, seqs{session: strings.Clone(session), empty: true})
+	*s = list
+	return &list[len(list)-1]
 }
 
 // seqs is the set of sequence numbers seen in (max-seqWindow, max].

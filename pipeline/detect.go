@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"strconv"
 	"time"
 
@@ -66,6 +67,10 @@ func (s *judge) transition(b *Batch, r *reading, phase telemetry.Phase) {
 		return
 	}
 	s.m.transitions[phase].Inc()
+	lo, hi := r.lo, r.hi
+	if math.IsNaN(lo) || math.IsNaN(hi) { // the detector forgot, and expects nothing yet
+		lo, hi = r.value, r.value
+	}
 	b.alerts = append(b.alerts, telemetry.Alert{
 		ID:          alertID(s.partition, ruleDeviation, r.series.name, a.raised),
 		Rule:        ruleDeviation,
@@ -77,8 +82,8 @@ func (s *judge) transition(b *Batch, r *reading, phase telemetry.Phase) {
 		Time:        r.time,
 		Value:       r.value,
 		Score:       r.score,
-		Lo:          r.lo,
-		Hi:          r.hi,
+		Lo:          lo,
+		Hi:          hi,
 		Detector:    ruleDeviation,
 		Summary:     summary(phase, r, a.started),
 	})

@@ -47,7 +47,8 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		logs:     from.logs,
 		unclean:  len(from.stale) > 0 || len(from.changed) > 0 || from.position > o.committed,
 	}
-	summarise := &summarise{period: o.config.FlushPeriod, wake: d.requestTick, stale: from.stale, m: o.m}
+	summarise := newSummarise(o.config.FlushPeriod, d.requestTick, o.m)
+	summarise.stale = from.stale
 	d.stages = &stages{
 		decode:    &decode{registry: from.registry, m: o.m, gauges: o.gauges},
 		dedupe:    &dedupe{m: o.m},
@@ -58,7 +59,8 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		emit: &emit{
 			ctx: o.work, producer: o.producer, partition: o.partition, headers: o.headers,
 			updates: newLane(f.updates + 1), alerts: newLane(f.alerts + 1),
-			acknowledged: summarise.acknowledged, fail: o.fail, at: o.at, done: d.done,
+			giveBack: summarise.giveBack, acknowledged: summarise.acknowledged,
+			fail: o.fail, at: o.at, done: d.done,
 			changed: from.changed, m: o.m,
 		},
 	}
@@ -116,7 +118,9 @@ func (d *driver) run(stop context.Context) error {
 	d.source.Close()
 	<-d.drained
 	if d.persisting != nil {
-		<-d.persisting
+		if late := <-d.persisting; err == nil {
+			err = late
+		}
 	}
 	return err
 }
@@ -125,7 +129,7 @@ func (d *driver) loop(stop context.Context) error {
 	flush := time.NewTimer(time.Hour)
 	flush.Stop()
 	defer flush.Stop()
-	checkpoint := time.NewTicker(d.config.CheckpointPeriod)
+	checkpoint := time.NewTimer(d.firstCheckpoint())
 	defer checkpoint.Stop()
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
@@ -143,6 +147,7 @@ func (d *driver) loop(stop context.Context) error {
 		case <-flush.C:
 			err = d.source.Send(d.work, d.tick())
 		case <-checkpoint.C:
+			checkpoint.Reset(d.config.CheckpointPeriod)
 			err = d.tryCheckpoint()
 		case err = <-d.persisting:
 			d.persisting = nil
@@ -154,6 +159,12 @@ func (d *driver) loop(stop context.Context) error {
 			return err
 		}
 	}
+}
+
+// firstCheckpoint spreads the checkpoints of partitions that were assigned together over the period.
+func (d *driver) firstCheckpoint() time.Duration {
+	const places = 8
+	return d.config.CheckpointPeriod * time.Duration(1+d.partition%places) / places
 }
 
 func (d *driver) feed(b *Batch) error {

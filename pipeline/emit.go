@@ -31,7 +31,9 @@ type emit struct {
 	headers   []kafka.Header
 	updates   *lane
 	alerts    *lane
-	// acknowledged is called when a flush is stored, fail when a write has failed.
+	// giveBack takes rows that are encoded; acknowledged is called when a flush is stored, fail when a write
+	// has failed.
+	giveBack     func([]telemetry.Update)
 	acknowledged func()
 	fail         func(error)
 	// at names a point of the protocol, for tests.
@@ -90,6 +92,10 @@ func (s *emit) sendUpdates(b *Batch) error {
 			return err
 		}
 		rows = rows[n:]
+	}
+	if b.rows != nil {
+		s.giveBack(b.rows)
+		b.rows = nil
 	}
 	return nil
 }

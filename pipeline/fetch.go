@@ -37,7 +37,7 @@ func (o *owner) fetch(ctx context.Context, position int64, fetched chan<- *Batch
 		Topic: wire.TopicReadings, Partition: o.partition, Offset: position,
 		MaxBytes: o.config.FetchBytes, MaxWait: o.config.FetchWait,
 	})
-	defer tail.Close()
+	defer func() { _ = tail.Close() }()
 	for {
 		var b *Batch
 		select {

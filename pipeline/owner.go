@@ -71,7 +71,7 @@ func (o *owner) run(stop context.Context) error {
 
 	f, err := o.acquire(stop)
 	if o.producer != nil {
-		defer o.producer.Close()
+		defer o.closeProducer()
 	}
 	if err != nil {
 		return fmt.Errorf("acquire: %w", err)
@@ -85,6 +85,12 @@ func (o *owner) run(stop context.Context) error {
 	}
 	o.setReady(o.partition, true)
 	return o.newDriver(from, f).run(stop)
+}
+
+func (o *owner) closeProducer() {
+	if err := o.producer.Close(); err != nil {
+		o.log.Debug("close producer", "error", err)
+	}
 }
 
 // acquire takes the partition over from whoever had it: after its fence record has been written to a topic,

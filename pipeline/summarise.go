@@ -39,6 +39,10 @@ func (s *summaryState) take(u *telemetry.Update) {
 	}
 }
 
+func newSummarise(period time.Duration, wake func(time.Duration), m *counters) *summarise {
+	return &summarise{period: period, wake: wake, spare: make(chan []telemetry.Update, 1), m: m}
+}
+
 // summarise merges readings into one Update per series and decides when they go out: at once if the last
 // flush is a flush period ago, else when that has passed; and never while an earlier flush is not
 // acknowledged, so that a slow broker finds fewer and fuller rows instead of a queue.
@@ -47,6 +51,8 @@ type summarise struct {
 	// rows are the Updates under construction, series whose they are.
 	rows   []telemetry.Update
 	series []*series
+	// spare holds the slice of the flush before, given back by emit.
+	spare chan []telemetry.Update
 	// oldest is when the oldest reading in rows was fetched (µs).
 	oldest    int64
 	lastFlush time.Time
@@ -175,9 +181,22 @@ func (s *summarise) flush(b *Batch, now time.Time) {
 		}
 	}
 	s.m.flushed(len(s.rows), merged, b.emitted-s.oldest)
-	b.rows, s.rows = s.rows, b.rows[:0]
+	b.rows = s.rows
+	select {
+	case s.rows = <-s.spare:
+	default:
+		s.rows = nil
+	}
 	s.series = s.series[:0]
 	s.unacked.Add(1)
+}
+
+// giveBack takes the rows of a flush when they have been encoded.
+func (s *summarise) giveBack(rows []telemetry.Update) {
+	select {
+	case s.spare <- rows[:0]:
+	default:
+	}
 }
 
 // acknowledged is called when a flush has been stored.

@@ -1,0 +1,47 @@
+// Package pipeline turns readings into updates and alerts: one member of a consumer group, with a graph of
+// stages for each partition of weir.readings that it owns, every reading counted exactly once.
+//
+// # The graph
+//
+// A partition's graph is in topology.go. Its items are batches (the records of one fetch), never single
+// readings. Every stage is a goroutine; what a stage remembers of a series is in a part of the series struct
+// that no other stage touches, and what it finds out travels on in the batch.
+//
+//	kafka.Tail ──▶ fetch ──▶ driver ──▶ source ═ stages ═▶ emit ──▶ kafka.Producer
+//	                ▲         │  ▲                          │            │
+//	                └─ free ◀─┼──┼──────── batch ◀──────────┤            │
+//	                          │  └──────── barrier ◀────────┘            │
+//	                          │  └──────── tick wanted ◀─ summarise ◀────┘ acknowledged
+//	                          └─▶ persist (a checkpoint is written while the graph goes on)
+//
+// The driver is the only sender into the graph. Besides batches it sends ticks, which end a flush period, and
+// barriers. When a barrier has come out at the end, the graph is empty and its state may be read: that is a
+// checkpoint. Checkpoints wait for nothing else, and the graph waits only until they are encoded.
+//
+// # What is bounded
+//
+// Config.InFlight batches of about Config.FetchBytes exist per partition; while all are in the graph the
+// partition is not fetched. One write to weir.updates and one to weir.alerts is on its way; while it is,
+// summaries merge, so a slow broker gets fewer and fuller rows. The producer's buffer is bounded; a full one
+// blocks emit, and so the graph. Memory grows with the number of series (gauges weir_pipeline_series and
+// weir_pipeline_devices; about 2 KB a series with a full window): idle series are not evicted.
+//
+// # Exactly once
+//
+// A partition has one owner at a time (owner.go), made so by the producer epoch of its transactional id and a
+// fence record in every topic it writes to. It restores (restore.go) what its predecessor had checkpointed,
+// reads back what that had emitted since, and replays the readings after the checkpoint: a record that a
+// device's state contains is skipped, a reading that was emitted is applied to the state and left out of the
+// summaries. Until the replay has passed everything read back there is no checkpoint. model_test.go checks
+// the protocol, and that each rule is needed, on thousands of random histories; exactness_test.go the code,
+// on a broker.
+//
+// So everything a stage decides must follow from the readings alone: not from the clock, not from another
+// topic. Only when a summary goes out follows the clock.
+//
+// # Faults
+//
+// A record that cannot be decoded, or on which a stage panics, goes to weir.dead-letters and the partition
+// goes on. The readings of the latter count as invalid. Dead letters are written with the next checkpoint. A
+// panic anywhere else, or a write that fails, ends the owner; the group begins a new one after a pause.
+package pipeline
