@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/cenkalti/backoff/v4"
+	"github.com/cenkalti/backoff/v5"
 	kafkago "github.com/segmentio/kafka-go"
 )
 
@@ -174,7 +174,7 @@ func (c *Client) retry(ctx context.Context, op func() error) error {
 
 func newBackOff() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval, b.MaxElapsedTime, b.Multiplier = retryFirst, retryMax, 0, 2
+	b.InitialInterval, b.MaxInterval, b.Multiplier = retryFirst, retryMax, 2
 	b.Reset()
 	return b
 }

@@ -80,7 +80,8 @@ type Group struct {
 	opts   GroupOptions
 	log    *slog.Logger
 
-	holders sync.WaitGroup // goroutines that call Own
+	holders    sync.WaitGroup // goroutines that call Own
+	committing sync.Mutex     // held over a commit
 
 	mu         sync.Mutex
 	generation *kafkago.Generation // nil while the group rebalances

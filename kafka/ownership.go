@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
 )
 
 // ownership is a partition held by this member, with the goroutine that calls Own.
@@ -46,11 +48,19 @@ func (a *Assignment) commit(ctx context.Context, offset int64) error {
 	if generation == nil || a.held.ctx.Err() != nil {
 		return ErrRebalancing
 	}
-	err := generation.CommitOffsets(map[string]map[int]int64{a.Topic: {a.Partition: offset}})
+	err := a.group.commitOffset(generation, a.Partition, offset)
 	if err != nil && (Classify(err) == ReasonRebalancing || a.group.current() != generation) {
 		return errors.Join(ErrRebalancing, err) // or the generation ended under the request
 	}
 	return err
+}
+
+// commitOffset lets one partition commit at a time: goroutines that wait for different answers on one of
+// kafka-go's connections spin until their own is next.
+func (g *Group) commitOffset(generation *kafkago.Generation, partition int, offset int64) error {
+	g.committing.Lock()
+	defer g.committing.Unlock()
+	return generation.CommitOffsets(map[string]map[int]int64{g.opts.Topic: {partition: offset}})
 }
 
 // resumeAfter is how long a call of Own must have lasted for its end not to count as a failed start.
