@@ -14,7 +14,7 @@ export function Blank() {
     const title = link.name === "reconnecting" ? "Waiting for the server" : "Connecting";
     return (
       <>
-        <Message title={`${title}…`} text={`to ${location.host}`} />
+        <Message title={`${title}…`} text={location.host} />
         <div class="grid skeleton" aria-hidden="true">
           {[1, 2, 3, 4, 5, 6].map((i) => (
             <div key={i} class="card chart-card" />
