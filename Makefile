@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOL    := go tool -modfile=tools/go.mod
 GOTEST  := go test -race -shuffle=on
 UI      := dashboard-ui
-UI_SRC  := $(shell find $(UI)/src $(UI)/index.html $(UI)/package-lock.json $(UI)/vite.config.ts 2>/dev/null)
+UI_SRC  := $(shell find $(UI)/src $(UI)/public $(UI)/index.html $(UI)/package-lock.json $(UI)/vite.config.ts 2>/dev/null)
 
 .PHONY: help
 help: ## list the targets
