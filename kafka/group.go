@@ -86,6 +86,7 @@ type Group struct {
 	mu         sync.Mutex
 	generation *kafkago.Generation // nil while the group rebalances
 	last       int32               // id of the newest generation seen
+	joined     bool                // a generation was applied, and the session has not expired since
 	owned      map[int]*ownership
 	claimed    []int       // what the last join said we run
 	expiry     *time.Timer // runs while there is no generation
@@ -195,6 +196,9 @@ func (g *Group) apply(ctx context.Context, generation *kafkago.Generation) {
 	for p, committed := range assigned {
 		g.take(ctx, p, committed)
 	}
+	g.mu.Lock()
+	g.joined = true
+	g.mu.Unlock()
 	g.release(lost)
 	if g.withheld(assigned) {
 		close(rejoin)
@@ -248,9 +252,18 @@ func (g *Group) expire(generation int32) {
 	if len(g.owned) > 0 {
 		g.log.Warn("group session expired", "generation", generation, "lost", len(g.owned))
 	}
+	g.joined = false
 	for _, o := range g.owned {
 		o.cancel()
 	}
+}
+
+// Joined reports whether this is a member of the group, and how many partitions it owns. A spare member
+// owns none.
+func (g *Group) Joined() (owned int, joined bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.owned), g.joined
 }
 
 // withheld reports whether the group waits for us: we claimed a partition, did not get it, and have let go.

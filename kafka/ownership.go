@@ -27,8 +27,9 @@ type Assignment struct {
 	held  *ownership
 }
 
-// Commit stores offset, that of the next record to read, for the group. ErrRebalancing is retriable: the
-// group is changing hands, and ctx ends if the partition is lost. A lost partition's commits are refused.
+// Commit stores offset, that of the next record to read, for the group, until Own has returned: nobody else
+// is given the partition before. ErrRebalancing is retriable: the group is changing hands, and Own's ctx ends
+// if the partition is lost.
 func (a *Assignment) Commit(ctx context.Context, offset int64) error {
 	err := a.commit(ctx, offset)
 	m := a.group.client.metrics
@@ -45,7 +46,7 @@ func (a *Assignment) commit(ctx context.Context, offset int64) error {
 		return err
 	}
 	generation := a.group.current()
-	if generation == nil || a.held.ctx.Err() != nil {
+	if generation == nil || !a.group.holds(a.held) {
 		return ErrRebalancing
 	}
 	err := a.group.commitOffset(generation, a.Partition, offset)
@@ -157,6 +158,13 @@ func (g *Group) abandon(list []*ownership) {
 			delete(g.owned, o.partition)
 		}
 	}
+}
+
+// holds reports whether o was neither replaced nor abandoned.
+func (g *Group) holds(o *ownership) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.owned[o.partition] == o
 }
 
 func (g *Group) all() []*ownership {

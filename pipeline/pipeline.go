@@ -42,9 +42,14 @@ type Pipeline struct {
 	hook func(partition int, point string) error
 
 	mu sync.Mutex
+	// group is this process's membership, nil while it does not run.
+	group membership
 	// owned tells of each partition whether it has been restored.
 	owned map[int]bool
 }
+
+// membership is what a pipeline asks its kafka.Group.
+type membership interface{ Joined() (owned int, joined bool) }
 
 // New checks the options. The topics must exist when Run is called.
 func New(o Options) (*Pipeline, error) {
@@ -77,10 +82,18 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("pipeline: %w", err)
 	}
+	p.join(group)
+	defer p.join(nil)
 	if err := group.Run(ctx); err != nil {
 		return fmt.Errorf("pipeline: %w", err)
 	}
 	return nil
+}
+
+func (p *Pipeline) join(group membership) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.group = group
 }
 
 func (p *Pipeline) own(ctx context.Context, a *kafka.Assignment) error {
@@ -89,16 +102,17 @@ func (p *Pipeline) own(ctx context.Context, a *kafka.Assignment) error {
 	return p.newOwner(a.Partition, a.Committed, a.Commit).run(ctx)
 }
 
-// Ready reports whether this process owns partitions and has restored all of them.
+// Ready reports whether this process is a member of the group and has restored all partitions it owns. A
+// spare member, which owns none, is ready to take over.
 func (p *Pipeline) Ready() bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, restored := range p.owned {
-		if !restored {
-			return false
-		}
+	group := p.group
+	p.mu.Unlock()
+	if group == nil {
+		return false
 	}
-	return len(p.owned) > 0
+	owned, joined := group.Joined()
+	return joined && len(p.Owned()) == owned
 }
 
 // Owned lists the partitions that this process owns and has restored, in no order.
