@@ -49,7 +49,9 @@ type Pipeline struct {
 }
 
 // membership is what a pipeline asks its kafka.Group.
-type membership interface{ Joined() (owned int, joined bool) }
+type membership interface {
+	Joined() (owned int, joined bool)
+}
 
 // New checks the options. The topics must exist when Run is called.
 func New(o Options) (*Pipeline, error) {
