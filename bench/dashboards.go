@@ -44,7 +44,7 @@ func dialAudience(url string, cfg E2E) (*audience, error) {
 	a := &audience{}
 	for i := range cfg.Dashboards {
 		d := &dashboard{audience: a, latency: hdrhistogram.New(minLatency, maxLatency, 3)}
-		conn, _, err := gws.NewClient(d, &gws.ClientOption{Addr: url, ReadBufferSize: 32 << 10, ReadMaxPayloadSize: 64 << 20})
+		conn, err := dial(d, &gws.ClientOption{Addr: url, ReadBufferSize: 32 << 10, ReadMaxPayloadSize: 64 << 20})
 		if err != nil {
 			a.close()
 			return nil, fmt.Errorf("connect dashboard %d: %w", i, err)
@@ -89,7 +89,7 @@ var (
 
 func (d *dashboard) OnMessage(_ *gws.Conn, message *gws.Message) {
 	now := time.Now().UnixMicro()
-	defer message.Close()
+	defer func() { _ = message.Close() }()
 	text := message.Bytes()
 	switch {
 	case bytes.HasPrefix(text, subscribedPrefix):

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -43,7 +44,7 @@ func dialFleet(url string, cfg E2E) (*fleet, error) {
 	f := &fleet{cfg: cfg}
 	for i := range cfg.Devices {
 		d := &device{fleet: f, path: fmt.Sprintf("bench/d%d", i)}
-		conn, _, err := gws.NewClient(d, &gws.ClientOption{Addr: url, ReadBufferSize: 4096})
+		conn, err := dial(d, &gws.ClientOption{Addr: url, ReadBufferSize: 4096})
 		if err != nil {
 			f.close()
 			return nil, fmt.Errorf("connect device %d: %w", i, err)
@@ -55,9 +56,18 @@ func dialFleet(url string, cfg E2E) (*fleet, error) {
 	return f, nil
 }
 
+// dial opens a WebSocket. A failed handshake leaves a response whose body is to be closed.
+func dial(handler gws.Event, option *gws.ClientOption) (*gws.Conn, error) {
+	conn, response, err := gws.NewClient(handler, option)
+	if response != nil && response.Body != nil && err != nil {
+		return nil, errors.Join(err, response.Body.Close())
+	}
+	return conn, err
+}
+
 // OnMessage counts what receipts say. Only two numbers are of interest, so they are cut out of the text.
 func (d *device) OnMessage(_ *gws.Conn, message *gws.Message) {
-	defer message.Close()
+	defer func() { _ = message.Close() }()
 	text := message.Bytes()
 	d.fleet.accepted.Add(max(0, numberAfter(text, `"accepted":`)))
 	if retry := numberAfter(text, `"retry_after_ms":`); retry > 0 {

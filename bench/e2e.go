@@ -190,11 +190,13 @@ type server struct {
 	cmd  *exec.Cmd
 	addr string
 	data string
-	done chan error
+	// done is closed when the process has ended, with exit as the reason.
+	done chan struct{}
+	exit error
 }
 
 func startServer(ctx context.Context, cfg E2E) (*server, error) {
-	addr, err := freeAddress()
+	addr, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -210,8 +212,11 @@ func startServer(ctx context.Context, cfg E2E) (*server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", strings.Join(cmd.Args, " "), err), os.RemoveAll(data))
 	}
-	s := &server{cmd: cmd, addr: addr, data: data, done: make(chan error, 1)}
-	go func() { s.done <- cmd.Wait() }()
+	s := &server{cmd: cmd, addr: addr, data: data, done: make(chan struct{})}
+	go func() {
+		s.exit = cmd.Wait()
+		close(s.done)
+	}()
 	if err := s.waitReady(ctx); err != nil {
 		s.stop()
 		return nil, err
@@ -228,9 +233,8 @@ func (s *server) waitReady(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		select {
-		case err := <-s.done:
-			s.done <- err
-			return fmt.Errorf("the server ended before it was ready: %w", err)
+		case <-s.done:
+			return fmt.Errorf("the server ended before it was ready: %w", s.exit)
 		case <-ctx.Done():
 			return fmt.Errorf("the server was not ready in time: %w", ctx.Err())
 		case <-tick.C:
@@ -259,11 +263,10 @@ func (s *server) stop() {
 	_ = os.RemoveAll(s.data)
 }
 
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("free port: %w", err)
 	}
-	defer listener.Close()
-	return listener.Addr().String(), nil
+	return listener.Addr().String(), listener.Close()
 }

@@ -62,7 +62,7 @@ func TestPageIsRevalidatedAndHashedAssetsAreKeptForever(t *testing.T) {
 		"/assets/index-a1b2.js": {"text/javascript; charset=utf-8", "public, max-age=31536000, immutable"},
 	} {
 		res, _ := get("GET", path)
-		if res.StatusCode != 200 {
+		if res.StatusCode != http.StatusOK {
 			t.Fatalf("%s: status %d", path, res.StatusCode)
 		}
 		if got := [2]string{res.Header.Get("Content-Type"), res.Header.Get("Cache-Control")}; got != want {
@@ -175,7 +175,7 @@ func TestUnbuiltDashboardWarnsWhenInsecure(t *testing.T) {
 func TestEmbeddedHandlerAnswersWhetherBuiltOrNot(t *testing.T) {
 	get := serve(t, Handler(Options{}))
 	res, body := get("GET", "/")
-	if res.StatusCode != 200 || strings.Contains(body, "without its dashboard") == Built() {
+	if res.StatusCode != http.StatusOK || strings.Contains(body, "without its dashboard") == Built() {
 		t.Fatalf("status %d, built %v", res.StatusCode, Built())
 	}
 }

@@ -27,7 +27,6 @@ type device struct {
 	duplicates int
 	receipts   int
 	seq        uint64
-	lastFrame  string
 }
 
 func connectDevice(t *testing.T, addr, path string, seed uint64) *device {

@@ -46,7 +46,7 @@ func (c *benchE2ECmd) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("--server-log: %w", err)
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }()
 		run.Log = file
 	}
 	result, err := run.Run(ctx)
