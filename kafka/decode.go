@@ -7,9 +7,6 @@ import (
 	"hash/crc32"
 )
 
-// ErrCorrupt is what decoding answers to bytes that are no record batch, or whose checksum is wrong.
-var ErrCorrupt = errors.New("corrupt record batch")
-
 const (
 	attrCompression = 0x07
 	attrLogAppend   = 0x08
@@ -27,22 +24,20 @@ type recordDecoder struct {
 }
 
 // decode reads the batches in data and keeps the records at or after from. next is the offset to fetch
-// from afterwards, which compaction may put beyond the last record; it is from if data holds no whole
-// batch. A batch cut off at the end of data is left for the next fetch.
+// from afterwards, which compaction may put beyond the last record. A batch that is cut off or corrupt is
+// left for the next fetch if anything precedes it. If nothing does it is corrupt, as brokers send the first
+// batch of an answer whole however large it is: *CorruptError.
 func (d *recordDecoder) decode(data []byte, from int64) (records []Record, next int64, err error) {
 	d.records, d.headers = d.records[:0], d.headers[:0]
 	next = from
-	for len(data) >= batchHeaderSize {
-		size := int64(int32(binary.BigEndian.Uint32(data[batchLength:]))) + batchLeaderEpoch
-		if size < batchHeaderSize {
-			return nil, from, fmt.Errorf("%w: length %d", ErrCorrupt, size)
-		}
-		if size > int64(len(data)) {
-			break
-		}
-		end, err := d.batch(data[:size], from)
+	for len(data) > 0 {
+		kept := len(d.records)
+		size, end, err := d.batch(data, from)
 		if err != nil {
-			return nil, from, err
+			if next > from {
+				return d.records[:kept], next, nil
+			}
+			return nil, from, &CorruptError{First: from, Next: max(end, from+1), Cause: err}
 		}
 		next = max(next, end)
 		data = data[size:]
@@ -50,57 +45,91 @@ func (d *recordDecoder) decode(data []byte, from int64) (records []Record, next 
 	return d.records, next, nil
 }
 
-// batch decodes one whole batch and returns the offset after it.
-func (d *recordDecoder) batch(b []byte, from int64) (end int64, err error) {
+// batch decodes the batch that data begins with, and returns its size and the offset after it: that also
+// with an error, unless the header makes no sense either.
+func (d *recordDecoder) batch(data []byte, from int64) (size int, end int64, err error) {
+	if len(data) < batchHeaderSize {
+		return 0, 0, errCutOff
+	}
 	be := binary.BigEndian
-	if b[batchMagic] != magic2 {
-		return 0, fmt.Errorf("%w: message format %d", ErrCorrupt, b[batchMagic])
+	length := int64(int32(be.Uint32(data[batchLength:]))) + batchLeaderEpoch
+	switch {
+	case length < batchHeaderSize:
+		return 0, 0, fmt.Errorf("length %d", length)
+	case length > int64(len(data)):
+		return 0, 0, errCutOff
+	case data[batchMagic] != magic2:
+		return 0, 0, fmt.Errorf("message format %d", data[batchMagic])
 	}
+	b := data[:length]
+	delta, count := int32(be.Uint32(b[batchLastOffsetDelta:])), int32(be.Uint32(b[batchRecordCount:]))
+	o := origin{
+		offset: int64(be.Uint64(b[batchBaseOffset:])), time: int64(be.Uint64(b[batchBaseTimestamp:])),
+		appended: -1, from: from,
+	}
+	end = o.offset + int64(delta) + 1
 	if crc32.Checksum(b[batchAttributes:], castagnoli) != be.Uint32(b[batchCRC:]) {
-		return 0, fmt.Errorf("%w: checksum", ErrCorrupt)
+		if int64(count) != int64(delta)+1 {
+			end = 0 // the header is what is damaged, or else compaction has taken records out
+		}
+		return 0, end, errChecksum
 	}
-	base := int64(be.Uint64(b[batchBaseOffset:]))
-	end = base + int64(int32(be.Uint32(b[batchLastOffsetDelta:]))) + 1
 	attributes := be.Uint16(b[batchAttributes:])
 	if attributes&attrControl != 0 || end <= from {
-		return end, nil
+		return len(b), end, nil
 	}
 	payload := b[batchHeaderSize:]
 	if codec := attributes & attrCompression; codec != 0 {
 		if payload, err = inflate(payload, codec); err != nil {
-			return 0, fmt.Errorf("%w: compression %d: %w", ErrCorrupt, codec, err)
+			return 0, end, fmt.Errorf("compression %d: %w", codec, err)
 		}
 	}
-	baseTime := int64(be.Uint64(b[batchBaseTimestamp:]))
-	appendTime := int64(-1)
 	if attributes&attrLogAppend != 0 {
-		appendTime = int64(be.Uint64(b[batchMaxTimestamp:]))
+		o.appended = int64(be.Uint64(b[batchMaxTimestamp:]))
 	}
-	for n := int32(be.Uint32(b[batchRecordCount:])); n > 0; n-- {
-		size, k := binary.Varint(payload)
-		if k <= 0 || size < 0 || size > int64(len(payload)-k) {
-			return 0, fmt.Errorf("%w: record length", ErrCorrupt)
+	return len(b), end, d.payload(payload, count, &o)
+}
+
+var (
+	errCutOff   = errors.New("cut off")
+	errChecksum = errors.New("checksum")
+	errRecord   = errors.New("record")
+)
+
+// origin is what the records of a batch are relative to.
+type origin struct {
+	offset, time int64
+	appended     int64 // time that stands in for each record's own, -1 if none does
+	from         int64 // records before it are not wanted
+}
+
+// payload decodes n records.
+func (d *recordDecoder) payload(b []byte, n int32, o *origin) error {
+	for ; n > 0; n-- {
+		size, k := binary.Varint(b)
+		if k <= 0 || size < 0 || size > int64(len(b)-k) {
+			return errRecord
 		}
-		if !d.record(payload[k:k+int(size)], base, baseTime, appendTime, from) {
-			return 0, fmt.Errorf("%w: record", ErrCorrupt)
+		if !d.record(b[k:k+int(size)], o) {
+			return errRecord
 		}
-		payload = payload[k+int(size):]
+		b = b[k+int(size):]
 	}
-	return end, nil
+	return nil
 }
 
 // record decodes one record and keeps it if it is wanted; false means it makes no sense.
-func (d *recordDecoder) record(b []byte, base, baseTime, appendTime, from int64) bool {
+func (d *recordDecoder) record(b []byte, o *origin) bool {
 	c := cursor{b: b}
 	c.skip(1)
 	timeDelta, offsetDelta := c.varint(), c.varint()
-	if offset := base + offsetDelta; offset < from && !c.bad {
+	if offset := o.offset + offsetDelta; offset < o.from && !c.bad {
 		return true
 	}
-	d.records = append(d.records, Record{Offset: base + offsetDelta, Time: baseTime + timeDelta})
+	d.records = append(d.records, Record{Offset: o.offset + offsetDelta, Time: o.time + timeDelta})
 	r := &d.records[len(d.records)-1]
-	if appendTime >= 0 {
-		r.Time = appendTime
+	if o.appended >= 0 {
+		r.Time = o.appended
 	}
 	r.Key, r.Value = c.bytes(), c.bytes()
 	n := c.varint()

@@ -26,6 +26,8 @@ var (
 	ErrTimeout = errors.New("not acknowledged in time")
 	// ErrRebalancing is what a commit gets while the group changes hands. Retry, or give up with the partition.
 	ErrRebalancing = errors.New("group is rebalancing")
+	// ErrCorrupt means that what was read is no record batch, or has a wrong checksum: see CorruptError.
+	ErrCorrupt = errors.New("corrupt record batch")
 	// ErrPartitionCount means that a topic exists with another number of partitions than asked for.
 	ErrPartitionCount = errors.New("topic has another number of partitions")
 )
@@ -45,6 +47,23 @@ type ErrOffsetOutOfRange struct {
 func (e *ErrOffsetOutOfRange) Error() string {
 	return fmt.Sprintf("offset %d of %s/%d is out of range [%d, %d]", e.Offset, e.Topic, e.Partition, e.First, e.End)
 }
+
+// CorruptError says which part of a partition cannot be read: the record batch with the offsets
+// [First, Next). Reading goes on behind it with Tail.Seek(Next), or ReadRange from there; if the batch's
+// header is damaged too, Next is First+1, and more of the same batch may follow. It is ErrCorrupt.
+type CorruptError struct {
+	Topic       string
+	Partition   int
+	First, Next int64 // Next > First
+	Cause       error
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%v: %s/%d, offsets [%d, %d): %v", ErrCorrupt, e.Topic, e.Partition, e.First, e.Next, e.Cause)
+}
+
+// Unwrap makes errors.Is find ErrCorrupt and the cause.
+func (e *CorruptError) Unwrap() []error { return []error{ErrCorrupt, e.Cause} }
 
 // Reasons that Classify answers with: the values of metric labels, a bounded set.
 const (

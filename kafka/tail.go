@@ -64,9 +64,14 @@ func (c *Client) NewTail(opts TailOptions) *Tail {
 // Offset is the offset that the next fetch asks for.
 func (t *Tail) Offset() int64 { return t.offset }
 
+// Seek makes offset the one that the next fetch asks for: absolute, FirstOffset or EndOffset. Records of the
+// last fetch stay valid.
+func (t *Tail) Seek(offset int64) { t.offset = offset } //nolint:govet // an io.Seeker it is not
+
 // Next returns the next records, waiting up to MaxWait for one. Lost connections and changes of leader are
-// retried, with back-off, until ctx ends; other errors are returned: *ErrOffsetOutOfRange, ErrCorrupt, an
-// unknown topic, a refusal. After an error Next may be called again and repeats the same offset.
+// retried, with back-off, until ctx ends; other errors are returned: *ErrOffsetOutOfRange, *CorruptError, an
+// unknown topic, a refusal. After an error Next may be called again and repeats the same offset; Seek goes
+// past it.
 func (t *Tail) Next(ctx context.Context) (Fetch, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -134,12 +139,23 @@ func (t *Tail) fetch(ctx context.Context) (Fetch, error) {
 	}
 	records, next, err := t.decoder.decode(res.data, t.offset)
 	if err != nil {
-		return Fetch{}, err
+		return Fetch{}, t.corrupt(err, res.highWatermark)
 	}
 	m.fetchBytes.Add(len(res.data))
 	m.fetched.Add(len(records))
 	t.offset = next
 	return Fetch{Records: records, HighWatermark: res.highWatermark, LogStart: res.logStart}, nil
+}
+
+// corrupt completes what the decoder says of a batch. Nothing lies behind the high watermark, whatever a
+// damaged header says.
+func (t *Tail) corrupt(err error, highWatermark int64) error {
+	var out *CorruptError
+	if errors.As(err, &out) {
+		out.Topic, out.Partition = t.opts.Topic, t.opts.Partition
+		out.Next = max(min(out.Next, highWatermark), out.First+1)
+	}
+	return err
 }
 
 func (t *Tail) resolve(ctx context.Context) error {
