@@ -64,6 +64,40 @@ func TestBeyondLoopbackIsRefusedUnlessOpenOnPurpose(t *testing.T) {
 	}
 }
 
+func TestAnOpenServerStillRefusesForeignPages(t *testing.T) {
+	c := memory()
+	c.Listen, c.InsecureOpen = "0.0.0.0:0", true
+	c.AllowedOrigins = []string{"https://wall.example"}
+	r := start(t, c)
+	const evil = "https://evil.example"
+	for origin, want := range map[string]bool{
+		"": true, strings.TrimSuffix(r.URL(), "/"): true, "https://wall.example": true, evil: false, "null": false,
+	} {
+		if got := r.admits("v1/live?subscribe=%23", origin); got != want {
+			t.Errorf("live from %q: %v", origin, got)
+		}
+		if got := r.admits("v1/ingest", origin); got != want {
+			t.Errorf("ingest from %q: %v", origin, got)
+		}
+		if got := r.posts(origin) == http.StatusOK; got != want {
+			t.Errorf("post from %q: %v", origin, got)
+		}
+	}
+}
+
+func TestEveryPageConnectsOnlyWhenTheConfigurationSaysSoAndTheLogWarns(t *testing.T) {
+	var log syncBuffer
+	c := memory()
+	c.AllowedOrigins = []string{config.EveryOrigin}
+	r := startLogging(t, c, slog.New(slog.NewTextHandler(&log, nil)))
+	if !r.admits("v1/live", "https://elsewhere.example") || r.posts("https://elsewhere.example") != http.StatusOK {
+		t.Error("a foreign page is refused")
+	}
+	if !strings.Contains(log.String(), "INSECURE: every web page") {
+		t.Errorf("no warning in the log:\n%s", log.String())
+	}
+}
+
 func TestALoopbackServerAnswersForItselfOnly(t *testing.T) {
 	c := memory()
 	c.AllowedHosts = []string{"weir.example"}

@@ -1,9 +1,11 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -46,7 +48,12 @@ type running struct {
 
 func start(t *testing.T, c config.Config) *running {
 	t.Helper()
-	a, err := New(Options{Config: c, Build: Build{Version: "test"}})
+	return startLogging(t, c, nil)
+}
+
+func startLogging(t *testing.T, c config.Config, log *slog.Logger) *running {
+	t.Helper()
+	a, err := New(Options{Config: c, Logger: log, Build: Build{Version: "test"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +127,54 @@ func (r *running) snapshot(pattern string) *wire.Snapshot {
 	return s
 }
 
+// admits reports whether a page of an origin gets a connection that stays: a refused one is closed at once.
+// After the welcome, or the answer to a ping, it is in.
+func (r *running) admits(path, origin string) bool {
+	r.t.Helper()
+	s := r.dialFrom(path, origin)
+	_ = s.conn.WriteString(`{"type":"app_ping"}`) // fails on a connection that is closed
+	admitted := s.next(r.t) != nil
+	_ = s.conn.NetConn().Close()
+	return admitted
+}
+
+// posts is the status with which a page's reading is answered.
+func (r *running) posts(origin string) int {
+	r.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, r.URL()+"v1/readings", strings.NewReader(`{"device":"a/b","metric":"m","value":1}`))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if origin != "" {
+		req.Header.Set("Origin", origin)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	res, err := client.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
+
+// syncBuffer takes a log from several goroutines.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
 // socket is a WebSocket client.
 type socket struct {
 	gws.BuiltinEventHandler
@@ -135,8 +190,18 @@ func (s *socket) OnClose(*gws.Conn, error) { close(s.messages) }
 
 func (r *running) dial(path string) *socket {
 	r.t.Helper()
+	return r.dialFrom(path, "")
+}
+
+func (r *running) dialFrom(path, origin string) *socket {
+	r.t.Helper()
 	s := &socket{messages: make(chan []byte, 1<<16)}
-	conn, _, err := gws.NewClient(s, &gws.ClientOption{Addr: strings.Replace(r.URL(), "http", "ws", 1) + path})
+	header := http.Header{}
+	if origin != "" {
+		header.Set("Origin", origin)
+	}
+	conn, _, err := gws.NewClient(s, &gws.ClientOption{
+		Addr: strings.Replace(r.URL(), "http", "ws", 1) + path, RequestHeader: header})
 	if err != nil {
 		r.t.Fatal(err)
 	}

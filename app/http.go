@@ -36,6 +36,10 @@ func (a *App) serveHTTP() {
 		a.log.Warn("INSECURE: open without credentials; anyone who reaches this server can read and write everything",
 			"listen", a.listener.Addr().String(), "because", "insecure_open")
 	}
+	if a.opts.Config.AllowsEveryOrigin() {
+		a.log.Warn("INSECURE: every web page may connect; any page that a user of this server opens can read and write everything",
+			"because", "allowed_origins")
+	}
 }
 
 // handler is the public surface.

@@ -128,10 +128,11 @@ func (a *App) pipelineOptions(client *kafka.Client) pipeline.Options {
 	return o
 }
 
-// origins is the rule for pages; a server that is open to everybody is open to every page, too.
+// origins is the rule for pages. It holds for an open server, too: who can reach that one is up to the network,
+// but a page reaches it through the browser of whoever opens the page.
 func (a *App) origins() auth.OriginPolicy {
 	c := &a.opts.Config
-	return auth.OriginPolicy{Allowed: c.AllowedOrigins, AllowAll: c.InsecureOpen}
+	return auth.OriginPolicy{Allowed: c.AllowedOrigins, AllowAll: c.AllowsEveryOrigin()}
 }
 
 // background runs a part until its turn to stop comes. If it ends before, the process fails.

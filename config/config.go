@@ -32,9 +32,10 @@ type Config struct {
 	// Roles of this process. All by default; fewer need Kafka.Brokers.
 	Roles []string `koanf:"roles"`
 	// InsecureOpen opens Listen to the network although anyone who reaches it may read and write. Every
-	// page warns.
+	// page warns. Which web pages may connect is AllowedOrigins' to say all the same.
 	InsecureOpen bool `koanf:"insecure_open"`
-	// AllowedOrigins are web pages, other than Weir's own, that may connect: scheme://host[:port].
+	// AllowedOrigins are web pages, other than Weir's own, that may connect: scheme://host[:port], or
+	// EveryOrigin.
 	AllowedOrigins []string `koanf:"allowed_origins"`
 	// AllowedHosts are names, other than loopback's, under which a loopback server may be asked, as behind
 	// a proxy: it refuses the rest, which is how a foreign page would reach it (DNS rebinding).

@@ -89,6 +89,8 @@ func TestErrorsNameTheFullPath(t *testing.T) {
 		{name: "no boolean", file: "insecure_open: perhaps", want: []string{"insecure_open: "}},
 		{name: "several out of range", file: "ingest: {credit: 0}\npush: {send_buffer: 1}\npipeline: {flush_period: 0s}",
 			want: []string{"ingest.credit: must be", "push.send_buffer: must be", "pipeline.flush_period: must be"}},
+		{name: "half an origin", file: "allowed_origins: ['*', dash.example]",
+			want: []string{`allowed_origins[1]: "dash.example" is neither scheme://host[:port] nor *`}},
 		{name: "no address", file: "listen: here", want: []string{`listen: "here" is not host:port`}},
 		{name: "unknown role", file: "roles: [ingest, cook]", want: []string{`roles[1]: "cook" is none of ingest, pipeline, push`}},
 		{name: "roles without brokers", file: "roles: [ingest]", want: []string{"roles: without pipeline this process needs kafka.brokers"}},

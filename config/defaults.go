@@ -17,6 +17,8 @@ const (
 	DefaultData = "data"
 	// AdminOff stands for no profiler.
 	AdminOff = "off"
+	// EveryOrigin, in AllowedOrigins, stands for all web pages.
+	EveryOrigin = "*"
 )
 
 // Default is a whole Weir on this machine, reachable from it alone.

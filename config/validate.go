@@ -41,6 +41,9 @@ func (c *Config) UsesEmbedded() bool { return len(c.Kafka.Brokers) == 0 }
 // HasAdmin reports whether a profiler is wanted.
 func (c *Config) HasAdmin() bool { return c.AdminListen != "" && c.AdminListen != AdminOff }
 
+// AllowsEveryOrigin reports whether every web page may connect.
+func (c *Config) AllowsEveryOrigin() bool { return slices.Contains(c.AllowedOrigins, EveryOrigin) }
+
 func (c *Config) validateAdmin() error {
 	if !c.HasAdmin() {
 		return nil
@@ -78,9 +81,12 @@ func (c *Config) validateRoles() error {
 func (c *Config) validateOrigins() error {
 	var errs []error
 	for i, o := range c.AllowedOrigins {
+		if o == EveryOrigin {
+			continue
+		}
 		u, err := url.Parse(o)
 		if err != nil || u.Scheme == "" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
-			errs = append(errs, fmt.Errorf("allowed_origins[%d]: %q is not scheme://host[:port]", i, o))
+			errs = append(errs, fmt.Errorf("allowed_origins[%d]: %q is neither scheme://host[:port] nor *", i, o))
 		}
 	}
 	for i, h := range c.AllowedHosts {

@@ -21,7 +21,7 @@ type serveCmd struct {
 	Roles        []string          `placeholder:"ROLE" help:"What this process does: ingest, pipeline, push (all). Fewer need --kafka-brokers."`
 	KafkaBrokers []string          `placeholder:"HOST:PORT" help:"Kafka cluster to use instead of the embedded broker."`
 	Partitions   int               `placeholder:"N" help:"Partitions of each topic when they are made (4)."`
-	InsecureOpen bool              `help:"Listen beyond loopback although there are no credentials: anyone who reaches the server can read and write. Warns on every page."`
+	InsecureOpen bool              `help:"Listen beyond loopback although there are no credentials: anyone who reaches the server can read and write. Web pages of other origins stay refused (allowed_origins). Warns on every page."`
 	Set          map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Any other setting by its full path, such as pipeline.flush_period=20ms."`
 	PrintConfig  bool              `help:"Print the effective configuration and exit."`
 }
