@@ -6,6 +6,7 @@ import (
 
 	"weir/kafka"
 	"weir/telemetry"
+	"weir/wire"
 )
 
 // kind tells what travels through the graph.
@@ -146,18 +147,11 @@ func (b *Batch) eachFrom(first int, stage string, verdicts verdict, apply func(*
 	return next
 }
 
-// Codes of dead letters that the pipeline writes, beside those of the record format.
-const (
-	codePanic         = "pipeline_panic"
-	codeMalformed     = "record_malformed"
-	codeTooManySeries = "too_many_series"
-)
-
 func (r *record) poison(stage string, cause any) {
 	const maxStack = 4 << 10
 	r.verdict = poisoned
 	stack := debug.Stack()
-	r.fault = &fault{code: codePanic, message: fmt.Sprintf("%s: %v\n%s", stage, cause, stack[:min(len(stack), maxStack)])}
+	r.fault = &fault{code: wire.CodePipelinePanic, message: fmt.Sprintf("%s: %v\n%s", stage, cause, stack[:min(len(stack), maxStack)])}
 }
 
 func (r *record) refuse(code, path, message string) {

@@ -34,7 +34,7 @@ func (s *decode) record(b *Batch, r *record) {
 	r.first, r.end = len(b.readings), len(b.readings)
 	c := &s.columns
 	if err := c.Unmarshal(r.value); err != nil {
-		r.refuse(codeMalformed, "", err.Error())
+		r.refuse(wire.CodeRecordMalformed, "", err.Error())
 		return
 	}
 	if err := s.resolve(r); err != nil {
@@ -82,8 +82,8 @@ func refusalCode(err error) string {
 	case errors.As(err, &path):
 		return path.Code
 	case errors.As(err, new(*tooManySeries)):
-		return codeTooManySeries
+		return wire.CodeTooManySeries
 	default:
-		return codeMalformed
+		return wire.CodeRecordMalformed
 	}
 }

@@ -91,7 +91,7 @@ func TestPoisonGoesToTheDeadLettersAndThePartitionGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if letter.Code != codeMalformed || letter.Device != "plant/a" || !bytes.Equal(letter.Raw, junk) ||
+	if letter.Code != wire.CodeRecordMalformed || letter.Device != "plant/a" || !bytes.Equal(letter.Raw, junk) ||
 		letter.Topic != wire.TopicReadings || letter.Offset != offset || letter.Stage != "pipeline" {
 		t.Errorf("dead letter %+v", letter)
 	}

@@ -127,7 +127,7 @@ func TestRecordsThatNameWhatNoDeviceMayAreRefusedWithACode(t *testing.T) {
 		&telemetry.Batch{Device: "plant/a", Readings: reading("x", "y")},
 	)
 	x.decode.apply(b)
-	for i, want := range []string{telemetry.CodePathWildcard, telemetry.CodePathReserved, codeTooManySeries} {
+	for i, want := range []string{telemetry.CodePathWildcard, telemetry.CodePathReserved, wire.CodeTooManySeries} {
 		if r := &b.records[i]; r.verdict != unreadable || r.fault.code != want {
 			t.Errorf("record %d: verdict %d, fault %+v, want code %s", i, r.verdict, r.fault, want)
 		}
@@ -202,7 +202,7 @@ func TestPanicPoisonsOneRecordAndItsReadingsCountAsInvalid(t *testing.T) {
 		t.Fatalf("%d dead letters, want 1", len(letters))
 	}
 	letter, err := wire.DecodeDeadLetter(letters[0].Value)
-	if err != nil || letter.Code != codePanic || letter.Offset != 1 || string(letter.Raw) != string(b.records[1].value) {
+	if err != nil || letter.Code != wire.CodePipelinePanic || letter.Offset != 1 || string(letter.Raw) != string(b.records[1].value) {
 		t.Errorf("dead letter %+v: %v", letter, err)
 	}
 }

@@ -35,6 +35,12 @@ const (
 	CodeValueNotFinite = "value_not_finite"
 	CodeValueUnsafe    = "value_integer_unsafe"
 
+	CodeRecordMalformed = "record_malformed"
+	CodeRecordCorrupt   = "record_corrupt"
+	CodeWrongPartition  = "wrong_partition"
+	CodeTooManySeries   = "too_many_series"
+	CodePipelinePanic   = "pipeline_panic"
+
 	CodeMessageType        = "message_type"
 	CodeFieldUnknown       = "field_unknown"
 	CodeFieldMissing       = "field_missing"
@@ -60,8 +66,9 @@ const (
 // CodeInfo describes an error code.
 type CodeInfo struct {
 	Code string `json:"code"`
-	// Scope: "frame" and "reading" of a device, "message" of a live client, "request" of any client;
-	// "path" codes occur wherever a path or pattern does.
+	// Scope: "frame" and "reading" of a device, "record" of weir.readings (found by the pipeline, so only in
+	// dead letters), "message" of a live client, "request" of any client; "path" codes occur wherever a path
+	// or pattern does.
 	Scope string `json:"scope"`
 	// Status is the HTTP status of a request that fails as a whole with this code.
 	Status int `json:"status"`
@@ -98,6 +105,12 @@ var codes = []CodeInfo{
 	{CodeValueType, "reading", 422, "value must be a number or a boolean"},
 	{CodeValueNotFinite, "reading", 422, "value is not a finite number"},
 	{CodeValueUnsafe, "reading", 422, "value is an integer beyond 2^53 and would lose digits"},
+
+	{CodeRecordMalformed, "record", 422, "the record is no ReadingBatch"},
+	{CodeRecordCorrupt, "record", 422, "the records of these offsets cannot be read from the log"},
+	{CodeWrongPartition, "record", 422, "the device belongs to another partition; produce with partitioner=murmur2"},
+	{CodeTooManySeries, "record", 422, "the device has as many series as it may have; readings of further metrics are left out"},
+	{CodePipelinePanic, "record", 500, "the pipeline failed on the record"},
 
 	{telemetry.CodePathEmpty, "path", 400, "the path is empty"},
 	{telemetry.CodePathTooLong, "path", 400, "the path is longer than 255 bytes"},
