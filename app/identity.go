@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -23,7 +24,7 @@ type identity struct {
 
 const (
 	identityFile = "identity.json"
-	epochKey     = "epoch"
+	claimPrefix  = "epoch/"
 )
 
 // readIdentity is what a data directory remembers; the zero value if it is new or there is none.
@@ -80,32 +81,21 @@ func (id identity) check(remembered identity, dir string) error {
 	}
 }
 
-// claimIdentity finds the topics' epoch in weir.devices, or makes it. The first record is the epoch. Two
-// processes that start together both write one; whoever finds a later record that differs writes the first
-// again, so that compaction, which keeps the last, keeps the same.
+// claimIdentity finds the topics' epoch in weir.devices, or makes it. Processes that start together may each
+// write a claim; all are in one partition and the first one there is the epoch. Each has a key of its own, so
+// that compaction, which keeps the last record of a key, keeps the order of the claims.
 func claimIdentity(ctx context.Context, client *kafka.Client, producer *kafka.Producer, partitions int) (identity, error) {
-	write := func(value []byte) error {
-		record := kafka.Record{Key: []byte(epochKey), Value: value}
-		_, err := producer.ProduceSync(ctx, wire.TopicDevices, kafka.PartitionFor(epochKey, partitions), []kafka.Record{record})
-		return err
-	}
-	first, last, err := readEpoch(ctx, client, partitions)
-	if err == nil && first == nil {
-		var made []byte
-		if made, err = json.Marshal(identity{Epoch: newUUID(), Partitions: partitions}); err == nil {
-			if err = write(made); err == nil {
-				first, last, err = readEpoch(ctx, client, partitions)
-			}
+	id, found, err := readEpoch(ctx, client, partitions)
+	if err == nil && !found {
+		if err = writeClaim(ctx, producer, identity{Epoch: newUUID(), Partitions: partitions}); err == nil {
+			id, found, err = readEpoch(ctx, client, partitions)
 		}
 	}
-	if err == nil && string(first) != string(last) {
-		err = write(first)
-	}
-	var id identity
-	if err == nil {
-		err = json.Unmarshal(first, &id)
-	}
-	if err == nil && id.Partitions != partitions {
+	switch {
+	case err != nil:
+	case !found:
+		err = errors.New("the claim just written is not there")
+	case id.Partitions != partitions:
 		err = fmt.Errorf("made for %d partitions, there are %d", id.Partitions, partitions)
 	}
 	if err != nil {
@@ -114,25 +104,34 @@ func claimIdentity(ctx context.Context, client *kafka.Client, producer *kafka.Pr
 	return id, nil
 }
 
-// readEpoch is the first and the last record of the epoch, nil when there is none.
-func readEpoch(ctx context.Context, client *kafka.Client, partitions int) (first, last []byte, err error) {
+func writeClaim(ctx context.Context, producer *kafka.Producer, id identity) error {
+	value, err := json.Marshal(id)
+	if err != nil {
+		return err
+	}
+	record := kafka.Record{Key: []byte(claimPrefix + id.Epoch), Value: value}
+	_, err = producer.ProduceSync(ctx, wire.TopicDevices, epochPartition(id.Partitions), []kafka.Record{record})
+	return err
+}
+
+// readEpoch is the claim with the lowest offset, if there is any.
+func readEpoch(ctx context.Context, client *kafka.Client, partitions int) (id identity, found bool, err error) {
 	ranges, err := client.Offsets(ctx, wire.TopicDevices)
 	if err != nil {
-		return nil, nil, err
+		return identity{}, false, err
 	}
-	p := kafka.PartitionFor(epochKey, partitions)
+	p := epochPartition(partitions)
 	err = client.ReadRange(ctx, wire.TopicDevices, p, ranges[p].First, ranges[p].End, func(r *kafka.Record) error {
-		if string(r.Key) != epochKey || r.Value == nil {
+		if found || r.Value == nil || !bytes.HasPrefix(r.Key, []byte(claimPrefix)) {
 			return nil
 		}
-		last = append([]byte(nil), r.Value...)
-		if first == nil {
-			first = last
-		}
-		return nil
+		found = true
+		return json.Unmarshal(r.Value, &id)
 	})
-	return first, last, err
+	return id, found, err
 }
+
+func epochPartition(partitions int) int { return kafka.PartitionFor("epoch", partitions) }
 
 // newUUID is a random UUID (RFC 9562, version 4).
 func newUUID() string {

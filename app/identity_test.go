@@ -1,8 +1,8 @@
 package app
 
 import (
-	"bytes"
 	"context"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -57,18 +57,41 @@ func TestProcessesThatStartTogetherAgreeOnTheEpoch(t *testing.T) {
 			t.Errorf("identities differ: %+v", ids)
 		}
 	}
-	// One more start leaves the topic as compaction needs it: the last record is the first.
+	if id, found, err := readEpoch(t.Context(), client, 2); err != nil || !found || id != ids[0] {
+		t.Errorf("%+v, %v, %v", id, found, err)
+	}
+}
+
+func TestTheFirstClaimStaysTheEpochWhenTheTopicIsCompacted(t *testing.T) {
+	client := topics(t, 2)
 	p, err := client.NewProducer(t.Context(), kafka.ProducerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if id, err := claimIdentity(t.Context(), client, p, 2); err != nil || id != ids[0] {
+	claim := func(epoch string) {
+		if err := writeClaim(t.Context(), p, identity{Epoch: epoch, Partitions: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claim("first")
+	claim("second") // of a process that had not seen the first
+	if id, err := claimIdentity(t.Context(), client, p, 2); err != nil || id.Epoch != "first" {
 		t.Errorf("%+v, %v", id, err)
 	}
-	first, last, err := readEpoch(t.Context(), client, 2)
-	if err != nil || !bytes.Equal(first, last) {
-		t.Errorf("first %s, last %s, %v", first, last, err)
+	// Compaction keeps the last record of each key: the first claim must be the only one of its key.
+	ranges, err := client.Offsets(t.Context(), wire.TopicDevices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := make(map[string]int)
+	part := epochPartition(2)
+	err = client.ReadRange(t.Context(), wire.TopicDevices, part, ranges[part].First, ranges[part].End, func(r *kafka.Record) error {
+		keys[string(r.Key)]++
+		return nil
+	})
+	if want := map[string]int{"epoch/first": 1, "epoch/second": 1}; err != nil || !maps.Equal(keys, want) {
+		t.Errorf("records by key: %v, %v", keys, err)
 	}
 }
 
