@@ -124,6 +124,40 @@ func TestErrorsNameTheFullPath(t *testing.T) {
 	}
 }
 
+func TestVariablesOfKubernetesServicesAreNotSettings(t *testing.T) {
+	links := []string{
+		"WEIR_SERVICE_HOST=10.96.0.1", "WEIR_SERVICE_PORT=7420", "WEIR_SERVICE_PORT_HTTP=7420",
+		"WEIR_PORT=tcp://10.96.0.1:7420", "WEIR_PORT_7420_TCP=tcp://10.96.0.1:7420", "WEIR_PORT_7420_TCP_PROTO=tcp",
+		"WEIR_PORT_7420_TCP_PORT=7420", "WEIR_PORT_7420_TCP_ADDR=10.96.0.1",
+		"WEIR_INGEST_SERVICE_HOST=10.96.0.2", "WEIR_INGEST_SERVICE_PORT=7420", "WEIR_INGEST_PORT=tcp://10.96.0.2:7420",
+		"WEIR_INGEST_PORT_7420_TCP_ADDR=10.96.0.2", "WEIR_LIVE_PUSH_PORT=udp://10.96.0.3:7420",
+	}
+	if _, err := Load(Sources{Environ: links}); err != nil {
+		t.Error(err)
+	}
+	for _, setting := range []string{"WEIR_PORT=7420", "WEIR_LISTEN_PORT=7420", "WEIR_SERVICE=weir", "WEIR_INGEST__PORT=7420"} {
+		if _, err := Load(Sources{Environ: []string{setting}}); err == nil {
+			t.Errorf("%s was taken for a Service's", setting)
+		}
+	}
+	for _, key := range settings(t) {
+		name := envPrefix + strings.ToUpper(strings.ReplaceAll(key, delimiter, "__"))
+		if serviceLink(name, "tcp://10.96.0.1:7420") {
+			t.Errorf("%s cannot be set by its variable", key)
+		}
+	}
+}
+
+// settings are the paths of all of them.
+func settings(t *testing.T) []string {
+	t.Helper()
+	merged, err := Sources{}.merge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return merged.Keys()
+}
+
 func TestAMissingFileIsNamed(t *testing.T) {
 	_, err := Load(Sources{File: "/nowhere/weir.yaml"})
 	if err == nil || err.Error() != "configuration file /nowhere/weir.yaml does not exist" {

@@ -11,11 +11,7 @@ func TestThePageNamesEverySetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	merged, err := Sources{}.merge()
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := merged.Keys()
+	known := settings(t)
 	for _, path := range known {
 		if !strings.Contains(string(page), "\n| `"+path+"` |") {
 			t.Errorf("docs/configuration.md has no row for %s", path)

@@ -108,7 +108,7 @@ func (s Sources) loadEnv(l *koanf.Koanf) error {
 		Prefix:      envPrefix,
 		EnvironFunc: func() []string { return s.Environ },
 		TransformFunc: func(key, value string) (string, any) {
-			if key == EnvFile || key == envBinary {
+			if key == EnvFile || key == envBinary || serviceLink(key, value) {
 				return "", nil
 			}
 			key = strings.ToLower(strings.TrimPrefix(key, envPrefix))
