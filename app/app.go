@@ -111,10 +111,9 @@ func (a *App) openBroker() error {
 	if dir != "" {
 		dir = filepath.Join(dir, "kafka")
 	}
-	partitions := max(a.remembered.Partitions, c.Partitions, 1)
 	broker, err := embedded.Open(embedded.Options{
 		Dir: dir, Logger: a.log.With("component", "broker"), Metrics: a.set, Config: c.Embedded,
-		Retention: embeddedRetention(c, partitions),
+		Retention: embeddedRetention(c, foreseenPartitions(c, a.remembered)),
 	})
 	if errors.Is(err, embedded.ErrLocked) {
 		return hinted{fmt.Errorf("data: %w", err), "stop the other weir, or choose another directory with --data"}

@@ -224,6 +224,23 @@ func TestAStartRefusesOtherPartitionsAndAnotherEpochNamingTheTopic(t *testing.T)
 	}
 }
 
+func TestTheFirstRunKeepsAsMuchAsTheNext(t *testing.T) {
+	for _, partitions := range []int{0, 2} {
+		c := onDisk(t)
+		c.Partitions = partitions
+		r := start(t, c)
+		made, err := readIdentity(c.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, next := foreseenPartitions(&c, r.remembered), foreseenPartitions(&c, made)
+		if first != made.Partitions || next != made.Partitions {
+			t.Errorf("partitions %d: %d were made, the first run's retention is for %d and the next's for %d",
+				partitions, made.Partitions, first, next)
+		}
+	}
+}
+
 func TestTheProfilerIsOnItsOwnListener(t *testing.T) {
 	c := memory()
 	c.AdminListen = "127.0.0.1:0"

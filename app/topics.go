@@ -26,6 +26,19 @@ func ensureTopics(ctx context.Context, client *kafka.Client, c *config.Config) (
 	return partitions, nil
 }
 
+// foreseenPartitions is what ensureTopics will find or make, told before there is a broker to ask: as the data
+// directory remembers them, or as they are made in a new one.
+func foreseenPartitions(c *config.Config, remembered identity) int {
+	switch {
+	case remembered.Partitions > 0:
+		return remembered.Partitions
+	case c.Partitions > 0:
+		return c.Partitions
+	default:
+		return config.DefaultPartitions
+	}
+}
+
 // existingPartitions asks the cluster, which may still be starting, and falls back to the default for a new one.
 func existingPartitions(ctx context.Context, client *kafka.Client) (int, error) {
 	for {
