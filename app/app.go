@@ -32,6 +32,8 @@ type App struct {
 	checks  atomic.Pointer[[]check]
 	failed  chan error // of a part that must not end
 	started chan struct{}
+
+	stopping atomic.Bool
 }
 
 // New validates the options, binds the listeners, and opens the embedded broker when no cluster is named. On
@@ -182,7 +184,10 @@ func (a *App) brokerFailed() <-chan struct{} {
 }
 
 // Close stops what runs and gives back what New took. Calling it again returns the same.
-func (a *App) Close() error { return a.steps.unwind() }
+func (a *App) Close() error {
+	a.stopping.Store(true)
+	return a.steps.unwind()
+}
 
 // kafkaOptions are the client's, for the embedded broker or the cluster.
 func (a *App) kafkaOptions() kafka.Options {

@@ -143,6 +143,32 @@ func TestReadinessTellsOfEachPart(t *testing.T) {
 	}
 }
 
+func TestNoPartIsReadyFromTheMomentAStopIsAskedFor(t *testing.T) {
+	r := start(t, memory())
+	answered := make(chan struct{})
+	r.steps.push("drain", func() error { // the first to stop, while every part still runs
+		defer close(answered)
+		var answer struct {
+			Ready bool
+			Parts map[string]condition
+		}
+		status, body := r.get("/readyz", "")
+		if err := json.Unmarshal(body, &answer); err != nil || status != http.StatusServiceUnavailable || answer.Ready {
+			t.Errorf("%d %s, %v", status, body, err)
+		}
+		for _, part := range []string{"kafka", "ingest", "pipeline", "push"} {
+			if want := (condition{Reason: "draining"}); answer.Parts[part] != want {
+				t.Errorf("%s: %+v", part, answer.Parts[part])
+			}
+		}
+		return nil
+	})
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	<-answered
+}
+
 func TestWithoutItsClusterAProcessLivesUnreadyAndThenGivesUp(t *testing.T) {
 	c := memory()
 	c.Kafka.Brokers = []string{"127.0.0.1:1"}

@@ -26,7 +26,7 @@ type condition struct {
 }
 
 // readyz answers 200 when every part of this process is ready, else 503, and in both cases each part's
-// condition.
+// condition. A process that is asked to stop is ready for nothing any more, whichever part's turn it is.
 func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 	answer := struct {
 		Ready bool                 `json:"ready"`
@@ -35,6 +35,13 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 	checks := a.checks.Load()
 	if checks == nil {
 		answer.Parts["kafka"] = condition{Reason: "connecting"}
+		writeJSON(w, http.StatusServiceUnavailable, answer)
+		return
+	}
+	if a.stopping.Load() {
+		for _, c := range *checks {
+			answer.Parts[c.name] = condition{Reason: "draining"}
+		}
 		writeJSON(w, http.StatusServiceUnavailable, answer)
 		return
 	}
