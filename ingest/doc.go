@@ -13,7 +13,7 @@
 // waits, so the socket is not read and TCP slows the device down: nothing is dropped. Idle deadlines are
 // suspended meanwhile. A device that does not read its receipts stops being read in the same way, and is
 // closed when a write has made no progress for WriteTimeout. Connections beyond MaxConnections and requests
-// beyond MaxRequests are refused with 503 before they cost anything.
+// beyond MaxRequests are refused with 429 and 503 before they cost anything.
 //
 // # What a receipt says
 //

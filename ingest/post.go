@@ -29,13 +29,13 @@ func (s *Server) handlePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refusal := s.enter(); refusal != nil {
-		unavailable(w, refusal)
+		s.later(w, refusal)
 		return
 	}
 	defer s.work.Done()
 	if !limit(&s.requests, s.cfg.MaxRequests) {
 		s.metrics.refusedFull.Inc()
-		unavailable(w, wire.NewError(wire.CodeOverloaded, ""))
+		s.later(w, wire.NewError(wire.CodeOverloaded, ""))
 		return
 	}
 	defer s.requests.Add(-1)

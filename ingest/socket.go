@@ -43,13 +43,13 @@ func (s *Server) handleSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refusal := s.enter(); refusal != nil {
-		unavailable(w, refusal)
+		s.later(w, refusal)
 		return
 	}
 	if !limit(&s.connections, s.cfg.MaxConnections) {
 		s.work.Done()
 		s.metrics.refusedFull.Inc()
-		unavailable(w, wire.NewError(wire.CodeTooManyConns, ""))
+		s.later(w, wire.NewError(wire.CodeTooManyConns, ""))
 		return
 	}
 	c := newConn(s, device)
@@ -109,9 +109,10 @@ func defaultDevice(r *http.Request) (string, *wire.Error) {
 	return device, pathError(telemetry.CheckDevice(device))
 }
 
-func unavailable(w http.ResponseWriter, e *wire.Error) {
+// later refuses for now.
+func (s *Server) later(w http.ResponseWriter, e *wire.Error) {
 	w.Header().Set("Retry-After", "1")
-	wire.WriteError(w, http.StatusServiceUnavailable, e)
+	wire.WriteError(w, s.status(e), e)
 }
 
 // handler passes gws's events to the conn they belong to.

@@ -150,7 +150,7 @@ func TestConnectionsBeyondTheLimitAreRefusedBeforeTheUpgrade(t *testing.T) {
 	d := s.dial(t, "", nil)
 	_, res, err := gws.NewClient(&gws.BuiltinEventHandler{}, &gws.ClientOption{
 		Addr: "ws" + strings.TrimPrefix(s.url, "http") + "/v1/ingest"})
-	if err == nil || res == nil || res.StatusCode != http.StatusServiceUnavailable {
+	if err == nil || res == nil || res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") == "" {
 		t.Fatalf("second connection: %v, %v", res, err)
 	}
 	_ = d.conn.WriteClose(1000, nil)
