@@ -82,8 +82,7 @@ func newBenchStages(done func(*Batch)) *stages {
 	m := newCounters(metrics.NewSet())
 	summarise := newSummarise(c.FlushPeriod, func(time.Duration) {}, m)
 	return &stages{
-		decode:    &decode{registry: newRegistry(c.MaxSeriesPerDevice), m: m, gauges: newGauges(metrics.NewSet(), 0)},
-		dedupe:    &dedupe{m: m},
+		decode:    &decode{registry: newRegistry(c.MaxSeriesPerDevice), dedupe: &dedupe{m: m}, m: m, gauges: newGauges(metrics.NewSet(), 0)},
 		validate:  newValidate(c.Lateness, m),
 		average:   &average{config: c.Average},
 		judge:     &judge{m: m},
@@ -111,7 +110,6 @@ func BenchmarkStages(b *testing.B) {
 				spent time.Duration
 			}{
 				{name: "decode", apply: s.decode.apply},
-				{name: "dedupe", apply: s.dedupe.apply},
 				{name: "validate", apply: s.validate.apply},
 				{name: "average", apply: s.average.apply},
 				{name: "detect", apply: s.judge.apply},
@@ -186,7 +184,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 	round := func() {
 		for range n / stream.readings {
 			stream.load(batch)
-			for _, apply := range []func(*Batch) *Batch{s.decode.apply, s.dedupe.apply, s.validate.apply, s.average.apply, s.judge.apply, s.summarise.apply} {
+			for _, apply := range []func(*Batch) *Batch{s.decode.apply, s.validate.apply, s.average.apply, s.judge.apply, s.summarise.apply} {
 				apply(batch)
 			}
 		}
@@ -221,7 +219,7 @@ func BenchmarkMemory(b *testing.B) {
 	batch := new(Batch)
 	for range 70 * n / stream.readings {
 		stream.load(batch)
-		for _, apply := range []func(*Batch) *Batch{s.decode.apply, s.dedupe.apply, s.validate.apply, s.average.apply, s.judge.apply, s.summarise.apply} {
+		for _, apply := range []func(*Batch) *Batch{s.decode.apply, s.validate.apply, s.average.apply, s.judge.apply, s.summarise.apply} {
 			apply(batch)
 		}
 		s.emit.apply(batch)

@@ -38,11 +38,9 @@ func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.H
 	c.dead, c.state, c.devices, c.latest = b.dead, c.state[:0], c.devices[:0], c.latest[:0]
 	c.devicesN, c.seriesN = len(s.decode.registry.devices), s.decode.registry.seriesN
 	c.encoder.reset()
-	for _, d := range s.dedupe.dirty {
+	for _, d := range s.decode.dedupe.take() {
 		c.device(d, headers)
 	}
-	clear(s.dedupe.dirty)
-	s.dedupe.dirty = s.dedupe.dirty[:0]
 	for _, of := range s.summarise.stale {
 		c.newest(of, headers)
 	}

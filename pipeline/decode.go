@@ -2,17 +2,23 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 
 	"weir/telemetry"
 	"weir/wire"
 )
 
-// decode takes the records apart and resolves each metric of a record to its series, once. What cannot be
-// read, or names what no device may name, goes to the dead letters.
+// decode takes the records apart, asks dedupe which are new, and resolves each metric of those to its series,
+// once. What cannot be read, or names what no device may name, goes to the dead letters.
+//
+// Only a reading of a new record admits a series: then every series is in the state of its device, and a
+// replay meets the same ones in the same order. A device's series are the first distinct metrics in its log,
+// as many as it may have.
 type decode struct {
 	registry *registry
+	dedupe   *dedupe
 	columns  wire.ReadingColumns
-	// resolved holds the series of columns.Metrics.
+	// resolved holds the series of columns.Metrics, nil where there is none yet.
 	resolved []*series
 	m        *counters
 	gauges   *gauges
@@ -21,7 +27,6 @@ type decode struct {
 func (s *decode) apply(b *Batch) *Batch {
 	b.each("decode", fresh, func(r *record) { s.record(b, r) })
 	if b.kind == data {
-		s.m.readings.Add(len(b.readings))
 		if ingest := b.records[0].ingest; ingest > 0 {
 			s.m.fetched.Update(float64(b.arrived-ingest) / 1e6)
 		}
@@ -37,53 +42,101 @@ func (s *decode) record(b *Batch, r *record) {
 		r.refuse(wire.CodeRecordMalformed, "", err.Error())
 		return
 	}
-	if err := s.resolve(r); err != nil {
-		r.refuse(refusalCode(err), "", err.Error())
+	d := s.registry.devices[c.Device]
+	if err := s.look(d); err != nil {
+		r.refuse(pathCode(err), "", err.Error())
 		return
 	}
-	r.session, r.seq, r.ingest = c.Session, c.Seq, c.Ingest
+	if d == nil {
+		d = s.registry.restoredDevice(c.Device)
+	}
+	s.m.readings.Add(len(c.Value))
+	r.device, r.session, r.seq, r.ingest = d, c.Session, c.Seq, c.Ingest
+	s.dedupe.record(r, len(c.Value))
+	if r.verdict == fresh {
+		s.readings(b, r)
+	}
+}
+
+// look fills resolved with the series that there are and checks the names of those that there are not. It
+// changes nothing else. d is nil for a device without any.
+func (s *decode) look(d *device) error {
+	s.resolved = s.resolved[:0]
+	if d == nil {
+		if err := telemetry.CheckDevice(s.columns.Device); err != nil {
+			return err
+		}
+	}
+	for i, metric := range s.columns.Metrics {
+		of := d.find(i, metric)
+		if of == nil {
+			if err := telemetry.CheckMetric(metric); err != nil {
+				return err
+			}
+		}
+		s.resolved = append(s.resolved, of)
+	}
+	return nil
+}
+
+// readings appends the record's readings, but for those of metrics that the device has no room for.
+func (s *decode) readings(b *Batch, r *record) {
+	c := &s.columns
+	left := surplus{first: -1}
 	single := len(c.Metric) == 0
 	for i, t := range c.Time {
 		metric := uint32(0)
 		if !single {
 			metric = c.Metric[i]
 		}
+		of := s.resolved[metric]
+		if of == nil {
+			if of = s.registry.admit(r.device, c.Metrics[metric]); of == nil {
+				left.add(i, c.Metrics[metric])
+				continue
+			}
+			s.resolved[metric] = of
+		}
 		b.readings = append(b.readings, reading{
-			series:  s.resolved[metric],
+			series:  of,
 			version: telemetry.VersionOf(r.offset, i),
 			time:    t,
 			value:   c.Value[i],
 		})
 	}
 	r.end = len(b.readings)
+	r.device.remember(s.resolved)
+	if left.n > 0 {
+		s.m.surplus.Add(left.n)
+		r.fault = left.fault(s.registry.maxSeries, len(c.Time))
+	}
 }
 
-// resolve finds the record's device and fills resolved.
-func (s *decode) resolve(r *record) error {
-	d, err := s.registry.device(s.columns.Device)
-	if err != nil {
-		return err
-	}
-	r.device = d
-	s.resolved = s.resolved[:0]
-	for i, metric := range s.columns.Metrics {
-		series, err := s.registry.metric(d, i, metric)
-		if err != nil {
-			return err
-		}
-		s.resolved = append(s.resolved, series)
-	}
-	return nil
+// surplus are the readings of a record that have no series.
+type surplus struct {
+	n, first int
+	metric   string
 }
 
-func refusalCode(err error) string {
-	var path *telemetry.PathError
-	switch {
-	case errors.As(err, &path):
+func (l *surplus) add(i int, metric string) {
+	if l.n == 0 {
+		l.first, l.metric = i, metric
+	}
+	l.n++
+}
+
+func (l *surplus) fault(limit, of int) *fault {
+	return &fault{
+		code: wire.CodeTooManySeries,
+		path: fmt.Sprintf("readings[%d].metric", l.first),
+		message: fmt.Sprintf("the device has %d series and gets no more: %d of %d readings are left out, the first of metric %q",
+			limit, l.n, of, l.metric),
+	}
+}
+
+func pathCode(err error) string {
+	if path := new(telemetry.PathError); errors.As(err, &path) {
 		return path.Code
-	case errors.As(err, new(*tooManySeries)):
-		return wire.CodeTooManySeries
-	default:
-		return wire.CodeRecordMalformed
 	}
+	return wire.CodeRecordMalformed
 }

@@ -25,12 +25,9 @@ type dedupe struct {
 	m     *counters
 }
 
-func (s *dedupe) apply(b *Batch) *Batch {
-	b.each("dedupe", fresh, s.record)
-	return b
-}
-
-func (s *dedupe) record(r *record) {
+// record gives its verdict on a record of so many readings. decode asks before it takes anything of the record
+// into account.
+func (s *dedupe) record(r *record, readings int) {
 	d := r.device
 	if r.offset <= d.applied {
 		r.verdict = replayed
@@ -49,10 +46,17 @@ func (s *dedupe) record(r *record) {
 	switch w.see(r.seq) {
 	case seqDuplicate:
 		r.verdict = duplicate
-		s.m.duplicates.Add(r.end - r.first)
+		s.m.duplicates.Add(readings)
 	case seqForgotten:
 		s.m.forgotten.Inc()
 	}
+}
+
+// take returns the devices that changed since the last call. They are valid until the next record.
+func (s *dedupe) take() []*device {
+	dirty := s.dirty
+	s.dirty = s.dirty[:0]
+	return dirty
 }
 
 // sessions are the windows of a device, least recently used first.
@@ -123,7 +127,7 @@ func (w *seqs) forget(seq uint64) {
 		clear(w.seen[:])
 		return
 	}
-	for n := w.max + 1; n <= seq; n++ {
+	for n := seq; n != w.max; n-- { // not upwards: seq may be the largest number there is
 		w.seen[n%seqWindow/64] &^= 1 << (n % 64)
 	}
 }

@@ -2,17 +2,18 @@ package pipeline
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/VictoriaMetrics/metrics"
 	"pgregory.net/rapid"
 )
 
-// offer runs one record of d through the stage and returns its verdict.
+// offer shows one record of d and returns its verdict.
 func (s *dedupe) offer(d *device, offset int64, session string, seq uint64) verdict {
-	b := &Batch{records: []record{{offset: offset, device: d, session: session, seq: seq, verdict: fresh}}}
-	s.apply(b)
-	return b.records[0].verdict
+	r := record{offset: offset, device: d, session: session, seq: seq, verdict: fresh}
+	s.record(&r, 1)
+	return r.verdict
 }
 
 func newTestDedupe() *dedupe { return &dedupe{m: newCounters(metrics.NewSet())} }
@@ -23,13 +24,14 @@ func TestWindowAgreesWithASetOfAllSequenceNumbers(t *testing.T) {
 		s, d := newTestDedupe(), &device{applied: -1}
 		seen := make(map[uint64]bool)
 		highest := uint64(0)
-		base := rapid.SampledFrom([]uint64{0, 1023, 1 << 40}).Draw(t, "base")
+		base := rapid.SampledFrom([]uint64{0, 1023, 1 << 40, math.MaxUint64 - 2000}).Draw(t, "base")
 		for offset := range rapid.IntRange(1, 200).Draw(t, "records") {
 			seq := base + highest
 			if rapid.Bool().Draw(t, "back") {
 				seq -= min(seq, rapid.Uint64Range(0, 1500).Draw(t, "by"))
 			} else {
-				seq += rapid.SampledFrom([]uint64{0, 1, 2, 63, 64, 1023, 1024, 5000}).Draw(t, "step")
+				step := rapid.SampledFrom([]uint64{0, 1, 2, 63, 64, 1023, 1024, 5000}).Draw(t, "step")
+				seq += min(step, math.MaxUint64-seq)
 			}
 			top := seq
 			for n := range seen {
@@ -46,6 +48,16 @@ func TestWindowAgreesWithASetOfAllSequenceNumbers(t *testing.T) {
 			highest = top - min(top, base)
 		}
 	})
+}
+
+func TestLargestSequenceNumberIsOneLikeAnyOther(t *testing.T) {
+	s, d := newTestDedupe(), &device{applied: -1}
+	s.offer(d, 0, "boot", math.MaxUint64-1)
+	for offset, want := range []verdict{fresh, duplicate} {
+		if got := s.offer(d, 1+int64(offset), "boot", math.MaxUint64); got != want {
+			t.Errorf("offered for the %d. time: verdict %d, want %d", 1+offset, got, want)
+		}
+	}
 }
 
 func TestRecordInTheStateIsAReplayAndNoDuplicate(t *testing.T) {

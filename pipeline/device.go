@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"weir/pipeline/detect"
@@ -55,41 +56,37 @@ func newRegistry(maxSeries int) *registry {
 	return &registry{devices: make(map[string]*device), maxSeries: maxSeries}
 }
 
-// device returns the device of that name, which it copies if it is new.
-func (g *registry) device(name string) (*device, error) {
-	if d := g.devices[name]; d != nil {
-		return d, nil
+// find returns the series of the i-th metric in the dictionary of a record of d, nil if there is none. A
+// device's records mostly have the same dictionary, so that a comparison does for most look-ups.
+func (d *device) find(i int, metric string) *series {
+	if d == nil {
+		return nil
 	}
-	if err := telemetry.CheckDevice(name); err != nil {
-		return nil, err
-	}
-	return g.restoredDevice(name), nil
-}
-
-type tooManySeries struct{ limit int }
-
-func (e *tooManySeries) Error() string {
-	return fmt.Sprintf("device has more than %d series", e.limit)
-}
-
-// metric returns the series of the i-th metric in the dictionary of a record of d. A device's records mostly
-// have the same dictionary, so that a comparison does for most look-ups.
-func (g *registry) metric(d *device, i int, metric string) (*series, error) {
 	if i < len(d.dictionary) && d.dictionary[i].name[len(d.name)+1:] == metric {
-		return d.dictionary[i], nil
+		return d.dictionary[i]
 	}
-	s := d.series[metric]
-	if s == nil {
-		if err := telemetry.CheckMetric(metric); err != nil {
-			return nil, err
-		}
-		if len(d.series) >= g.maxSeries {
-			return nil, &tooManySeries{g.maxSeries}
-		}
-		s = g.add(d, metric)
+	return d.series[metric]
+}
+
+// remember makes the dictionary of a record the one that find compares with.
+func (d *device) remember(resolved []*series) {
+	if n := slices.Index(resolved, nil); n >= 0 {
+		resolved = resolved[:n]
 	}
-	d.dictionary = append(d.dictionary[:min(i, len(d.dictionary))], s)
-	return s, nil
+	if len(resolved) > len(d.dictionary) || !slices.Equal(d.dictionary[:len(resolved)], resolved) {
+		d.dictionary = append(d.dictionary[:0], resolved...)
+	}
+}
+
+// admit makes a series of d, or returns nil when d has as many as it may have.
+func (g *registry) admit(d *device, metric string) *series {
+	if of := d.series[metric]; of != nil { // twice in one dictionary
+		return of
+	}
+	if len(d.series) >= g.maxSeries {
+		return nil
+	}
+	return g.add(d, metric)
 }
 
 // add makes a new series. Its key in the map shares the bytes of its name.
@@ -102,7 +99,7 @@ func (g *registry) add(d *device, metric string) *series {
 	return s
 }
 
-// restoredDevice returns the device of a name that Weir itself wrote down.
+// restoredDevice returns the device of a name that is known to be one; it copies the name if it is new.
 func (g *registry) restoredDevice(name string) *device {
 	d := g.devices[name]
 	if d == nil {

@@ -50,8 +50,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 	summarise := newSummarise(o.config.FlushPeriod, d.requestTick, o.m)
 	summarise.stale = from.stale
 	d.stages = &stages{
-		decode:    &decode{registry: from.registry, m: o.m, gauges: o.gauges},
-		dedupe:    &dedupe{m: o.m},
+		decode:    &decode{registry: from.registry, dedupe: &dedupe{m: o.m}, m: o.m, gauges: o.gauges},
 		validate:  newValidate(o.config.Lateness, o.m),
 		average:   &average{config: o.config.Average},
 		judge:     &judge{partition: o.partition, m: o.m},

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -37,8 +39,8 @@ func TestOwnersThatCrashAndSleepCountEveryReadingOnce(t *testing.T) {
 			c.storm(fleet, duration)
 			c.settle(fleet)
 			fleet.check(t, w)
-			t.Logf("%d owners, %d crashed, %d slept; %d records, %d readings, %d alerts",
-				c.generation, c.crashed, c.slept, fleet.records, fleet.readings, len(fleet.transitions))
+			t.Logf("%d owners, %d crashed, %d slept; %d records, %d readings, %d alerts, %d with a metric too many",
+				c.generation, c.crashed, c.slept, fleet.records, fleet.readings, len(fleet.transitions), len(fleet.refused))
 		})
 	}
 }
@@ -72,6 +74,7 @@ func (c *chaos) assign() (ended chan error) {
 	config.CheckpointPeriod = 7 * time.Millisecond
 	config.FlushPeriod = time.Millisecond
 	config.CompactAbove = 64 << 10
+	config.MaxSeriesPerDevice = fleetSeries
 	p, err := New(Options{Client: client, Config: config, Metrics: metrics.NewSet(), Trimmer: c.w.broker, Logger: testLogger(c.w.t)})
 	if err != nil {
 		c.w.t.Fatal(err)
@@ -195,10 +198,15 @@ type fleet struct {
 
 	// The undisturbed pass.
 	seen        map[string]bool
+	admitted    map[string]int // series by device
+	refused     map[int64]bool // records with a metric too many
 	readings    uint64
 	expected    map[string]*expectation
 	transitions []string
 }
+
+// fleetSeries is how many series a device may have; they send more metrics than that.
+const fleetSeries = 4
 
 // expectation is what a series must come to.
 type expectation struct {
@@ -217,6 +225,7 @@ func newFleet(seed uint64) *fleet {
 		rng: rand.New(rand.NewPCG(seed, 1)), config: testConfig(),
 		sent: make(map[string][]*telemetry.Batch), clock: make(map[string]int64),
 		seen: make(map[string]bool), expected: make(map[string]*expectation),
+		admitted: make(map[string]int), refused: make(map[int64]bool),
 	}
 }
 
@@ -229,7 +238,7 @@ func (f *fleet) send(w *world) {
 		b.Session, b.Seq = "", 0
 	case 1:
 		if len(old) > 0 {
-			b = old[max(0, len(old)-1-f.rng.IntN(20))] // sent again
+			b = f.again(old[max(0, len(old)-1-f.rng.IntN(20))])
 			break
 		}
 		fallthrough
@@ -242,6 +251,24 @@ func (f *fleet) send(w *world) {
 	f.pass(b, offset)
 }
 
+// again is b sent once more, sometimes by a device that has changed what it says.
+func (f *fleet) again(b *telemetry.Batch) *telemetry.Batch {
+	if f.rng.IntN(3) > 0 {
+		return b
+	}
+	other := *b
+	other.Readings = append(slices.Clone(b.Readings), telemetry.Reading{Metric: f.metric(), Time: epoch, Value: 1e6})
+	return &other
+}
+
+// metric is one of three, or one of those that not all find room.
+func (f *fleet) metric() string {
+	if f.rng.IntN(50) == 0 {
+		return fmt.Sprintf("rare%d", f.rng.IntN(4))
+	}
+	return fmt.Sprintf("m%d", f.rng.IntN(3))
+}
+
 func (f *fleet) batch(device string) *telemetry.Batch {
 	b := &telemetry.Batch{
 		Device: device, Session: fmt.Sprint("boot ", len(f.sent[device])/500), Seq: uint64(len(f.sent[device])),
@@ -250,7 +277,7 @@ func (f *fleet) batch(device string) *telemetry.Batch {
 	for range 1 + f.rng.IntN(5) {
 		f.clock[device] += int64(f.rng.IntN(2e6))
 		r := telemetry.Reading{
-			Metric: fmt.Sprintf("m%d", f.rng.IntN(3)),
+			Metric: f.metric(),
 			Time:   epoch + f.clock[device],
 			Value:  math.Round(100*f.rng.Float64()) / 4,
 		}
@@ -277,10 +304,15 @@ func (f *fleet) pass(b *telemetry.Batch, offset int64) {
 	}
 	f.seen[key] = true
 	for i, r := range b.Readings {
-		f.readings++
 		name := telemetry.Series(b.Device, r.Metric)
 		e := f.expected[name]
+		if e == nil && f.admitted[b.Device] == fleetSeries {
+			f.refused[offset] = true
+			continue
+		}
+		f.readings++
 		if e == nil {
+			f.admitted[b.Device]++
 			e = &expectation{min: math.Inf(1), max: math.Inf(-1), newest: math.MinInt64}
 			f.expected[name] = e
 		}
@@ -322,6 +354,22 @@ func (f *fleet) check(t *testing.T, w *world) {
 	f.checkAlerts(t, w)
 	f.checkLatest(t, w)
 	f.checkState(t, w)
+	f.checkDeadLetters(t, w)
+}
+
+// checkDeadLetters: a crash may bury a record twice, but none is left out.
+func (f *fleet) checkDeadLetters(t *testing.T, w *world) {
+	missing := maps.Clone(f.refused)
+	for _, r := range w.records(wire.TopicDeadLetters, 0) {
+		letter, err := wire.DecodeDeadLetter(r.Value)
+		if err != nil || letter.Code != wire.CodeTooManySeries || !f.refused[letter.Offset] {
+			t.Errorf("dead letter %s of record %d, which has room: %v", letter.Code, letter.Offset, err)
+		}
+		delete(missing, letter.Offset)
+	}
+	for offset := range missing {
+		t.Errorf("record %d has a metric too many and no dead letter", offset)
+	}
 }
 
 func (f *fleet) checkChains(t *testing.T, chains map[string]*chain) {

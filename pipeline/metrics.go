@@ -18,6 +18,7 @@ type counters struct {
 	forgotten   *metrics.Counter
 	late        *metrics.Counter
 	invalid     *metrics.Counter
+	surplus     *metrics.Counter
 	deadLetters *metrics.Counter
 	panics      *metrics.Counter
 	transitions map[telemetry.Phase]*metrics.Counter
@@ -50,6 +51,7 @@ func newCounters(set *metrics.Set) *counters {
 		forgotten:   counter("sequences_out_of_window_total"),
 		late:        counter("late_total"),
 		invalid:     counter("invalid_total"),
+		surplus:     counter("surplus_readings_total"),
 		deadLetters: counter("dead_letters_total"),
 		panics:      counter("panics_total"),
 		transitions: map[telemetry.Phase]*metrics.Counter{

@@ -2,7 +2,10 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"weir/kafka"
 	"weir/telemetry"
 	"weir/wire"
+	"weir/wire/weirpb"
 )
 
 // bench is a row of stages without goroutines and without a broker.
@@ -68,7 +72,7 @@ func newBench(c Config) *bench {
 // apply runs a batch through all stages but the last.
 func (x *bench) apply(b *Batch) *Batch {
 	for _, stage := range []func(*Batch) *Batch{
-		x.decode.apply, x.dedupe.apply, x.validate.apply, x.average.apply, x.judge.apply, x.summarise.apply,
+		x.decode.apply, x.validate.apply, x.average.apply, x.judge.apply, x.summarise.apply,
 	} {
 		stage(b)
 	}
@@ -110,30 +114,81 @@ func TestDecodeResolvesSeriesAndNumbersReadings(t *testing.T) {
 	}
 }
 
-func TestRecordsThatNameWhatNoDeviceMayAreRefusedWithACode(t *testing.T) {
-	c := DefaultConfig()
-	x := newBench(c)
-	x.decode.registry.maxSeries = 2
-	reading := func(metrics ...string) (list []telemetry.Reading) {
-		for _, m := range metrics {
-			list = append(list, telemetry.Reading{Metric: m, Time: epoch})
-		}
-		return list
+// readingsOf has a reading of each of the metrics.
+func readingsOf(metrics ...string) (list []telemetry.Reading) {
+	for _, m := range metrics {
+		list = append(list, telemetry.Reading{Metric: m, Time: epoch, Value: 1})
 	}
+	return list
+}
+
+func TestRecordsThatNameWhatNoDeviceMayAreRefusedAndLeaveNoTrace(t *testing.T) {
+	x := newBench(DefaultConfig())
 	b := batchOf(0,
-		&telemetry.Batch{Device: "plant/#", Readings: reading("x")},
-		&telemetry.Batch{Device: "plant/a", Readings: reading("_x")},
-		&telemetry.Batch{Device: "plant/a", Readings: reading("x", "y", "z")},
-		&telemetry.Batch{Device: "plant/a", Readings: reading("x", "y")},
+		&telemetry.Batch{Device: "plant/#", Readings: readingsOf("x")},
+		&telemetry.Batch{Device: "plant/a", Readings: readingsOf("x", "_x")},
 	)
 	x.decode.apply(b)
-	for i, want := range []string{telemetry.CodePathWildcard, telemetry.CodePathReserved, wire.CodeTooManySeries} {
+	for i, want := range []string{telemetry.CodePathWildcard, telemetry.CodePathReserved} {
 		if r := &b.records[i]; r.verdict != unreadable || r.fault.code != want {
 			t.Errorf("record %d: verdict %d, fault %+v, want code %s", i, r.verdict, r.fault, want)
 		}
 	}
-	if b.records[3].verdict != fresh || len(b.readings) != 2 {
-		t.Errorf("the good record: verdict %d, %d readings", b.records[3].verdict, len(b.readings))
+	if g := x.decode.registry; len(g.devices) != 0 || g.seriesN != 0 || len(b.readings) != 0 {
+		t.Errorf("%d devices, %d series and %d readings are left", len(g.devices), g.seriesN, len(b.readings))
+	}
+}
+
+func TestReadingsOfMetricsTooManyAreLeftOutAndTheOthersCount(t *testing.T) {
+	x := newBench(DefaultConfig())
+	x.decode.registry.maxSeries = 2
+	b := batchOf(0,
+		&telemetry.Batch{Device: "plant/a", Readings: readingsOf("x", "y", "z", "x", "v")},
+		&telemetry.Batch{Device: "plant/a", Readings: readingsOf("y")},
+		&telemetry.Batch{Device: "plant/a", Readings: readingsOf("w")},
+		&telemetry.Batch{Device: "plant/b", Readings: readingsOf("z")},
+	)
+	x.decode.apply(b)
+	var got []string
+	for _, r := range b.readings {
+		got = append(got, fmt.Sprint(r.series.name, " ", r.version.Offset(), " ", r.version.Index()))
+	}
+	want := []string{"plant/a/x 0 0", "plant/a/y 0 1", "plant/a/x 0 3", "plant/a/y 1 0", "plant/b/z 3 0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("readings %q, want %q", got, want)
+	}
+	for i, path := range []string{"readings[2].metric", "", "readings[0].metric", ""} {
+		r := &b.records[i]
+		if r.verdict != fresh || (r.fault != nil) != (path != "") {
+			t.Errorf("record %d: verdict %d, fault %+v", i, r.verdict, r.fault)
+		} else if path != "" && (r.fault.code != wire.CodeTooManySeries || r.fault.path != path) {
+			t.Errorf("record %d: fault %+v, want path %s", i, r.fault, path)
+		}
+	}
+	if got := x.decode.m.surplus.Get(); got != 3 {
+		t.Errorf("%d readings left out, want 3", got)
+	}
+}
+
+// A series that no state contains would be missing from what a successor counts.
+func TestOnlyReadingsOfNewRecordsAdmitSeries(t *testing.T) {
+	x := newBench(DefaultConfig())
+	frame := func(metrics ...string) *telemetry.Batch {
+		return &telemetry.Batch{Device: "plant/a", Session: "boot", Seq: 1, Readings: readingsOf(metrics...)}
+	}
+	x.decode.apply(batchOf(5, frame("x")))
+	x.decode.apply(batchOf(6, frame("x", "resent")))
+	x.decode.apply(batchOf(4, frame("replayed")))
+	unused := batchOf(7)
+	value := (&weirpb.ReadingBatch{Device: "plant/a", Metrics: []string{"x", "unused"}, TimeDelta: []int64{1}, Value: []float64{1}})
+	raw, err := value.MarshalVT()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unused.load([]kafka.Record{{Offset: 7, Value: raw}}, 8)
+	x.decode.apply(unused)
+	if series := x.decode.registry.devices["plant/a"].series; len(series) != 1 || len(unused.readings) != 1 {
+		t.Errorf("series %v, want x alone", slices.Collect(maps.Keys(series)))
 	}
 }
 
@@ -182,7 +237,7 @@ func TestUpdateWithoutReadingsKeepsTheStateOfTheOneBefore(t *testing.T) {
 func TestPanicPoisonsOneRecordAndItsReadingsCountAsInvalid(t *testing.T) {
 	x := newBench(DefaultConfig())
 	b := batchOf(0, oneReading("plant/a", "x", epoch, 1), oneReading("plant/a", "x", epoch+1, 2), oneReading("plant/a", "x", epoch+2, 3))
-	x.validate.apply(x.dedupe.apply(x.decode.apply(b)))
+	x.validate.apply(x.decode.apply(b))
 	b.each("test", fresh, func(r *record) {
 		if r.offset == 1 {
 			panic("boom")

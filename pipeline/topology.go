@@ -5,7 +5,6 @@ import "weir/pipeline/rx"
 // stages are the operators of a partition's graph, each with the state it owns.
 type stages struct {
 	decode    *decode
-	dedupe    *dedupe
 	validate  *validate
 	average   *average
 	judge     *judge
@@ -16,15 +15,14 @@ type stages struct {
 // start builds the graph of a partition and starts it. The channel it returns closes when the source was
 // closed and everything sent has been emitted.
 //
-//	fetch ─▶ decode ─▶ dedupe ─▶ news? ─▶ validate ─▶ average ─▶ detect ─▶ summarise ─▶ emit ─▶ weir.updates
-//	         columns,  replays,           finite,     window.     detect.    one Update   alerts   weir.alerts
-//	         series    resends            late        Mean        Detector   per series   first
+//	fetch ─▶ decode ─▶ news? ─▶ validate ─▶ average ─▶ detect ─▶ summarise ─▶ emit ─▶ weir.updates
+//	         dedupe,   replays, finite,     window.     detect.    one Update   alerts   weir.alerts
+//	         series    resends  late        Mean        Detector   per series   first
 //
 // Ticks and barriers pass the same way and keep their place among the batches.
 func (s *stages) start(source *rx.Source[Batch], onPanic func(rx.Fault[Batch])) <-chan struct{} {
 	return rx.From(source, rx.Options[Batch]{Buffer: 1, OnPanic: onPanic}).
 		Map("decode", s.decode.apply).
-		Map("dedupe", s.dedupe.apply).
 		Filter("news", s.news).
 		Map("validate", s.validate.apply).
 		Map("average", s.average.apply).
