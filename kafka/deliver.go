@@ -19,23 +19,26 @@ const (
 	verdictDoubt                 // no answer, or one that leaves open whether it is stored
 	verdictReset                 // the broker does not know our sequence: not stored by this attempt
 	verdictFenced                // a successor has taken over
-	verdictFailed                // refused for good
+	verdictFailed                // refused for good, nothing stored by this attempt
 )
 
-// judge sorts an attempt's outcome. doubt tells that an earlier attempt of the same batch is unanswered.
+// judge sorts an attempt's outcome. doubt tells that an earlier attempt of the same batch may have stored it.
 func judge(err error, transactional, doubt bool) verdict {
 	var code kafkago.Error
 	switch {
 	case err == nil:
 		return verdictStored
-	case errors.As(err, &code):
-		return judgeCode(code, transactional, doubt)
 	case neverSent(err):
 		return verdictAgain
+	case errors.As(err, &code):
+		return judgeCode(code, transactional, doubt)
 	}
 	return verdictDoubt
 }
 
+// judgeCode takes only those codes for a refusal that a leader answers before it appends. A leader that
+// loses its place while it waits for the replicas answers as one that never had it; so anything else, also
+// what is not known here, leaves open whether the batch is stored.
 func judgeCode(code kafkago.Error, transactional, doubt bool) verdict {
 	switch code {
 	case kafkago.DuplicateSequenceNumber:
@@ -50,18 +53,23 @@ func judgeCode(code kafkago.Error, transactional, doubt bool) verdict {
 			return verdictFenced
 		}
 		return verdictReset
-	case kafkago.RequestTimedOut, kafkago.NotEnoughReplicasAfterAppend, kafkago.KafkaStorageError,
-		kafkago.NetworkException:
-		return verdictDoubt
-	}
-	if Retriable(code) {
+	case kafkago.NotEnoughReplicas, kafkago.ThrottlingQuotaExceeded:
 		return verdictAgain
+	case kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge,
+		kafkago.InvalidMessage, kafkago.InvalidMessageSize, kafkago.InvalidRecord, kafkago.InvalidTimestamp,
+		kafkago.InvalidTopic, kafkago.InvalidRequest, kafkago.InvalidRequiredAcks, kafkago.InvalidTransactionState,
+		kafkago.UnsupportedVersion, kafkago.UnsupportedForMessageFormat, kafkago.UnsupportedCompressionType,
+		kafkago.PolicyViolation, kafkago.TopicAuthorizationFailed, kafkago.ClusterAuthorizationFailed,
+		kafkago.TransactionalIDAuthorizationFailed, kafkago.SASLAuthenticationFailed:
+		return verdictFailed
 	}
-	return verdictFailed
+	return verdictDoubt
 }
 
 // deliver sends b until the outcome is known or the delivery timeout has passed. All attempts carry the same
-// identity and sequence, by which the broker tells a retry from a new batch.
+// identity and sequence, by which the broker tells a retry from a new batch. A batch that is given up after it
+// reached a broker leaves the queue stale: were its sequence used again and it is stored after all, the next
+// batch would be taken for its retry, and be acknowledged without being stored.
 func (q *queue) deliver(b *batch) (base int64, err error) {
 	if err := q.p.gate.Acquire(q.p.ctx, 1); err != nil {
 		return -1, context.Cause(q.p.ctx)
@@ -73,7 +81,12 @@ func (q *queue) deliver(b *batch) (base int64, err error) {
 	if q.failing && time.Now().After(deadline) {
 		return -1, ErrTimeout // or a long queue would wait for the broker once per batch
 	}
-	doubt := false
+	reached, doubt := false, false
+	defer func() {
+		if reached && err != nil {
+			q.stale = true
+		}
+	}()
 	for {
 		if err := q.p.refusal(); err != nil {
 			return -1, err
@@ -83,6 +96,7 @@ func (q *queue) deliver(b *batch) (base int64, err error) {
 			return -1, timedOut(err)
 		}
 		base, err = q.attempt(b)
+		reached = reached || !neverSent(err)
 		switch judge(err, q.p.opts.TransactionalID != "", doubt) {
 		case verdictStored:
 			if err != nil {
@@ -95,10 +109,10 @@ func (q *queue) deliver(b *batch) (base int64, err error) {
 			q.p.fence(err)
 			return -1, err
 		case verdictFailed:
-			if doubt {
-				q.stale = true
+			if err = tooLarge(err); doubt {
+				err = fmt.Errorf("%w: %w", ErrInDoubt, err)
 			}
-			return -1, tooLarge(err)
+			return -1, err
 		case verdictReset:
 			q.stale = true
 			if doubt {
@@ -127,7 +141,6 @@ func (q *queue) pause(d time.Duration, deadline time.Time, doubt bool, last erro
 		why = context.Cause(q.p.ctx)
 	}
 	if doubt {
-		q.stale = true
 		return fmt.Errorf("%w: %w (last: %w)", ErrInDoubt, why, last)
 	}
 	return fmt.Errorf("%w (last: %w)", why, last)

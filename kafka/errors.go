@@ -223,9 +223,12 @@ func answered(err error) bool {
 	return errors.As(err, &code)
 }
 
-// neverSent reports whether a request that failed with err certainly did not reach a broker.
+// neverSent reports whether a request that failed with err certainly did not reach a broker: its leader is
+// not known, or not to be connected to. BrokerNotAvailable is kafka-go's own word for that.
 func neverSent(err error) bool {
+	var topic *protocol.TopicError
+	var partition *protocol.TopicPartitionError
 	var dial *net.OpError
-	return errors.Is(err, protocol.ErrNoTopic) || errors.Is(err, protocol.ErrNoPartition) ||
-		errors.Is(err, protocol.ErrNoLeader) || errors.As(err, &dial) && dial.Op == "dial"
+	return errors.As(err, &topic) || errors.As(err, &partition) || errors.Is(err, kafkago.BrokerNotAvailable) ||
+		errors.As(err, &dial) && dial.Op == "dial"
 }

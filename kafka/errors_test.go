@@ -57,7 +57,7 @@ func TestEveryReasonHasItsCounter(t *testing.T) {
 	}
 }
 
-func TestJudge(t *testing.T) {
+func TestOnlyARefusalBeforeAppendingMeansNothingIsStored(t *testing.T) {
 	for _, test := range []struct {
 		err           error
 		transactional bool
@@ -72,15 +72,26 @@ func TestJudge(t *testing.T) {
 		{kafkago.InvalidProducerEpoch, true, false, verdictFenced},
 		{kafkago.ProducerFenced, true, true, verdictFenced},
 		{kafkago.InvalidProducerEpoch, false, false, verdictReset},
-		{kafkago.NotLeaderForPartition, false, false, verdictAgain},
 		{kafkago.NotEnoughReplicas, false, false, verdictAgain},
-		{kafkago.NotEnoughReplicasAfterAppend, false, false, verdictDoubt},
-		{kafkago.RequestTimedOut, false, false, verdictDoubt},
-		{io.ErrUnexpectedEOF, false, false, verdictDoubt},
+		{kafkago.BrokerNotAvailable, false, false, verdictAgain},
+		{protocol.NewErrNoTopic("t"), false, false, verdictAgain},
 		{protocol.NewErrNoLeader("t", 0), false, false, verdictAgain},
 		{&net.OpError{Op: "dial", Err: errors.New("refused")}, false, false, verdictAgain},
+		{kafkago.NotEnoughReplicasAfterAppend, false, false, verdictDoubt},
+		{kafkago.NotLeaderForPartition, false, false, verdictDoubt},
+		{kafkago.LeaderNotAvailable, false, false, verdictDoubt},
+		{kafkago.UnknownTopicOrPartition, false, false, verdictDoubt},
+		{kafkago.FencedLeaderEpoch, false, false, verdictDoubt},
+		{kafkago.UnknownLeaderEpoch, false, false, verdictDoubt},
+		{kafkago.KafkaStorageError, false, false, verdictDoubt},
+		{kafkago.RequestTimedOut, false, false, verdictDoubt},
+		{kafkago.Error(-1), false, false, verdictDoubt},
+		{kafkago.Error(12345), true, false, verdictDoubt},
+		{io.ErrUnexpectedEOF, false, false, verdictDoubt},
+		{protocol.ErrNoTopic, false, false, verdictDoubt}, // an answer without the topic
 		{kafkago.MessageSizeTooLarge, false, false, verdictFailed},
-		{kafkago.Error(-1), false, false, verdictFailed},
+		{kafkago.InvalidRecord, false, false, verdictFailed},
+		{kafkago.TopicAuthorizationFailed, true, false, verdictFailed},
 	} {
 		if got := judge(test.err, test.transactional, test.doubt); got != test.want {
 			t.Errorf("judge(%v, %v, %v) = %d, want %d", test.err, test.transactional, test.doubt, got, test.want)

@@ -50,15 +50,19 @@ func (b *faultyBroker) refuse(codes ...kafkago.Error) {
 			return nil, nil, false
 		}
 		b.cluster.KeepControl()
-		partition := kmsg.NewProduceResponseTopicPartition()
-		partition.ErrorCode = int16(codes[i])
-		partition.BaseOffset = -1
-		topic := kmsg.NewProduceResponseTopic()
-		topic.Topic, topic.Partitions = b.topic, append(topic.Partitions, partition)
-		resp := req.ResponseKind().(*kmsg.ProduceResponse)
-		resp.Topics = append(resp.Topics, topic)
-		return resp, nil, true
+		return b.answer(req, codes[i]), nil, true
 	})
+}
+
+func (b *faultyBroker) answer(req kmsg.Request, code kafkago.Error) kmsg.Response {
+	partition := kmsg.NewProduceResponseTopicPartition()
+	partition.ErrorCode = int16(code)
+	partition.BaseOffset = -1
+	topic := kmsg.NewProduceResponseTopic()
+	topic.Topic, topic.Partitions = b.topic, append(topic.Partitions, partition)
+	resp := req.ResponseKind().(*kmsg.ProduceResponse)
+	resp.Topics = append(resp.Topics, topic)
+	return resp
 }
 
 func (b *faultyBroker) producer(t *testing.T, opts kafka.ProducerOptions) *kafka.Producer {
