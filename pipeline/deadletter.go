@@ -2,26 +2,36 @@ package pipeline
 
 import (
 	"bytes"
+	"fmt"
+	"strings"
 	"time"
 
 	"weir/kafka"
 	"weir/wire"
 )
 
-// maxBuried bounds the dead letters, in bytes, that wait for the next checkpoint.
-const maxBuried = 1 << 20
+// Bounds of dead letters: what is longer is cut, so that one fits into every topic's largest message. A record
+// that could not be buried would stop its partition for good.
+const (
+	maxRaw     = 512 << 10
+	maxMessage = 8 << 10
+	maxKey     = 1 << 10
+	// maxBuried bounds the dead letters, in bytes, that wait for the next checkpoint.
+	maxBuried = 1 << 20
+)
 
-// deadLetters waits for the next checkpoint, which writes them before it commits: so a replay, which starts
-// at a commit, does not bury twice. Only when too many wait they are written early, and may be written
-// again by a successor.
+// deadLetters waits for the next checkpoint, which writes them before it commits. A replay, which starts at a
+// commit, buries again what its predecessor had buried since: a dead letter is there at least once. Only
+// when too many wait they are written early; early is the flight of those, which a checkpoint waits for.
 type deadLetters struct {
 	records []kafka.Record
 	bytes   int
+	early   flight
 }
 
 func (d *deadLetters) take() []kafka.Record {
 	records := d.records
-	*d = deadLetters{}
+	d.records, d.bytes = nil, 0
 	return records
 }
 
@@ -32,20 +42,9 @@ func (s *emit) bury(b *Batch) error {
 		if r.fault == nil {
 			continue
 		}
-		letter := wire.DeadLetter{
-			Code:      r.fault.code,
-			Path:      r.fault.path,
-			Message:   r.fault.message,
-			Device:    string(r.key),
-			Time:      time.Now().UnixMicro(),
-			Raw:       r.value,
-			Stage:     "pipeline",
-			Topic:     wire.TopicReadings,
-			Partition: int32(s.partition),
-			Offset:    r.offset,
-		}
-		value := wire.AppendDeadLetter(nil, &letter)
-		s.dead.records = append(s.dead.records, kafka.Record{Key: bytes.Clone(r.key), Value: value, Headers: s.headers})
+		key := r.key[:min(len(r.key), maxKey)]
+		value := wire.AppendDeadLetter(nil, s.letter(r, key))
+		s.dead.records = append(s.dead.records, kafka.Record{Key: bytes.Clone(key), Value: value, Headers: s.headers})
 		s.dead.bytes += len(value)
 		s.m.deadLetters.Inc()
 	}
@@ -53,7 +52,9 @@ func (s *emit) bury(b *Batch) error {
 		return nil
 	}
 	for _, record := range s.dead.take() {
-		err := s.producer.Produce(s.ctx, wire.TopicDeadLetters, s.partition, []kafka.Record{record}, func(_ int64, err error) {
+		landed := s.dead.early.begin()
+		err := s.producer.Produce(s.ctx, wire.TopicDeadLetters, s.partition, []kafka.Record{record}, func(base int64, err error) {
+			landed(base, err)
 			if err != nil {
 				s.fail(err)
 			}
@@ -63,4 +64,26 @@ func (s *emit) bury(b *Batch) error {
 		}
 	}
 	return nil
+}
+
+// letter tells all that is known about a record with a fault.
+func (s *emit) letter(r *record, key []byte) *wire.DeadLetter {
+	message := r.fault.message[:min(len(r.fault.message), maxMessage)]
+	raw := r.value
+	if len(raw) > maxRaw {
+		raw = raw[:maxRaw]
+		message = fmt.Sprintf("%s (raw is truncated, the record has %d bytes)", message, len(r.value))
+	}
+	return &wire.DeadLetter{
+		Code:      r.fault.code,
+		Path:      r.fault.path,
+		Message:   strings.ToValidUTF8(message, "\uFFFD"),
+		Device:    strings.ToValidUTF8(string(key), "\uFFFD"),
+		Time:      time.Now().UnixMicro(),
+		Raw:       raw,
+		Stage:     "pipeline",
+		Topic:     wire.TopicReadings,
+		Partition: int32(s.partition),
+		Offset:    r.offset,
+	}
 }

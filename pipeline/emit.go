@@ -168,6 +168,9 @@ func (s *emit) settle(b *Batch) (err error) {
 	if b.alertsEnd, err = s.alerts.settled(s.ctx); err != nil {
 		return err
 	}
+	if err = s.dead.early.wait(s.ctx); err != nil {
+		return err
+	}
 	b.dead = s.dead.take()
 	b.changed, s.changed = s.changed, make(map[string]*telemetry.Alert)
 	return nil

@@ -97,6 +97,20 @@ func TestPoisonGoesToTheDeadLettersAndThePartitionGoesOn(t *testing.T) {
 	}
 }
 
+func TestLargestRecordIsBuriedAndThePartitionGoesOn(t *testing.T) {
+	w := newWorld(t, 1)
+	junk := bytes.Repeat([]byte{0xff}, kafka.MaxMessageBytes-200)
+	w.sendRaw("plant/a", junk)
+	w.send(oneReading("plant/a", "x", epoch, 1))
+	p := w.pipeline(nil)
+	if err := w.ownUntilStored(p, 1); err != nil {
+		t.Fatal(err)
+	}
+	if letters := w.records(wire.TopicDeadLetters, 0); len(letters) != 1 {
+		t.Errorf("%d dead letters, want 1", len(letters))
+	}
+}
+
 func TestUnknownStateLayoutWarmsTheSeriesUpAndKeepsItsChain(t *testing.T) {
 	w := newWorld(t, 1)
 	stop := w.start(w.pipeline(nil))

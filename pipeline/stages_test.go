@@ -1,11 +1,13 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -260,6 +262,51 @@ func TestPanicPoisonsOneRecordAndItsReadingsCountAsInvalid(t *testing.T) {
 	if err != nil || letter.Code != wire.CodePipelinePanic || letter.Offset != 1 || string(letter.Raw) != string(b.records[1].value) {
 		t.Errorf("dead letter %+v: %v", letter, err)
 	}
+}
+
+func TestDeadLetterOfAnOversizedRecordIsCutAndSaysSo(t *testing.T) {
+	x := newBench(DefaultConfig())
+	junk := bytes.Repeat([]byte{0xff}, 3<<20)
+	b := new(Batch)
+	b.load([]kafka.Record{{Offset: 9, Key: junk, Value: junk}}, 10)
+	x.emit.apply(x.apply(b))
+	if len(x.sent.records) != 0 {
+		t.Fatal("written early")
+	}
+	record := x.emit.dead.take()[0]
+	letter, err := wire.DecodeDeadLetter(record.Value)
+	if err != nil || len(letter.Raw) != maxRaw || !strings.Contains(letter.Message, fmt.Sprint(len(junk))) || letter.Offset != 9 {
+		t.Errorf("dead letter of %d bytes of record %d, %q: %v", len(letter.Raw), letter.Offset, letter.Message, err)
+	}
+	if size := len(record.Key) + len(record.Value); size > 1<<20-1<<10 {
+		t.Errorf("%d bytes do not fit into the least that brokers take by default", size)
+	}
+}
+
+func TestBarrierWaitsForDeadLettersThatWereWrittenEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newBench(DefaultConfig())
+		x.sent.hold = true
+		junk := bytes.Repeat([]byte{0xff}, maxRaw)
+		b := new(Batch)
+		for i := range int64(3) {
+			b.load([]kafka.Record{{Offset: i, Key: []byte("plant/a"), Value: junk}}, i+1)
+		}
+		x.emit.apply(x.apply(b))
+		if len(x.sent.held) == 0 {
+			t.Fatal("nothing was written early")
+		}
+		passed := false
+		x.emit.done = func(*Batch) { passed = true }
+		go x.emit.apply(&Batch{kind: barrier})
+		if synctest.Wait(); passed {
+			t.Error("the barrier passed before dead letters were acknowledged")
+		}
+		x.sent.release()
+		if synctest.Wait(); !passed {
+			t.Error("the barrier does not pass")
+		}
+	})
 }
 
 func TestAlertIsRaisedOnceAndResolvedUnderItsName(t *testing.T) {
