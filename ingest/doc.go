@@ -8,7 +8,7 @@
 //
 // # What is bounded, and what happens when it is full
 //
-// A connection holds at most Credit frames without a receipt written, and at most receiptBytes of encoded
+// A connection holds at most Credit frames without a receipt written, and at most receiptBytes of
 // rejections; the producer's buffer is bounded by its own options. When any of these is full the ReadLoop
 // waits, so the socket is not read and TCP slows the device down: nothing is dropped. Idle deadlines are
 // suspended meanwhile. A device that does not read its receipts stops being read in the same way, and is

@@ -10,8 +10,13 @@ import (
 	"weir/wire"
 )
 
-// maxDeadLetterBytes is how much of a refused frame is kept.
-const maxDeadLetterBytes = 64 << 10
+const (
+	// maxDeadLetterBytes is how much of a refused frame is kept.
+	maxDeadLetterBytes = 64 << 10
+	// keepBytes of records, of keepDevices devices, are what an encoder keeps room for between frames.
+	keepBytes   = 16 << 10
+	keepDevices = 64
+)
 
 // Producer stores records; *kafka.Producer is one.
 type Producer interface {
@@ -52,6 +57,7 @@ func newEncoder(srv *Server, device string) *encoder {
 // submit decodes one frame, which came at r.started, and produces its records. The caller's release of r
 // follows. It blocks while the producer's buffer is full, until ctx ends.
 func (e *encoder) submit(ctx context.Context, raw []byte, r *receipt) {
+	defer e.shrink()
 	e.srv.metrics.bytes.Add(len(raw))
 	frame, err := e.dec.Decode(raw)
 	if err != nil {
@@ -65,6 +71,22 @@ func (e *encoder) submit(ctx context.Context, raw []byte, r *receipt) {
 		e.deadLetter(ctx, raw, r, letterOf(frame))
 	}
 	e.produce(ctx, r)
+}
+
+// shrink gives back what an unusually large frame has grown: its connection may stay silent for days.
+func (e *encoder) shrink() {
+	e.dec.Release()
+	if cap(e.buf) > keepBytes {
+		e.buf = nil
+	}
+	if cap(e.spans) > keepDevices {
+		e.spans = nil
+	}
+	for partition := range e.recs {
+		if cap(e.recs[partition]) > keepDevices {
+			e.recs[partition] = nil
+		}
+	}
 }
 
 // refuse answers a frame that could not be understood at all.

@@ -82,11 +82,14 @@ func (r *receipt) cause() error {
 }
 
 // owed is about how much memory the receipt holds until it is sent.
-func (r *receipt) owed() int64 { return int64(len(r.Rejected)) * rejectionBytes }
+func (r *receipt) owed() int64 { return int64(len(r.Rejected))*rejectionBytes + int64(len(r.acks))*8 }
 
-// shrink gives back what an unusually bad frame has grown.
+// shrink gives back what an unusually bad, or mixed, frame has grown.
 func (r *receipt) shrink() {
 	if cap(r.Rejected) > keepRejections {
 		r.Rejected = nil
+	}
+	if cap(r.acks) > keepDevices {
+		r.acks = nil
 	}
 }

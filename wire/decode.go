@@ -16,9 +16,9 @@ const (
 	DefaultMaxFuture = 10 * time.Minute
 )
 
-// keepReadings is how many readings a Decoder keeps room for between frames, keepScratch how many bytes of
-// strings with escapes. Larger frames allocate anew, so that one of them does not hold memory for as long as
-// its connection lasts.
+// keepReadings is how many readings a Decoder keeps room for when it is released, keepScratch how many bytes
+// of strings with escapes. Larger frames allocate anew, so that one of them does not hold memory for as long
+// as its connection lasts.
 const (
 	keepReadings = 512
 	keepScratch  = 4 << 10
@@ -119,12 +119,18 @@ func (d *Decoder) decode() *Error {
 	return d.finish()
 }
 
-func (d *Decoder) begin(frame []byte) {
+// Release ends the use of what Decode returned, and gives back the memory of an unusually large frame. Until
+// then, or the next Decode, it is kept.
+func (d *Decoder) Release() {
 	if cap(d.items) > keepReadings || cap(d.scan.scratch) > keepScratch {
 		d.items, d.readings, d.index, d.sorted = nil, nil, nil, sorter{}
 		d.frame = Frame{Session: d.frame.Session}
 		d.scan.scratch = nil
 	}
+}
+
+func (d *Decoder) begin(frame []byte) {
+	d.Release()
 	d.scan.reset(frame)
 	d.now = d.opts.Now()
 	d.top = topFields{}
