@@ -20,6 +20,8 @@ type client struct {
 
 	// Guarded by hub.mu.
 	subs      map[string]*subscription
+	joining   *subscription   // the one whose snapshot is waited for, made, queued or written
+	joins     []*subscription // those whose turn to join comes later
 	left      bool
 	alertMark uint64
 
@@ -34,6 +36,7 @@ type client struct {
 	lane    lane
 	due     []*subscription // those with something to send, in turn
 	writing bool            // a goroutine is in write
+	sending bool            // a snapshot is being written
 	pinged  time.Time       // when the last ping was queued
 	pong    *item           // the pong that is queued, if one is
 	cutoff  time.Time       // when a closing connection is cut
@@ -82,19 +85,31 @@ func (c *client) reserve(s *subscription, told int) *item {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.told = told
-	s.round++
-	it := &item{empty: true, opens: s, round: s.round}
+	it := &item{empty: true, opens: s}
 	if c.state == serving {
 		c.lane.push(it)
+		s.place = it
 	}
 	return it
 }
 
-// fill puts the snapshot into its place.
+// wants reports whether a place is still to be filled: the subscription may have ended or begun anew, and
+// the connection may be gone.
+func (c *client) wants(it *item) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return it.opens.place == it
+}
+
+// fill puts the snapshot into its place, if that is still there.
 func (c *client) fill(it *item, f frame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if it.opens.place != it {
+		return
+	}
 	it.frame, it.empty = f, false
+	c.hub.m.snapshotBytes.Add(int64(f.size()))
 	c.kickLocked()
 }
 
@@ -153,12 +168,16 @@ func (c *client) forget(s *subscription) {
 	c.dropLocked(s)
 }
 
-// dropLocked empties a subscription. Its snapshot, should one be in the lane, is of an earlier round now
-// and will be passed over.
+// dropLocked empties a subscription. Its snapshot, should one be in the lane, leaves it.
 func (c *client) dropLocked(s *subscription) {
 	s.open = false
-	s.round++
 	s.next = nil
+	if it := s.place; it != nil {
+		s.place = nil
+		c.lane.remove(it)
+		c.hub.m.snapshotBytes.Add(-int64(it.frame.size()))
+		c.kickLocked() // what waited behind it
+	}
 	if s.behind != nil {
 		c.hub.release(s.behind)
 		s.behind = nil
@@ -197,7 +216,13 @@ func (c *client) closeLocked(r closeReason) {
 // clearLocked drops everything that waits.
 func (c *client) clearLocked() {
 	c.hub.m.losslessBytes.Add(-int64(c.lane.bytes))
+	items := c.lane.items
 	c.lane = lane{}
+	for _, it := range items {
+		if it.opens != nil {
+			c.dropLocked(it.opens)
+		}
+	}
 	c.pong = nil
 	for _, s := range c.due {
 		s.queued = false

@@ -29,8 +29,11 @@
 // Each connection has two lanes, and one writer that exists only while there is something to write.
 //
 // The lossless lane holds alerts, answers, snapshots and control frames, in order, and always goes first. It
-// is bounded in bytes (snapshots aside, which are bounded by the number of series); when it is full the
-// connection is closed with 4001 and the client begins anew.
+// is bounded in bytes, snapshots aside; when it is full the connection is closed with 4001 and the client
+// begins anew. Of snapshots, which are as large as their view, a connection has one at a time: until it has
+// been written, its other subscriptions wait for their turn, and when its subscription ends it is dropped.
+// Snapshots are made by at most GOMAXPROCS encoders, those for HTTP included; views that find none free wait
+// for one, and nothing is copied before.
 //
 // The lossy lane holds, for each subscription, at most one shared frame that waits for the socket. When the
 // next comes and that one still waits, the subscription is a laggard: from now on rows are merged into a

@@ -1,7 +1,9 @@
 package push
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -19,12 +21,30 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	if !s.requireReady(w) {
 		return
 	}
+	body, err := s.encodeSnapshot(r.Context(), patterns)
+	var refused *wire.Error
+	switch {
+	case errors.As(err, &refused) && refused.Code == wire.CodeOverloaded:
+		w.Header().Set("Retry-After", "1")
+		wire.WriteError(w, http.StatusServiceUnavailable, refused)
+	case errors.As(err, &refused):
+		wire.WriteError(w, http.StatusUnprocessableEntity, refused)
+	case err == nil:
+		writeJSON(w, body)
+	}
+}
+
+// encodeSnapshot copies and encodes with one of the encoders that live snapshots are made with.
+func (s *Server) encodeSnapshot(ctx context.Context, patterns []telemetry.Pattern) ([]byte, error) {
+	if err := s.hub.acquireEncoder(ctx); err != nil {
+		return nil, err
+	}
+	defer s.hub.releaseEncoder()
 	snap, complete := s.hub.snapshot(patterns, s.cfg.MaxListed)
 	if !complete {
-		wire.WriteError(w, http.StatusUnprocessableEntity, s.tooMany("series"))
-		return
+		return nil, s.tooMany("series")
 	}
-	writeJSON(w, snap.Append(make([]byte, 0, 512+(rowBytes+64)*len(snap.Rows))))
+	return snap.Append(make([]byte, 0, 512+(rowBytes+64)*len(snap.Rows))), nil
 }
 
 // snapshot collects the newest updates of the series that the patterns select, and their open alerts.

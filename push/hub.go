@@ -2,7 +2,6 @@ package push
 
 import (
 	"log/slog"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -14,11 +13,10 @@ import (
 // to what, so that "the state now and everything after it" is one step. See doc.go for the order of locks
 // and for what may be done under this one.
 type hub struct {
-	log   *slog.Logger
-	m     *meters
-	now   func() time.Time
-	slots chan struct{}  // bounds how many snapshots are encoded at a time
-	wg    sync.WaitGroup // writers, encoders and timers at work; see done
+	log *slog.Logger
+	m   *meters
+	now func() time.Time
+	wg  sync.WaitGroup // writers, encoders and timers at work; see done
 
 	laggards sync.Pool // of *laggard
 
@@ -29,6 +27,7 @@ type hub struct {
 	store  store
 	at     positions
 
+	encoders encoders
 	views    map[viewKey]*view
 	trie     telemetry.Trie[*view]
 	lastView uint32
@@ -43,10 +42,10 @@ type hub struct {
 func newHub(log *slog.Logger, m *meters, epoch string) *hub {
 	h := &hub{
 		log: log, m: m, now: time.Now,
-		slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		store: newStore(),
-		at:    positions{epoch: epoch},
-		views: make(map[viewKey]*view),
+		encoders: newEncoders(),
+		store:    newStore(),
+		at:       positions{epoch: epoch},
+		views:    make(map[viewKey]*view),
 	}
 	h.laggards.New = func() any { return new(laggard) }
 	return h

@@ -26,7 +26,8 @@ type meters struct {
 	set *metrics.Set
 
 	connections, subscriptions, views, series atomic.Int64
-	laggards, laggingRows, losslessBytes      atomic.Int64
+	laggards, laggingRows                     atomic.Int64
+	losslessBytes, snapshotBytes              atomic.Int64
 
 	updates, replays, gaps, overlaps, alerts *metrics.Counter
 	conflatedView, conflatedLaggard          *metrics.Counter
@@ -87,6 +88,7 @@ func (m *meters) gauges(set *metrics.Set) {
 		{"weir_push_laggards", &m.laggards, 1},
 		{"weir_push_laggard_rows", &m.laggingRows, 1},
 		{"weir_push_lossless_bytes", &m.losslessBytes, 1},
+		{"weir_push_snapshot_bytes", &m.snapshotBytes, 1},
 	} {
 		set.GetOrCreateGauge(g.name, func() float64 { return float64(g.value.Load() * int64(g.scale)) })
 	}

@@ -1,5 +1,7 @@
 package push
 
+import "slices"
+
 // item is a place in a connection's lossless lane.
 type item struct {
 	frame frame
@@ -7,9 +9,8 @@ type item struct {
 	empty bool
 	// counted: the frame counts against the lane's bound.
 	counted bool
-	// opens is the subscription whose snapshot this is, if it still stands at this round.
+	// opens is the subscription whose snapshot this is.
 	opens *subscription
-	round uint32
 }
 
 // lane is the lossless queue of one connection. Guarded by client.mu.
@@ -40,6 +41,10 @@ func (l *lane) pop() *item {
 		l.bytes -= it.frame.size()
 	}
 	return it
+}
+
+func (l *lane) remove(it *item) {
+	l.items = slices.DeleteFunc(l.items, func(e *item) bool { return e == it })
 }
 
 func (l *lane) ready() bool { return len(l.items) > 0 && !l.items[0].empty }

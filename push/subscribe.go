@@ -21,12 +21,12 @@ type subscription struct {
 	view     *view // nil until the hub is ready
 	gone     bool
 
-	// Guarded by client.mu. Until open, the snapshot has not gone out and updates only gather. round
-	// counts the snapshots. next is the one shared frame that waits for the socket; behind is what
+	// Guarded by client.mu. Until open, the snapshot has not gone out and updates only gather. place is
+	// where it stands in the lossless lane. next is the one shared frame that waits for the socket; behind is what
 	// gathers when a second one comes; told is how much of the dictionary all of that tells of.
 	open   bool
 	queued bool
-	round  uint32
+	place  *item
 	next   *frame
 	behind *laggard
 	told   int
@@ -105,6 +105,7 @@ func (h *hub) joinLocked(s *subscription, now time.Time) {
 		v = h.openViewLocked(s.key, s.patterns)
 	}
 	s.view = v
+	v.users++
 	v.join(s, now)
 }
 
@@ -140,7 +141,8 @@ func (h *hub) leaveLocked(s *subscription) {
 		return
 	}
 	s.view.leave(s)
-	if s.view.unused() {
+	if s.view.users == 0 {
 		h.closeViewLocked(s.view)
 	}
+	h.giveUpTurnLocked(s)
 }

@@ -32,8 +32,10 @@ type view struct {
 	told       int       // how much of the dictionary the frames up to now tell of
 	pending    pending
 
+	users   int // subscriptions, also those whose turn to join has not come
 	subs    []*subscription
 	waiting []*subscription // for their snapshot
+	queued  bool            // for an encoder
 
 	dirty   bool
 	broken  string // the reason, when all subscribers must begin anew
@@ -103,8 +105,12 @@ func (v *view) breakInternally(series string) {
 	v.hub.log.Error("pending updates do not touch", "view", v.number, "series", series)
 }
 
-// join lets a subscription wait for the view's next frame, which comes at once when the view is idle.
+// join lets a subscription wait, when its turn has come, for the view's next frame, which comes at once
+// when the view is idle.
 func (v *view) join(s *subscription, now time.Time) {
+	if !v.hub.turnLocked(s) {
+		return
+	}
 	v.waiting = append(v.waiting, s)
 	v.flushOrWait(now)
 }
@@ -113,13 +119,12 @@ func (v *view) leave(s *subscription) {
 	is := func(e *subscription) bool { return e == s }
 	v.subs = slices.DeleteFunc(v.subs, is)
 	v.waiting = slices.DeleteFunc(v.waiting, is)
+	v.users--
 }
-
-func (v *view) unused() bool { return len(v.subs) == 0 && len(v.waiting) == 0 }
 
 // wait is how long after one frame the next may come.
 func (v *view) wait() time.Duration {
-	if len(v.waiting) > 0 || v.broken != "" {
+	if len(v.waiting) > 0 && !v.queued || v.broken != "" {
 		return min(v.period, joinPeriod)
 	}
 	return v.period
@@ -177,8 +182,8 @@ func (v *view) flush(now time.Time) {
 	if v.broken != "" {
 		v.restart()
 	}
-	if len(v.waiting) > 0 {
-		v.welcome()
+	if len(v.waiting) > 0 && !v.queued {
+		v.welcomeOrQueue()
 	}
 }
 
@@ -200,8 +205,11 @@ func (v *view) restart() {
 	f := resyncFrame(v.number, v.broken)
 	for _, s := range v.subs {
 		s.client.restart(s, f)
+		if v.hub.turnLocked(s) {
+			v.waiting = append(v.waiting, s)
+		}
 	}
-	v.waiting = append(v.waiting, v.subs...)
+	clear(v.subs)
 	v.subs = v.subs[:0]
 	v.broken = ""
 	v.pending.reset()

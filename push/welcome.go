@@ -1,6 +1,27 @@
 package push
 
-import "weir/telemetry"
+import (
+	"slices"
+	"time"
+
+	"weir/telemetry"
+)
+
+// welcomeOrQueue makes the snapshot now, or when an encoder is free.
+func (v *view) welcomeOrQueue() {
+	e := &v.hub.encoders
+	if e.take() {
+		v.welcome()
+		return
+	}
+	v.queued = true
+	e.queue = append(e.queue, func(now time.Time) {
+		v.queued = false
+		if len(v.waiting) > 0 {
+			v.flush(now)
+		}
+	})
+}
 
 // welcome takes the view's snapshot for all who wait and makes them subscribers. Nothing is pending at
 // this moment, so what the snapshot tells and what later frames tell meet exactly. Encoding happens
@@ -18,8 +39,11 @@ func (v *view) welcome() {
 
 	h := v.hub
 	h.wg.Go(func() {
-		h.slots <- struct{}{}
-		defer func() { <-h.slots }()
+		defer h.releaseEncoder()
+		wanted := func(it *item) bool { return it.opens.client.wants(it) }
+		if !slices.ContainsFunc(places, wanted) {
+			return
+		}
 		shared := snap.encode()
 		for i, s := range joined {
 			s.client.fill(places[i], snap.frame(s.id, shared))

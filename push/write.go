@@ -73,10 +73,9 @@ func (c *client) takeLocked(parts []part) []part {
 			c.hub.m.losslessBytes.Add(-int64(it.frame.size()))
 		} else {
 			kind = frameSnapshot
-			if it.opens.round != it.round {
-				continue
-			}
-			it.opens.open = true
+			c.sending = true
+			c.hub.m.snapshotBytes.Add(-int64(it.frame.size()))
+			it.opens.open, it.opens.place = true, nil
 			c.dueLocked(it.opens)
 		}
 		parts = append(parts, part{kind: kind, frame: it.frame})
@@ -140,7 +139,12 @@ func (c *client) transmit(parts []part) error {
 		return err
 	}
 	for i := range parts {
-		c.hub.m.sent(parts[i].kind, &parts[i].frame)
+		p := &parts[i]
+		c.hub.m.sent(p.kind, &p.frame)
+		p.frame = frame{}
+		if p.kind == frameSnapshot {
+			c.hub.sentSnapshot(c)
+		}
 	}
 	return nil
 }
