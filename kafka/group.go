@@ -89,7 +89,8 @@ type Group struct {
 	joined     bool                // a generation was applied, and the session has not expired since
 	owned      map[int]*ownership
 	claimed    []int       // what the last join said we run
-	expiry     *time.Timer // runs while there is no generation
+	ended      time.Time   // when the last generation did
+	expiry     *time.Timer // runs while there is no generation, nil otherwise
 }
 
 // NewGroup returns a group's member; Run joins.
@@ -136,6 +137,7 @@ func (g *Group) follow(ctx context.Context, member *kafkago.ConsumerGroup) error
 		case reason == ReasonInvalid || reason == ReasonAuthorization:
 			return fmt.Errorf("join: %w", err)
 		default: // the consumer group pauses by itself
+			g.failedToJoin(err)
 			g.log.Warn("join group", "reason", reason, "error", err)
 		}
 	}
@@ -210,8 +212,8 @@ func (g *Group) begin(generation *kafkago.Generation, rejoin <-chan struct{}) {
 	g.client.metrics.rebalances.Inc()
 	g.mu.Lock()
 	g.generation, g.last = generation, generation.ID
+	g.stopExpiryLocked()
 	g.mu.Unlock()
-	g.stopExpiry()
 	// This function's return ends the generation, so it must not return earlier than meant.
 	generation.Start(func(ctx context.Context) {
 		select {
@@ -222,23 +224,50 @@ func (g *Group) begin(generation *kafkago.Generation, rejoin <-chan struct{}) {
 	})
 }
 
-// end notes that there is no generation. If none follows within a session, others may own our partitions.
+// end notes that there is no generation. The coordinator keeps a member that has joined again until it has
+// heard of all others, or given them up: for as long as a rebalance may take, whatever our session.
 func (g *Group) end(generation *kafkago.Generation) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.generation != generation {
 		return
 	}
-	g.generation = nil
-	left := g.opts.SessionTimeout - g.opts.HeartbeatInterval - g.opts.coordinatorTimeout()
-	g.expiry = time.AfterFunc(left, func() { g.expire(generation.ID) })
+	g.generation, g.ended = nil, time.Now()
+	g.expireAfterLocked(g.opts.RebalanceTimeout + g.opts.SessionTimeout)
+}
+
+// failedToJoin decides how long our partitions are still ours, unless that has passed. Where the coordinator
+// only asks to join once more it has us as a member; else it may have heard of us last by the heartbeat
+// before the one that ended the generation, and a session after that others own them.
+func (g *Group) failedToJoin(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.expiry == nil:
+	case errors.Is(err, kafkago.RebalanceInProgress):
+		g.expireAfterLocked(g.opts.RebalanceTimeout + g.opts.SessionTimeout)
+	default:
+		left := g.opts.SessionTimeout - g.opts.HeartbeatInterval - g.opts.coordinatorTimeout()
+		g.expireAfterLocked(time.Until(g.ended.Add(left)))
+	}
+}
+
+func (g *Group) expireAfterLocked(d time.Duration) {
+	g.stopExpiryLocked()
+	generation := g.last
+	g.expiry = time.AfterFunc(d, func() { g.expire(generation) })
 }
 
 func (g *Group) stopExpiry() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.stopExpiryLocked()
+}
+
+func (g *Group) stopExpiryLocked() {
 	if g.expiry != nil {
 		g.expiry.Stop()
+		g.expiry = nil
 	}
 }
 
@@ -249,6 +278,7 @@ func (g *Group) expire(generation int32) {
 	if g.generation != nil || g.last != generation {
 		return
 	}
+	g.expiry = nil
 	if len(g.owned) > 0 {
 		g.log.Warn("group session expired", "generation", generation, "lost", len(g.owned))
 	}

@@ -16,6 +16,7 @@ func (s *suite) group() {
 	s.sub("members share the partitions and only those of a leaver move", (*suite).stickiness)
 	s.sub("commits are read back and by the next owner", (*suite).commits)
 	s.sub("a silent member's partitions are taken over", (*suite).takeover)
+	s.sub("members keep theirs while the group waits for one that is silent", (*suite).silence)
 	s.sub("an owner that returns is called anew", (*suite).ownedAnew)
 }
 
@@ -221,6 +222,35 @@ func (s *suite) takeover() {
 	}
 	faults.SetDown(false)
 	s.await("the silent member is back", func() bool { return m.balanced(2) })
+}
+
+// silence is what a member leaves behind that is killed and starts again at once: the group, about to take
+// in the new one, waits until the session of the old one has passed.
+func (s *suite) silence() {
+	var faults Faults
+	healthy, silent := s.client(), s.client(faults.Apply)
+	topic, id := s.topic(healthy, groupPartitions), s.name()
+	m := newMembers()
+	s.join(silent, groupOptions(id, topic, m.own("silent")))
+	s.await("the first member owns all", func() bool { return m.balanced(1) })
+	s.join(healthy, groupOptions(id, topic, m.own("healthy")))
+	s.await("both members own half", func() bool { return m.balanced(2) })
+	owners, before := m.snapshot()
+	kept := ownedBy(owners, "healthy")
+
+	faults.SetDown(true)
+	s.join(healthy, groupOptions(id, topic, m.own("anew")))
+	s.await("the member that starts anew has the silent one's share", func() bool {
+		owners, _ := m.snapshot()
+		return m.balanced(2) && len(ownedBy(owners, "silent")) == 0
+	})
+	_, after := m.snapshot()
+	for _, p := range kept {
+		if before[p] != after[p] {
+			s.Errorf("partition %d was interrupted at a member that was never silent", p)
+		}
+	}
+	faults.SetDown(false)
 }
 
 func (s *suite) ownedAnew() {
