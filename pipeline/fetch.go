@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"weir/kafka"
@@ -46,15 +48,13 @@ func (o *owner) fetch(ctx context.Context, position int64, fetched chan<- *Batch
 			return nil
 		}
 		for len(b.records) == 0 {
-			f, err := tail.Next(ctx)
+			err := o.fill(ctx, tail, b)
 			if ctx.Err() != nil {
 				return nil
 			}
 			if err != nil {
 				return err
 			}
-			o.gauges.lag.Set(float64(f.HighWatermark - tail.Offset()))
-			b.load(f.Records, tail.Offset())
 		}
 		select {
 		case fetched <- b:
@@ -62,4 +62,33 @@ func (o *owner) fetch(ctx context.Context, position int64, fetched chan<- *Batch
 			return nil
 		}
 	}
+}
+
+// fill loads b with the next fetch. A part of the log that cannot be read, twice and over two connections, is
+// loaded as one record for the dead letters, and passed over: or it would stop the partition for good.
+func (o *owner) fill(ctx context.Context, tail *kafka.Tail, b *Batch) error {
+	f, err := tail.Next(ctx)
+	var corrupt *kafka.CorruptError
+	if errors.As(err, &corrupt) {
+		f, err = tail.Next(ctx)
+	}
+	switch {
+	case errors.As(err, &corrupt):
+		o.log.Error("log cannot be read, going on behind", "first", corrupt.First, "next", corrupt.Next, "error", corrupt.Cause)
+		o.m.lost.Add(int(corrupt.Next - corrupt.First))
+		tail.Seek(corrupt.Next)
+		b.loadCorrupt(corrupt)
+		return nil
+	case err != nil:
+		return err
+	}
+	o.gauges.lag.Set(float64(f.HighWatermark - tail.Offset()))
+	b.load(f.Records, tail.Offset())
+	return nil
+}
+
+// loadCorrupt loads what stands for records that cannot be read.
+func (b *Batch) loadCorrupt(corrupt *kafka.CorruptError) {
+	b.load([]kafka.Record{{Offset: corrupt.First}}, corrupt.Next)
+	b.records[0].refuse(wire.CodeRecordCorrupt, "", fmt.Sprintf("offsets [%d, %d): %v", corrupt.First, corrupt.Next, corrupt.Cause))
 }

@@ -12,13 +12,15 @@ import (
 
 // counters of all partitions of a pipeline.
 type counters struct {
-	readings    *metrics.Counter
-	replayed    *metrics.Counter
-	duplicates  *metrics.Counter
-	forgotten   *metrics.Counter
-	late        *metrics.Counter
-	invalid     *metrics.Counter
-	surplus     *metrics.Counter
+	readings   *metrics.Counter
+	replayed   *metrics.Counter
+	duplicates *metrics.Counter
+	forgotten  *metrics.Counter
+	late       *metrics.Counter
+	invalid    *metrics.Counter
+	surplus    *metrics.Counter
+	// lost counts records of weir.readings that were deleted unread or cannot be read.
+	lost        *metrics.Counter
 	deadLetters *metrics.Counter
 	panics      *metrics.Counter
 	transitions map[telemetry.Phase]*metrics.Counter
@@ -52,6 +54,7 @@ func newCounters(set *metrics.Set) *counters {
 		late:        counter("late_total"),
 		invalid:     counter("invalid_total"),
 		surplus:     counter("surplus_readings_total"),
+		lost:        counter("lost_records_total"),
 		deadLetters: counter("dead_letters_total"),
 		panics:      counter("panics_total"),
 		transitions: map[telemetry.Phase]*metrics.Counter{

@@ -3,11 +3,15 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"hash/crc32"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 
 	"weir/kafka"
 	"weir/telemetry"
@@ -166,18 +170,82 @@ func TestTopicThatLostReadingsIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestReadingsDeletedUnreadArePassedOver(t *testing.T) {
+func TestReadingsDeletedUnreadArePassedOverAndCounted(t *testing.T) {
 	w := newWorld(t, 1)
-	for i := range int64(10) {
-		w.send(oneReading("plant/a", "x", epoch+i, 1))
+	send := func(n int) {
+		for range n {
+			w.send(oneReading("plant/a", "x", epoch, 1))
+		}
 	}
-	if err := w.broker.DeleteRecords(w.context(), wire.TopicReadings, 0, 5); err != nil {
+	send(2)
+	if err := w.ownUntilStored(w.pipeline(nil), 2); err != nil {
 		t.Fatal(err)
 	}
-	stop := w.start(w.pipeline(nil))
-	defer stop()
-	if c := w.awaitStored(5)["plant/a/x"]; c.N != 5 {
-		t.Errorf("n %d, want the 5 that are left", c.N)
+	send(10)
+	if err := w.broker.DeleteRecords(w.context(), wire.TopicReadings, 0, 7); err != nil {
+		t.Fatal(err)
+	}
+	p := w.pipeline(nil)
+	if err := w.ownUntilStored(p, 7); err != nil {
+		t.Fatal(err)
+	}
+	if c := w.chains()["plant/a/x"]; c.N != 7 || p.m.lost.Get() != 5 {
+		t.Errorf("n %d with %d lost, want the 7 that were left and 5", c.N, p.m.lost.Get())
+	}
+}
+
+// sendDamaged stores a batch of so many records that claims to be compressed and is not.
+func (w *world) sendDamaged(records int) {
+	w.t.Helper()
+	be := binary.BigEndian
+	body := be.AppendUint16(nil, 1) // gzip
+	body = be.AppendUint32(body, uint32(records-1))
+	body = append(body, make([]byte, 8+8)...) // times
+	body = append(body, bytes.Repeat([]byte{0xff}, 8+2+4)...)
+	body = be.AppendUint32(body, uint32(records))
+	body = append(body, "this is no gzip"...)
+	batch := be.AppendUint64(nil, 0)
+	batch = be.AppendUint32(batch, uint32(4+1+4+len(body)))
+	batch = append(be.AppendUint32(batch, 0), 2) // leader epoch, magic
+	batch = be.AppendUint32(batch, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	batch = append(batch, body...)
+
+	options := w.broker.Options()
+	transport := &kafkago.Transport{Dial: options.Dial}
+	defer transport.CloseIdleConnections()
+	client := kafkago.Client{Addr: kafkago.TCP(options.Brokers...), Transport: transport}
+	set := append(be.AppendUint32(nil, uint32(len(batch))), batch...)
+	res, err := client.RawProduce(w.context(), &kafkago.RawProduceRequest{
+		Topic: wire.TopicReadings, RequiredAcks: kafkago.RequireAll,
+		RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(set)},
+	})
+	if err == nil {
+		err = res.Error
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestBatchThatCannotBeReadIsBuriedOnceAndThePartitionGoesOn(t *testing.T) {
+	w := newWorld(t, 1)
+	w.send(oneReading("plant/a", "x", epoch, 1))
+	w.sendDamaged(70)
+	w.send(oneReading("plant/a", "x", epoch, 1))
+	p := w.pipeline(nil)
+	if err := w.ownUntilStored(p, 2); err != nil {
+		t.Fatal(err)
+	}
+	letters := w.records(wire.TopicDeadLetters, 0)
+	if len(letters) != 1 {
+		t.Fatalf("%d dead letters, want 1", len(letters))
+	}
+	letter, err := wire.DecodeDeadLetter(letters[0].Value)
+	if err != nil || letter.Code != wire.CodeRecordCorrupt || letter.Offset != 1 || !strings.Contains(letter.Message, "[1, 71)") {
+		t.Errorf("dead letter %+v: %v", letter, err)
+	}
+	if got := p.m.lost.Get(); got != 70 {
+		t.Errorf("%d lost records counted, want 70", got)
 	}
 }
 

@@ -219,6 +219,7 @@ func (r *restorer) place(ctx context.Context) error {
 	if position < have.First {
 		if r.o.committed >= 0 || r.marked {
 			r.o.log.Error("readings were deleted unread", "wanted", position, "first", have.First)
+			r.o.m.lost.Add(int(have.First - position))
 		}
 		position = have.First
 	}
