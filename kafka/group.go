@@ -81,7 +81,7 @@ type Group struct {
 	log    *slog.Logger
 
 	holders    sync.WaitGroup // goroutines that call Own
-	committing sync.Mutex     // held over a commit
+	committing chan struct{}  // one token: held over a commit
 
 	mu         sync.Mutex
 	generation *kafkago.Generation // nil while the group rebalances
@@ -103,7 +103,7 @@ func (c *Client) NewGroup(opts GroupOptions) (*Group, error) {
 	}
 	return &Group{
 		client: c, opts: opts, log: c.log.With("group", opts.ID, "topic", opts.Topic),
-		owned: make(map[int]*ownership),
+		owned: make(map[int]*ownership), committing: make(chan struct{}, 1),
 	}, nil
 }
 

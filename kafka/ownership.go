@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	kafkago "github.com/segmentio/kafka-go"
 )
 
 // ownership is a partition held by this member, with the goroutine that calls Own.
@@ -29,7 +27,7 @@ type Assignment struct {
 
 // Commit stores offset, that of the next record to read, for the group, until Own has returned: nobody else
 // is given the partition before. ErrRebalancing is retriable: the group is changing hands, and Own's ctx ends
-// if the partition is lost.
+// if the partition is lost. When ctx ends first the offset may still be stored.
 func (a *Assignment) Commit(ctx context.Context, offset int64) error {
 	err := a.commit(ctx, offset)
 	m := a.group.client.metrics
@@ -41,27 +39,47 @@ func (a *Assignment) Commit(ctx context.Context, offset int64) error {
 	return nil
 }
 
+// commit lets one partition commit at a time: goroutines that wait for different answers on one of kafka-go's
+// connections spin until their own is next.
 func (a *Assignment) commit(ctx context.Context, offset int64) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	generation := a.group.current()
-	if generation == nil || !a.group.holds(a.held) {
-		return ErrRebalancing
+	select {
+	case a.group.committing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	err := a.group.commitOffset(generation, a.Partition, offset)
-	if err != nil && (Classify(err) == ReasonRebalancing || a.group.current() != generation) {
-		return errors.Join(ErrRebalancing, err) // or the generation ended under the request
+	outcome := a.group.commitOffset(a.held, offset)
+	select {
+	case err := <-outcome:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return err
 }
 
-// commitOffset lets one partition commit at a time: goroutines that wait for different answers on one of
-// kafka-go's connections spin until their own is next.
-func (g *Group) commitOffset(generation *kafkago.Generation, partition int, offset int64) error {
-	g.committing.Lock()
-	defer g.committing.Unlock()
-	return generation.CommitOffsets(map[string]map[int]int64{g.opts.Topic: {partition: offset}})
+// commitOffset sends a commit for a partition that is held, in the present generation. The request, which
+// cannot be interrupted, gives the token back when it ends.
+func (g *Group) commitOffset(held *ownership, offset int64) <-chan error {
+	outcome := make(chan error, 1)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	generation := g.generation
+	if generation == nil || g.owned[held.partition] != held {
+		<-g.committing
+		outcome <- ErrRebalancing
+		return outcome
+	}
+	g.holders.Go(func() { // held, so its own goroutine has not ended, and Run waits
+		defer func() { <-g.committing }()
+		err := generation.CommitOffsets(map[string]map[int]int64{g.opts.Topic: {held.partition: offset}})
+		if err != nil && (Classify(err) == ReasonRebalancing || g.current() != generation) {
+			err = errors.Join(ErrRebalancing, err) // or the generation ended under the request
+		}
+		outcome <- err
+	})
+	return outcome
 }
 
 // resumeAfter is how long a call of Own must have lasted for its end not to count as a failed start.
@@ -158,13 +176,6 @@ func (g *Group) abandon(list []*ownership) {
 			delete(g.owned, o.partition)
 		}
 	}
-}
-
-// holds reports whether o was neither replaced nor abandoned.
-func (g *Group) holds(o *ownership) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.owned[o.partition] == o
 }
 
 func (g *Group) all() []*ownership {
