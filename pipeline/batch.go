@@ -154,7 +154,4 @@ func (r *record) poison(stage string, cause any) {
 	r.fault = &fault{code: wire.CodePipelinePanic, message: fmt.Sprintf("%s: %v\n%s", stage, cause, stack[:min(len(stack), maxStack)])}
 }
 
-func (r *record) refuse(code, path, message string) {
-	r.verdict = unreadable
-	r.fault = &fault{code: code, path: path, message: message}
-}
+func (r *record) refuse(f *fault) { r.verdict, r.fault = unreadable, f }

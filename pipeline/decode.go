@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"weir/kafka"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -17,7 +18,10 @@ import (
 type decode struct {
 	registry *registry
 	dedupe   *dedupe
-	columns  wire.ReadingColumns
+	// partition is the one of partitions that the records come from.
+	partition, partitions int
+
+	columns wire.ReadingColumns
 	// resolved holds the series of columns.Metrics, nil where there is none yet.
 	resolved []*series
 	m        *counters
@@ -39,12 +43,12 @@ func (s *decode) record(b *Batch, r *record) {
 	r.first, r.end = len(b.readings), len(b.readings)
 	c := &s.columns
 	if err := c.Unmarshal(r.value); err != nil {
-		r.refuse(wire.CodeRecordMalformed, "", err.Error())
+		r.refuse(&fault{code: wire.CodeRecordMalformed, message: err.Error()})
 		return
 	}
 	d := s.registry.devices[c.Device]
-	if err := s.look(d); err != nil {
-		r.refuse(pathCode(err), "", err.Error())
+	if f := s.look(d); f != nil {
+		r.refuse(f)
 		return
 	}
 	if d == nil {
@@ -59,22 +63,37 @@ func (s *decode) record(b *Batch, r *record) {
 }
 
 // look fills resolved with the series that there are and checks the names of those that there are not. It
-// changes nothing else. d is nil for a device without any.
-func (s *decode) look(d *device) error {
+// changes nothing else. d is nil for a device that is not known.
+func (s *decode) look(d *device) *fault {
 	s.resolved = s.resolved[:0]
 	if d == nil {
-		if err := telemetry.CheckDevice(s.columns.Device); err != nil {
-			return err
+		if f := s.checkDevice(s.columns.Device); f != nil {
+			return f
 		}
 	}
 	for i, metric := range s.columns.Metrics {
 		of := d.find(i, metric)
 		if of == nil {
 			if err := telemetry.CheckMetric(metric); err != nil {
-				return err
+				return pathFault(err)
 			}
 		}
 		s.resolved = append(s.resolved, of)
+	}
+	return nil
+}
+
+// checkDevice refuses a name that no device may have, and a device of another partition: two owners would each
+// begin a chain of its series.
+func (s *decode) checkDevice(name string) *fault {
+	if err := telemetry.CheckDevice(name); err != nil {
+		return pathFault(err)
+	}
+	if p := kafka.PartitionFor(name, s.partitions); p != s.partition {
+		return &fault{
+			code:    wire.CodeWrongPartition,
+			message: fmt.Sprintf("device %q belongs to partition %d of %d; produce with partitioner=murmur2", name, p, s.partitions),
+		}
 	}
 	return nil
 }
@@ -134,9 +153,10 @@ func (l *surplus) fault(limit, of int) *fault {
 	}
 }
 
-func pathCode(err error) string {
+func pathFault(err error) *fault {
+	f := &fault{code: wire.CodeRecordMalformed, message: err.Error()}
 	if path := new(telemetry.PathError); errors.As(err, &path) {
-		return path.Code
+		f.code = path.Code
 	}
-	return wire.CodeRecordMalformed
+	return f
 }

@@ -50,7 +50,10 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 	summarise := newSummarise(o.config.FlushPeriod, d.requestTick, o.m)
 	summarise.stale = from.stale
 	d.stages = &stages{
-		decode:    &decode{registry: from.registry, dedupe: &dedupe{m: o.m}, m: o.m, gauges: o.gauges},
+		decode: &decode{
+			registry: from.registry, dedupe: &dedupe{m: o.m}, partition: o.partition, partitions: from.partitions,
+			m: o.m, gauges: o.gauges,
+		},
 		validate:  newValidate(o.config.Lateness, o.m),
 		average:   &average{config: o.config.Average},
 		judge:     &judge{partition: o.partition, m: o.m},

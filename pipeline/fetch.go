@@ -90,5 +90,8 @@ func (o *owner) fill(ctx context.Context, tail *kafka.Tail, b *Batch) error {
 // loadCorrupt loads what stands for records that cannot be read.
 func (b *Batch) loadCorrupt(corrupt *kafka.CorruptError) {
 	b.load([]kafka.Record{{Offset: corrupt.First}}, corrupt.Next)
-	b.records[0].refuse(wire.CodeRecordCorrupt, "", fmt.Sprintf("offsets [%d, %d): %v", corrupt.First, corrupt.Next, corrupt.Cause))
+	b.records[0].refuse(&fault{
+		code:    wire.CodeRecordCorrupt,
+		message: fmt.Sprintf("offsets [%d, %d): %v", corrupt.First, corrupt.Next, corrupt.Cause),
+	})
 }

@@ -115,6 +115,31 @@ func TestLargestRecordIsBuriedAndThePartitionGoesOn(t *testing.T) {
 	}
 }
 
+func TestRecordInAPartitionThatIsNotItsDevicesGoesToTheDeadLetters(t *testing.T) {
+	w := newWorld(t, 2)
+	home := kafka.PartitionFor("plant/a", 2)
+	value := wire.AppendReadingBatch(nil, oneReading("plant/a", "x", epoch, 1))
+	for range 2 {
+		for partition := range 2 {
+			record := kafka.Record{Key: []byte("plant/a"), Value: value}
+			if _, err := w.producer.ProduceSync(w.context(), wire.TopicReadings, partition, []kafka.Record{record}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stop := w.start(w.pipeline(nil))
+	w.awaitStored(2)
+	w.await("both strays are buried", func() bool { return len(w.records(wire.TopicDeadLetters, 1-home)) == 2 })
+	stop()
+	if c := w.chains()["plant/a/x"]; c.N != 2 {
+		t.Errorf("n %d, want 2", c.N)
+	}
+	letter, err := wire.DecodeDeadLetter(w.records(wire.TopicDeadLetters, 1-home)[0].Value)
+	if err != nil || letter.Code != wire.CodeWrongPartition || !bytes.Equal(letter.Raw, value) {
+		t.Errorf("dead letter %+v: %v", letter, err)
+	}
+}
+
 func TestUnknownStateLayoutWarmsTheSeriesUpAndKeepsItsChain(t *testing.T) {
 	w := newWorld(t, 1)
 	stop := w.start(w.pipeline(nil))

@@ -19,6 +19,8 @@ type fences struct {
 // restored is what an owner begins with.
 type restored struct {
 	registry *registry
+	// partitions is how many weir.readings has.
+	partitions int
 	// position is the offset of weir.readings to go on from.
 	position int64
 	// caughtUp is the position from which state and what was emitted agree again. The predecessor may have
@@ -203,6 +205,7 @@ func (r *restorer) place(ctx context.Context) error {
 	if r.o.partition >= len(ranges) {
 		return fmt.Errorf("%s has no partition %d", wire.TopicReadings, r.o.partition)
 	}
+	r.out.partitions = len(ranges)
 	have := ranges[r.o.partition]
 	position := max(r.o.committed, 0)
 	if r.marked {
