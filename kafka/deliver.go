@@ -92,8 +92,13 @@ func (q *queue) deliver(b *batch) (base int64, err error) {
 			return -1, err
 		}
 		if err := q.identify(doubt, deadline); err != nil {
-			q.failing = true
-			return -1, timedOut(err)
+			if q.failing = true; Retriable(err) || q.p.ctx.Err() != nil {
+				err = q.pause(pause.NextBackOff(), deadline, doubt, err)
+			}
+			if err != nil {
+				return -1, err
+			}
+			continue
 		}
 		base, err = q.attempt(b)
 		reached = reached || !neverSent(err)
@@ -200,14 +205,6 @@ func (q *queue) identify(doubt bool, deadline time.Time) error {
 
 func (q *queue) adopt(id identity) {
 	q.id, q.sequence, q.stale = id, 0, false
-}
-
-// timedOut gives the end of a deadline its name.
-func timedOut(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %w", ErrTimeout, err)
-	}
-	return err
 }
 
 // tooLarge gives a broker's refusal for size its name.

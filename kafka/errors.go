@@ -22,7 +22,8 @@ var (
 	// ErrInDoubt means that records may or may not be stored: the broker's answer was lost and could not
 	// be had again.
 	ErrInDoubt = errors.New("outcome unknown: records may be stored")
-	// ErrTimeout means that records were not acknowledged within ProducerOptions.DeliveryTimeout.
+	// ErrTimeout means that records were not acknowledged within ProducerOptions.DeliveryTimeout, or that a
+	// producer's epoch was not raised within RenewTimeout.
 	ErrTimeout = errors.New("not acknowledged in time")
 	// ErrRebalancing is what a commit gets while the group changes hands. Retry, or give up with the partition.
 	ErrRebalancing = errors.New("group is rebalancing")

@@ -38,6 +38,9 @@ func FenceNumber(r *Record) (int64, bool) {
 // FenceFilter drops what a fenced owner wrote after its successor had begun. Brokers refuse such writes;
 // the filter is the second line. One per topic-partition, records in order of offset. The zero value is ready.
 type FenceFilter struct {
+	// Min is for a reader that begins in the middle: records of an older fence are dropped from the start.
+	Min int64
+
 	highest int64
 	seen    bool
 }
@@ -49,7 +52,7 @@ func (f *FenceFilter) Accept(r *Record) bool {
 	if !ok {
 		return true
 	}
-	if f.seen && number < f.highest {
+	if number < f.Min || f.seen && number < f.highest {
 		return false
 	}
 	f.highest, f.seen = number, true

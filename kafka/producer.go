@@ -30,6 +30,8 @@ type ProducerOptions struct {
 	DeliveryTimeout time.Duration
 	// CloseTimeout bounds the flush in Close (default 5 s).
 	CloseTimeout time.Duration
+	// RenewTimeout bounds a change of epoch (default 5 s), which holds all partitions up.
+	RenewTimeout time.Duration
 }
 
 const (
@@ -37,6 +39,7 @@ const (
 	defaultMaxBufferedBytes = 64 << 20
 	defaultDeliveryTimeout  = 30 * time.Second
 	defaultCloseTimeout     = 5 * time.Second
+	defaultRenewTimeout     = 5 * time.Second
 )
 
 func (o *ProducerOptions) setDefaults() error {
@@ -51,6 +54,9 @@ func (o *ProducerOptions) setDefaults() error {
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = defaultCloseTimeout
+	}
+	if o.RenewTimeout == 0 {
+		o.RenewTimeout = defaultRenewTimeout
 	}
 	var errs []error
 	if o.Linger < 0 {
@@ -203,7 +209,9 @@ func (p *Producer) Close() error {
 
 // Renew raises the epoch of a fenced producer by its own id and epoch. A broker forgets a transactional id
 // that was idle for 7 days, and a successor would then fence nobody: call it daily. It waits for the
-// requests under way. It returns ErrFenced if there is a successor.
+// requests under way, and returns ErrTimeout if one of them, or the coordinator, is not answered within
+// RenewTimeout: try again later, meanwhile all goes on under the old epoch. It returns ErrFenced if there is
+// a successor.
 func (p *Producer) Renew(ctx context.Context) error {
 	if p.opts.TransactionalID == "" {
 		return nil
@@ -216,21 +224,30 @@ func (p *Producer) renew(ctx context.Context, old identity) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
+	bounded, cancel := context.WithTimeout(ctx, p.opts.RenewTimeout)
+	defer cancel()
+	err := p.renewAlone(bounded, old)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrFenced):
+		p.fence(err)
+	case bounded.Err() != nil && ctx.Err() == nil:
+		err = fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return fmt.Errorf("renew: %w", err)
+}
+
+// renewAlone raises the epoch while nobody sends.
+func (p *Producer) renewAlone(ctx context.Context, old identity) error {
 	if err := p.gate.Acquire(ctx, gateUnits); err != nil {
-		return fmt.Errorf("renew: %w", err)
+		return err
 	}
 	defer p.gate.Release(gateUnits)
 	if p.ids.shared() != old {
 		return nil
 	}
-	err := p.ids.renew(ctx)
-	if err != nil {
-		err = fmt.Errorf("renew: %w", err)
-		if errors.Is(err, ErrFenced) {
-			p.fence(err)
-		}
-	}
-	return err
+	return p.ids.renew(ctx)
 }
 
 // fence makes the producer refuse everything from now on.

@@ -54,12 +54,15 @@ func (b *faultyBroker) refuse(codes ...kafkago.Error) {
 	})
 }
 
+// answer is one to a produce request with one batch.
 func (b *faultyBroker) answer(req kmsg.Request, code kafkago.Error) kmsg.Response {
+	asked := req.(*kmsg.ProduceRequest).Topics[0]
 	partition := kmsg.NewProduceResponseTopicPartition()
+	partition.Partition = asked.Partitions[0].Partition
 	partition.ErrorCode = int16(code)
 	partition.BaseOffset = -1
 	topic := kmsg.NewProduceResponseTopic()
-	topic.Topic, topic.Partitions = b.topic, append(topic.Partitions, partition)
+	topic.Topic, topic.Partitions = asked.Topic, append(topic.Partitions, partition)
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
 	resp.Topics = append(resp.Topics, topic)
 	return resp
