@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,7 +35,7 @@ func openView(h *hub, nth int, texts ...string) *view {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	ps, key := canonical(patterns(texts...))
-	v := h.openViewLocked(viewKey{patterns: key, hz: 0.01, nth: nth}, ps)
+	v := h.openViewLocked(viewKey{patterns: key + strconv.Itoa(nth), hz: 0.01}, ps)
 	v.flushed = h.now()
 	return v
 }
@@ -102,7 +103,7 @@ func BenchmarkFanOut(b *testing.B) {
 		defer near.Close()
 		wg.Go(func() { _, _ = io.Copy(got, far) })
 		conns[i] = &client{hub: h, conn: near, limits: limits{losslessBytes: 1 << 20}}
-		if err := h.subscribe(conns[i], "x", patterns("#"), 0, 1); err != nil {
+		if err := h.subscribe(conns[i], "x", patterns("#"), 0); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -15,8 +15,14 @@ type Config struct {
 	MaxSubscriptions int     `koanf:"max_subscriptions"`
 	MaxPatterns      int     `koanf:"max_patterns"`
 
-	// MaxConnections bounds the live connections of this process.
+	// MaxSeries bounds how many series the subscriptions of one connection select together, each
+	// counting its own, when it subscribes.
+	MaxSeries int `koanf:"max_series"`
+
+	// MaxConnections bounds the live connections of this process, MaxViews how many different
+	// subscriptions (patterns and max_hz) they may have.
 	MaxConnections int `koanf:"max_connections"`
+	MaxViews       int `koanf:"max_views"`
 	// MaxMessageBytes bounds a client's message; MessageRate (per second) and MessageBurst how fast
 	// they may come.
 	MaxMessageBytes int     `koanf:"max_message_bytes"`
@@ -51,7 +57,9 @@ func DefaultConfig() Config {
 		DefaultMaxHz:     20,
 		MaxSubscriptions: 64,
 		MaxPatterns:      64,
+		MaxSeries:        200_000,
 		MaxConnections:   20_000,
+		MaxViews:         10_000,
 		MaxMessageBytes:  64 << 10,
 		MessageRate:      50,
 		MessageBurst:     200,
@@ -83,7 +91,9 @@ func (c Config) Validate() error {
 	}{
 		{"max_subscriptions", c.MaxSubscriptions},
 		{"max_patterns", c.MaxPatterns},
+		{"max_series", c.MaxSeries},
 		{"max_connections", c.MaxConnections},
+		{"max_views", c.MaxViews},
 		{"message_burst", c.MessageBurst},
 		{"max_listed", c.MaxListed},
 	} {
@@ -118,11 +128,3 @@ func (c Config) Validate() error {
 	check(c.IdleTimeout > c.Heartbeat, "idle_timeout", "> heartbeat")
 	return errors.Join(errs...)
 }
-
-// Bounds of max_hz, apart from 0, which means unlimited.
-const (
-	minHz = 0.01
-	maxHz = 1000
-)
-
-func validHz(hz float64) bool { return hz == 0 || hz >= minHz && hz <= maxHz }

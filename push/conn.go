@@ -91,7 +91,7 @@ func (s *Server) greet(c *client, patterns []telemetry.Pattern, hz float64) {
 	}).Append(nil)))
 	for i, p := range patterns {
 		var refusal *wire.Error
-		if err := s.hub.subscribe(c, p.String(), patterns[i:i+1], hz, s.cfg.MaxSubscriptions); errors.As(err, &refusal) {
+		if err := s.hub.subscribe(c, p.String(), patterns[i:i+1], hz); errors.As(err, &refusal) {
 			c.send(errorFrame(refusal, p.String()))
 		}
 	}

@@ -13,10 +13,11 @@ import (
 // to what, so that "the state now and everything after it" is one step. See doc.go for the order of locks
 // and for what may be done under this one.
 type hub struct {
-	log *slog.Logger
-	m   *meters
-	now func() time.Time
-	wg  sync.WaitGroup // writers, encoders and timers at work; see done
+	log    *slog.Logger
+	m      *meters
+	bounds bounds
+	now    func() time.Time
+	wg     sync.WaitGroup // writers, encoders and timers at work; see done
 
 	laggards sync.Pool // of *laggard
 
@@ -39,9 +40,15 @@ type hub struct {
 	conflated int
 }
 
-func newHub(log *slog.Logger, m *meters, epoch string) *hub {
+// bounds are the parts of Config that the hub applies.
+type bounds struct {
+	subscriptions, series int // of one connection
+	views                 int
+}
+
+func newHub(log *slog.Logger, m *meters, epoch string, b bounds) *hub {
 	h := &hub{
-		log: log, m: m, now: time.Now,
+		log: log, m: m, bounds: b, now: time.Now,
 		encoders: newEncoders(),
 		store:    newStore(),
 		at:       positions{epoch: epoch},
@@ -203,8 +210,9 @@ func (h *hub) setReady() {
 	early := h.early
 	h.early = nil
 	for _, s := range early {
-		if !s.gone {
-			h.joinLocked(s, now)
+		if err := h.joinLocked(s, now); err != nil {
+			h.forgetLocked(s)
+			s.client.send(errorFrame(err, s.id))
 		}
 	}
 }

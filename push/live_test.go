@@ -118,22 +118,73 @@ func TestSubscribersOfOneViewGetTheSameBytes(t *testing.T) {
 	eventually(t, "all frames were shared ones", func() bool { return s.hub.m.frames[frameShared].Get() == 3*frames })
 }
 
-func TestEqualSubscriptionsOfOneConnectionHaveViewsOfTheirOwn(t *testing.T) {
+func TestEqualSubscriptionOfOneConnectionIsRefusedUntilTheFirstHasEnded(t *testing.T) {
 	s := startServer(t, nil)
 	s.feed(single("p/a/m", 0, 1))
 	c, f := s.dial(dialOptions{}), newFollower(t)
-	c.subscribe("one", "p/#", 0)
+	c.subscribe("one", "p/#", 5)
 	await[*wire.Subscribed](c, f)
-	s.feed(single("p/a/m", 1, 1))
-	c.subscribe("two", "p/#", 0)
-	await[*wire.Subscribed](c, f)
-	if f.ids["one"] == f.ids["two"] {
-		t.Fatalf("both have view %d", f.ids["one"])
+	for _, hz := range []float64{5, 7} { // 7 is granted 5
+		c.subscribe("two", "p/#", hz)
+		if e := await[*wire.ErrorMsg](c, f); e.Code != wire.CodeSubscriptionExists || e.Path != "payload.patterns" || e.ID != "two" {
+			t.Errorf("at %v Hz: %+v", hz, e)
+		}
 	}
-	s.feed(single("p/a/m", 2, 1))
-	c.followUntil(f, "both", func() bool {
-		return f.series("one", "p/a/m").seen == 2 && f.series("two", "p/a/m").seen == 2
-	})
+	c.send(`{"type":"unsubscribe","payload":{"id":"one"}}`)
+	c.subscribe("two", "p/#", 5)
+	if sub := await[*wire.Subscribed](c, f); sub.ID != "two" {
+		t.Errorf("subscribed = %+v", sub)
+	}
+	s.feed(single("p/a/m", 1, 1))
+	c.followUntil(f, "an update", func() bool { return f.series("two", "p/a/m").seen == 1 })
+}
+
+func TestViewsAreBoundedByNumberAndByTheSeriesOfAConnection(t *testing.T) {
+	s := startServer(t, func(o *Options) { o.Config.MaxViews, o.Config.MaxSeries = 3, 5 })
+	s.feed(single("p/a/m", 0, 1), single("p/b/m", 0, 1), single("q/a/m", 0, 1))
+	c, f := s.dial(dialOptions{}), newFollower(t)
+	refused := func(c *wsClient, f *follower, id, pattern string) {
+		t.Helper()
+		c.subscribe(id, pattern, 20)
+		if e := await[*wire.ErrorMsg](c, f); e.Code != wire.CodeSubscriptionsMany || e.ID != id {
+			t.Errorf("%s: %+v", pattern, e)
+		}
+	}
+	c.subscribe("all", "#", 20)
+	await[*wire.Subscribed](c, f)
+	refused(c, f, "more", "+/+/m") // 3 + 3 series
+	if got := s.hub.m.views.Load(); got != 1 {
+		t.Errorf("%d views after a refusal, want 1", got)
+	}
+	c.subscribe("p", "p/#", 20) // 3 + 2
+	await[*wire.Subscribed](c, f)
+	other, g := s.dial(dialOptions{}), newFollower(t)
+	other.subscribe("q", "q/#", 20)
+	await[*wire.Subscribed](other, g)
+	refused(other, g, "new", "none/#")
+	other.subscribe("all", "#", 20) // a view that is there
+	await[*wire.Subscribed](other, g)
+	if got := s.hub.m.subscriptions.Load(); got != 4 {
+		t.Errorf("%d subscriptions, want 4", got)
+	}
+}
+
+func TestSubscriptionThatTurnsOutTooLargeWhenTheStateIsCompleteIsRefusedThen(t *testing.T) {
+	s := startServer(t, func(o *Options) { o.Config.MaxSeries = 1 })
+	s.hub.mu.Lock()
+	s.hub.ready = false
+	s.hub.mu.Unlock()
+	c, f := s.dial(dialOptions{query: "?subscribe=%23&subscribe=p/a/m"}), newFollower(t)
+	await[*wire.Welcome](c, f)
+	s.hub.load([]telemetry.Update{single("p/a/m", 0, 1), single("p/b/m", 0, 1)})
+	s.hub.setReady()
+	if e := await[*wire.ErrorMsg](c, f); e.Code != wire.CodeSubscriptionsMany || e.ID != "#" {
+		t.Errorf("error = %+v", e)
+	}
+	await[*wire.Subscribed](c, f)
+	if got := s.hub.m.subscriptions.Load() + s.hub.m.views.Load(); got != 2 {
+		t.Errorf("subscriptions and views add up to %d, want 2", got)
+	}
 }
 
 func TestUnsubscribeEndsTheUpdatesOfThatSubscriptionOnly(t *testing.T) {
@@ -214,9 +265,9 @@ func TestBadMessagesAreAnsweredWithCodeAndPath(t *testing.T) {
 			t.Errorf("%s\n got %+v\nwant %s at %q, id %q", tc.message, got, tc.code, tc.path, tc.id)
 		}
 	}
-	c.subscribe("second", "p/#", 0)
+	c.subscribe("second", "p/+/m", 0)
 	await[*wire.Subscribed](c, f)
-	c.subscribe("third", "p/#", 0)
+	c.subscribe("third", "#", 0)
 	if got := await[*wire.ErrorMsg](c, f); got.Code != wire.CodeSubscriptionsMany || got.ID != "third" {
 		t.Errorf("one subscription too many: %+v", got)
 	}

@@ -63,7 +63,7 @@ func (c *client) handleSubscribe(req *wire.Subscribe, cfg *Config) error {
 	if !validHz(hz) {
 		return hzError("payload.max_hz")
 	}
-	return c.hub.subscribe(c, req.ID, req.Patterns, hz, cfg.MaxSubscriptions)
+	return c.hub.subscribe(c, req.ID, req.Patterns, hz)
 }
 
 func hzError(path string) *wire.Error {

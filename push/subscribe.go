@@ -1,6 +1,7 @@
 package push
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,6 @@ type subscription struct {
 	// Guarded by hub.mu.
 	patterns []telemetry.Pattern
 	view     *view // nil until the hub is ready
-	gone     bool
 
 	// Guarded by client.mu. Until open, the snapshot has not gone out and updates only gather. place is
 	// where it stands in the lossless lane. next is the one shared frame that waits for the socket; behind is what
@@ -32,12 +32,10 @@ type subscription struct {
 	told   int
 }
 
-// viewKey identifies a view: equal subscriptions share one. nth tells apart equal subscriptions of one
-// connection, for which a shared view could not begin twice.
+// viewKey identifies a view: equal subscriptions share one.
 type viewKey struct {
 	patterns string
 	hz       float64
-	nth      int
 }
 
 // canonical sorts patterns and drops repeated ones.
@@ -56,8 +54,8 @@ func canonical(patterns []telemetry.Pattern) ([]telemetry.Pattern, string) {
 }
 
 // subscribe gives c a subscription. The client's `subscribed` comes with the view's next frame, and
-// everything after it continues exactly from there.
-func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz float64, limit int) error {
+// everything after it continues exactly from there. The rate is the nearest that is granted.
+func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz float64) error {
 	now := h.now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -67,46 +65,68 @@ func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz f
 	if c.subs[id] != nil {
 		return wire.NewError(wire.CodeSubscriptionExists, "payload.id")
 	}
-	if len(c.subs) >= limit {
+	if len(c.subs) >= h.bounds.subscriptions {
 		return wire.NewError(wire.CodeSubscriptionsMany, "")
 	}
 	s := &subscription{id: id, client: c}
 	s.patterns, s.key.patterns = canonical(patterns)
-	s.key.hz = hz
-	for c.uses(s.key) {
-		s.key.nth++
+	s.key.hz = granted(hz)
+	for _, other := range c.subs {
+		if other.key == s.key { // a view that is shared cannot begin twice on one connection
+			return &wire.Error{
+				Code: wire.CodeSubscriptionExists, Path: "payload.patterns",
+				Message: fmt.Sprintf("the connection has these patterns at max_hz %v already, as %q", s.key.hz, other.id),
+			}
+		}
+	}
+	if h.ready {
+		if err := h.joinLocked(s, now); err != nil {
+			return err
+		}
+	} else {
+		h.early = append(h.early, s)
 	}
 	if c.subs == nil {
 		c.subs = make(map[string]*subscription)
 	}
 	c.subs[id] = s
 	h.m.subscriptions.Add(1)
-	if !h.ready {
-		h.early = append(h.early, s)
-		return nil
-	}
-	h.joinLocked(s, now)
 	return nil
 }
 
-// uses reports whether one of the connection's subscriptions has this view already.
-func (c *client) uses(key viewKey) bool {
-	for _, s := range c.subs {
-		if s.key == key {
-			return true
-		}
-	}
-	return false
-}
-
-func (h *hub) joinLocked(s *subscription, now time.Time) {
+// joinLocked gives a subscription its view, which is made if need be. An error is for the client.
+func (h *hub) joinLocked(s *subscription, now time.Time) *wire.Error {
 	v := h.views[s.key]
 	if v == nil {
+		if len(h.views) >= h.bounds.views {
+			return subscriptionsMany("the server has no room for another set of patterns and max_hz")
+		}
 		v = h.openViewLocked(s.key, s.patterns)
+	}
+	if s.client.seriesLocked()+len(v.members) > h.bounds.series {
+		if v.users == 0 {
+			h.closeViewLocked(v)
+		}
+		return subscriptionsMany(fmt.Sprintf("the connection's subscriptions may select %d series together; ask for fewer", h.bounds.series))
 	}
 	s.view = v
 	v.users++
 	v.join(s, now)
+	return nil
+}
+
+func subscriptionsMany(message string) *wire.Error {
+	return &wire.Error{Code: wire.CodeSubscriptionsMany, Message: message}
+}
+
+// seriesLocked is how many series the connection's subscriptions select.
+func (c *client) seriesLocked() (n int) {
+	for _, s := range c.subs {
+		if s.view != nil {
+			n += len(s.view.members)
+		}
+	}
+	return n
 }
 
 // unsubscribe ends the subscription of that id and reports whether there was one.
@@ -131,10 +151,13 @@ func (h *hub) leave(c *client) {
 	}
 }
 
-func (h *hub) leaveLocked(s *subscription) {
-	s.gone = true
+func (h *hub) forgetLocked(s *subscription) {
 	delete(s.client.subs, s.id)
 	h.m.subscriptions.Add(-1)
+}
+
+func (h *hub) leaveLocked(s *subscription) {
+	h.forgetLocked(s)
 	s.client.forget(s)
 	if s.view == nil {
 		h.early = slices.DeleteFunc(h.early, func(e *subscription) bool { return e == s })

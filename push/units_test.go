@@ -158,6 +158,16 @@ func TestBucketAllowsABurstAndThenTheRate(t *testing.T) {
 	}
 }
 
+func TestRateIsGrantedDownwardToAFewValues(t *testing.T) {
+	for asked, want := range map[float64]float64{
+		0: 0, 1: 1, 5: 5, 20: 20, 7: 5, 19.99: 10, 60: 50, minHz: minHz, 0.019: 0.01, maxHz: 1000, 999: 500,
+	} {
+		if got := granted(asked); got != want {
+			t.Errorf("%v Hz is granted %v, want %v", asked, got, want)
+		}
+	}
+}
+
 func TestConfigNamesEveryFieldThatIsOutOfRange(t *testing.T) {
 	if err := DefaultConfig().Validate(); err != nil {
 		t.Errorf("defaults: %v", err)
@@ -168,7 +178,7 @@ func TestConfigNamesEveryFieldThatIsOutOfRange(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, field := range []string{
-		"default_max_hz", "max_subscriptions", "max_patterns", "max_connections", "max_message_bytes", "message_rate",
+		"default_max_hz", "max_subscriptions", "max_patterns", "max_connections", "max_series", "max_views", "max_message_bytes", "message_rate",
 		"message_burst", "max_lossless_bytes", "send_buffer", "handshake_timeout", "write_timeout", "heartbeat",
 		"idle_timeout", "drain_timeout", "max_listed", "fetch_max_bytes", "fetch_max_wait",
 	} {
