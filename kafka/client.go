@@ -25,6 +25,12 @@ const (
 	// refreshPause keeps a failing cluster from being asked for metadata by every partition.
 	refreshPause = 250 * time.Millisecond
 
+	// missingTopicAttempts is how often a topic that the cluster does not know is asked for again: about 3 s.
+	missingTopicAttempts = 8
+	// loggedFailure is the failure of an operation that is logged: earlier ones are usual in a young cluster,
+	// later ones tell nothing new.
+	loggedFailure = 3
+
 	retryFirst = 20 * time.Millisecond
 	retryMax   = time.Second
 )
@@ -157,13 +163,24 @@ func (c *Client) refresh() {
 	}
 }
 
-// retry calls op until it succeeds, fails for good, or ctx ends. The error of an ended ctx tells the last failure.
+// retry calls op until it succeeds, fails for good, or ctx ends. A topic that stays unknown is a failure for
+// good. The error of an ended ctx tells the last failure.
 func (c *Client) retry(ctx context.Context, op func() error) error {
 	pause := newBackOff()
-	for {
+	unknown := 0
+	for failed := 1; ; failed++ {
 		err := op()
 		if err == nil || ctx.Err() != nil || !Retriable(err) {
 			return err
+		}
+		reason := Classify(err)
+		if reason != ReasonUnknownTopic {
+			unknown = 0
+		} else if unknown++; unknown > missingTopicAttempts {
+			return err
+		}
+		if failed == loggedFailure {
+			c.log.Warn("still trying", "reason", reason, "error", err)
 		}
 		c.refresh()
 		if !sleep(ctx, pause.NextBackOff()) {

@@ -22,8 +22,6 @@ type TailOptions struct {
 const (
 	defaultFetchBytes = 1 << 20
 	defaultFetchWait  = 500 * time.Millisecond
-	// missingTopicAttempts is how often a tail asks for a topic that the cluster does not know.
-	missingTopicAttempts = 8
 )
 
 // Tail reads one partition from an offset onwards, without a group. Not safe for concurrent use, except Close.
@@ -182,7 +180,11 @@ func (t *Tail) offsets(ctx context.Context) (OffsetRange, error) {
 func (t *Tail) failed(ctx context.Context, err error) error {
 	if errors.Is(err, kafkago.OffsetOutOfRange) {
 		t.client.metrics.fetchError[ReasonOffsetRange].Inc()
-		return t.outOfRange(ctx)
+		r, failure := t.offsets(ctx)
+		if failure == nil {
+			return &ErrOffsetOutOfRange{Topic: t.opts.Topic, Partition: t.opts.Partition, Offset: t.offset, First: r.First, End: r.End}
+		}
+		err = failure // to be had another time
 	}
 	t.drop()
 	if ctx.Err() != nil {
@@ -211,15 +213,6 @@ func (t *Tail) recovered() {
 		t.pause.Reset()
 		t.client.log.Info("tail resumed", "topic", t.opts.Topic, "partition", t.opts.Partition, "offset", t.offset)
 	}
-}
-
-func (t *Tail) outOfRange(ctx context.Context) error {
-	r, err := t.offsets(ctx)
-	if err != nil {
-		t.drop()
-		return err
-	}
-	return &ErrOffsetOutOfRange{Topic: t.opts.Topic, Partition: t.opts.Partition, Offset: t.offset, First: r.First, End: r.End}
 }
 
 // ReadRange reads the records of [from, to) once, in order, and returns when it has passed to-1. from may be

@@ -73,10 +73,13 @@ func (c *Client) createMissing(ctx context.Context, specs []TopicSpec) error {
 	return nil
 }
 
-// checkTopic waits until the topic is known and led, and compares its number of partitions.
+// checkTopic waits until the topic is known everywhere and led, and compares its number of partitions.
 func (c *Client) checkTopic(ctx context.Context, spec *TopicSpec) error {
 	err := c.retry(ctx, func() error {
 		t, err := c.topic(ctx, spec.Name)
+		if Classify(err) == ReasonUnknownTopic { // it is there, but the news is under way
+			return fmt.Errorf("%w: %w", kafkago.LeaderNotAvailable, err)
+		}
 		if err != nil {
 			return err
 		}
