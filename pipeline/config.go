@@ -33,6 +33,9 @@ type Config struct {
 	// CompactAbove is the size of a partition of weir.state or weir.latest from which its owner considers
 	// rewriting it. It means something only with Options.Trimmer.
 	CompactAbove int64 `koanf:"compact_above"`
+	// AcceptLoss makes an owner go on although what its predecessor emitted since its last checkpoint was deleted
+	// before it could be read back. Intervals may then go out twice; without it such a partition stands still.
+	AcceptLoss bool `koanf:"accept_loss"`
 	// Average sets the moving average.
 	Average window.Config `koanf:"average"`
 }

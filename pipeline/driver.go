@@ -45,7 +45,9 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		position: from.position,
 		caughtUp: from.caughtUp,
 		logs:     from.logs,
-		unclean:  len(from.stale) > 0 || len(from.changed) > 0 || from.position > o.committed,
+		// Its first marker says that a successor need read back only from this owner's fences on, however old
+		// the ones before grow.
+		unclean: true,
 	}
 	summarise := newSummarise(o.config.FlushPeriod, d.requestTick, o.m)
 	summarise.stale = from.stale

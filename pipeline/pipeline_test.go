@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -192,6 +194,129 @@ func TestTopicThatLostReadingsIsRefusedByName(t *testing.T) {
 	err := w.own(w.pipeline(nil), 100)
 	if err == nil || !strings.Contains(err.Error(), wire.TopicReadings) {
 		t.Errorf("error %v, want one that names %s", err, wire.TopicReadings)
+	}
+}
+
+// emittedWithoutCheckpoint leaves an update behind the marker, as an owner does that crashes before its next
+// checkpoint, and returns a pipeline for its successor.
+func (w *world) emittedWithoutCheckpoint() *Pipeline {
+	w.t.Helper()
+	w.send(oneReading("plant/a", "x", epoch, 1))
+	if err := w.ownUntilStored(w.pipeline(nil), 1); err != nil {
+		w.t.Fatal(err)
+	}
+	p := w.pipeline(func(o *Options) { o.Config.CheckpointPeriod = time.Millisecond })
+	var emitted atomic.Bool
+	p.hook = func(_ int, point string) error {
+		switch {
+		case point == "emit "+wire.TopicUpdates:
+			emitted.Store(true)
+		case point == "checkpoint" && emitted.Load():
+			return errCrash
+		}
+		return nil
+	}
+	w.send(oneReading("plant/a", "x", epoch+1, 1))
+	if err := w.own(p, -1); !errors.Is(err, errCrash) {
+		w.t.Fatal(err)
+	}
+	w.awaitStored(2)
+	return w.pipeline(nil)
+}
+
+func TestOwnerRefusesToGoOnWhenWhatWasEmittedWasDeleted(t *testing.T) {
+	w := newWorld(t, 1)
+	p := w.emittedWithoutCheckpoint()
+	// A fence follows what is deleted, for the broker keeps the last batch.
+	fence, err := w.producer.ProduceSync(w.context(), wire.TopicUpdates, 0, []kafka.Record{kafka.FenceRecord(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.broker.DeleteRecords(w.context(), wire.TopicUpdates, 0, fence); err != nil {
+		t.Fatal(err)
+	}
+	err = w.own(p, -1)
+	if err == nil || !strings.Contains(err.Error(), wire.TopicUpdates) || !strings.Contains(err.Error(), "accept_loss") {
+		t.Errorf("error %v, want one that names %s and says what to do", err, wire.TopicUpdates)
+	}
+	if ranges, err := w.client.Offsets(w.context(), wire.TopicUpdates); err != nil || ranges[0].End != fence+2 {
+		t.Errorf("%s ends at %d, want the owner's fence alone behind %d: %v", wire.TopicUpdates, ranges[0].End, fence, err)
+	}
+	p.config.AcceptLoss = true
+	ctx, stop := context.WithCancel(w.context())
+	p.hook = func(_ int, point string) error {
+		if point == "restored" {
+			stop()
+		}
+		return nil
+	}
+	if err := p.newOwner(0, -1, func(context.Context, int64) error { return nil }).run(ctx); err != nil {
+		t.Errorf("an owner that may lose: %v", err)
+	}
+}
+
+func TestOldFencesMayBeDeletedBeforeTheNextOwner(t *testing.T) {
+	w := newWorld(t, 1)
+	var end int64
+	for range 3 {
+		p := w.pipeline(nil)
+		ctx, stop := context.WithCancel(w.context())
+		p.hook = func(_ int, point string) error {
+			if point == "restored" {
+				stop()
+			}
+			return nil
+		}
+		if err := p.newOwner(0, -1, func(context.Context, int64) error { return nil }).run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, topic := range []string{wire.TopicUpdates, wire.TopicAlerts} {
+			ranges, err := w.client.Offsets(w.context(), topic)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if end = ranges[0].End; end < 1 {
+				t.Fatalf("%s is empty", topic)
+			}
+			if err := w.broker.DeleteRecords(w.context(), topic, 0, end); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestUpdateOfAZombieBehindTheMarkerIsNotReadBack(t *testing.T) {
+	w := newWorld(t, 1)
+	for n := range uint64(2) {
+		w.send(oneReading("plant/a", "x", epoch+int64(n), 1))
+		if err := w.ownUntilStored(w.pipeline(nil), n+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest := w.chains()["plant/a/x"].Version
+	row := telemetry.Update{Series: "plant/a/x", Since: newest, Version: newest + 1, N: 1}
+	zombie := kafka.Record{Value: wire.AppendUpdateBatch(nil, epoch, []telemetry.Update{row}), Headers: kafka.FenceHeaders(0)}
+	if _, err := w.producer.ProduceSync(w.context(), wire.TopicUpdates, 0, []kafka.Record{zombie}); err != nil {
+		t.Fatal(err)
+	}
+	w.send(oneReading("plant/a", "x", epoch+2, 1))
+	if err := w.ownUntilStored(w.pipeline(nil), 3); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTopicThatEndsBeforeItsMarkerIsRefusedByName(t *testing.T) {
+	for topic, marker := range map[string]wire.Marker{
+		wire.TopicUpdates: {Updates: 1000}, wire.TopicAlerts: {Alerts: 1000},
+	} {
+		w := newWorld(t, 1)
+		record := kafka.Record{Key: []byte(wire.MarkerKey), Value: wire.AppendMarker(nil, marker)}
+		if _, err := w.producer.ProduceSync(w.context(), wire.TopicLatest, 0, []kafka.Record{record}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.own(w.pipeline(nil), -1); err == nil || !strings.Contains(err.Error(), topic) {
+			t.Errorf("error %v, want one that names %s", err, topic)
+		}
 	}
 }
 

@@ -41,8 +41,10 @@ type restorer struct {
 	out     restored
 	decoder stateDecoder
 	rows    []telemetry.Update
-	marker  wire.Marker
-	marked  bool
+	// marker is the newest one, all zeros when marked is false, markerFence that of its writer.
+	marker      wire.Marker
+	marked      bool
+	markerFence int64
 	// highest is the newest version that was emitted since the marker.
 	highest telemetry.Version
 }
@@ -67,38 +69,66 @@ func (o *owner) restore(ctx context.Context, f fences) (*restored, error) {
 	return &r.out, nil
 }
 
-// scan reads [from, to) of the partition of a topic, or what is left of it, without what zombies wrote.
-func (r *restorer) scan(ctx context.Context, topic string, from, to int64, fn func(*kafka.Record) error) error {
-	var filter kafka.FenceFilter
-	read := func(from int64) error {
-		return r.o.client.ReadRange(ctx, topic, r.o.partition, from, to, func(rec *kafka.Record) error {
-			if !filter.Accept(rec) {
-				return nil
-			}
-			if err := fn(rec); err != nil {
-				// A record of Weir's own that makes no sense. Stopping here would stop the partition for good.
-				r.o.log.Error("record not restored", "topic", topic, "offset", rec.Offset, "error", err)
-				r.o.m.skipped.Inc()
-			}
+// span is the part [from, to) of the partition of a topic, written under fence or a later one.
+type span struct {
+	topic    string
+	from, to int64
+	fence    int64
+}
+
+// scan reads a span without what zombies wrote.
+func (r *restorer) scan(ctx context.Context, s span, fn func(*kafka.Record) error) error {
+	filter := kafka.FenceFilter{Min: s.fence}
+	return r.o.client.ReadRange(ctx, s.topic, r.o.partition, s.from, s.to, func(rec *kafka.Record) error {
+		if !filter.Accept(rec) {
 			return nil
-		})
-	}
-	err := read(from)
-	if gone := new(kafka.ErrOffsetOutOfRange); errors.As(err, &gone) && from < gone.First {
-		r.o.log.Error("log was deleted before it was read back", "topic", topic, "wanted", from, "first", gone.First)
-		err = read(gone.First)
+		}
+		if err := fn(rec); err != nil {
+			// A record of Weir's own that makes no sense. Stopping here would stop the partition for good.
+			r.o.log.Error("record not restored", "topic", s.topic, "offset", rec.Offset, "error", err)
+			r.o.m.skipped.Inc()
+		}
+		return nil
+	})
+}
+
+// scanAll reads a compacted topic up to a fence.
+func (r *restorer) scanAll(ctx context.Context, topic string, to int64, fn func(*kafka.Record) error) error {
+	err := r.scan(ctx, span{topic: topic, from: kafka.FirstOffset, to: to}, fn)
+	if gone := new(kafka.ErrOffsetOutOfRange); errors.As(err, &gone) { // compacted since the first offset was asked for
+		err = r.scan(ctx, span{topic: topic, from: gone.First, to: to}, fn)
 	}
 	return err
 }
 
+// scanEmitted reads what predecessors emitted from the marker's offset up to a fence. If the beginning of that is
+// gone, nobody knows what readers have seen: going on could emit intervals twice.
+func (r *restorer) scanEmitted(ctx context.Context, s span, fn func(*kafka.Record) error) error {
+	err := r.scan(ctx, s, fn)
+	gone := new(kafka.ErrOffsetOutOfRange)
+	if !errors.As(err, &gone) || s.from >= gone.First {
+		return err
+	}
+	if !r.o.config.AcceptLoss {
+		return fmt.Errorf("%s/%d: what was emitted since the last checkpoint, from offset %d on, was deleted (the log begins at %d), "+
+			"and could go out twice; keep it at least as long as %s, and to go on in spite of that, start once with pipeline.accept_loss",
+			s.topic, r.o.partition, s.from, gone.First, wire.TopicReadings)
+	}
+	r.o.log.Error("going on without what was emitted since the last checkpoint", "topic", s.topic, "wanted", s.from, "first", gone.First)
+	s.from = gone.First
+	return r.scan(ctx, s, fn)
+}
+
 // readLatest finds the newest marker, and what every series looks like to those who see it.
 func (r *restorer) readLatest(ctx context.Context) error {
-	return r.scan(ctx, wire.TopicLatest, kafka.FirstOffset, r.fences.latest, func(rec *kafka.Record) (err error) {
+	return r.scanAll(ctx, wire.TopicLatest, r.fences.latest, func(rec *kafka.Record) (err error) {
 		r.out.logs.latest.add(*rec)
 		switch kind, _ := wire.ParseLatestKey(rec.Key); kind {
 		case wire.LatestMarker:
-			r.marker, err = wire.DecodeMarker(rec.Value)
-			r.marked = r.marked || err == nil
+			if r.marker, err = wire.DecodeMarker(rec.Value); err == nil {
+				r.marked = true
+				r.markerFence, _ = kafka.FenceNumber(rec)
+			}
 		case wire.LatestSeries:
 			err = r.updates(rec.Value, func(of *series, u *telemetry.Update) {
 				of.summary.newest, of.summary.version = *u, u.Version
@@ -127,11 +157,8 @@ func (r *restorer) updates(value []byte, row func(*series, *telemetry.Update)) (
 
 // readUpdates learns the last version that predecessors emitted of each series since the marker.
 func (r *restorer) readUpdates(ctx context.Context) error {
-	from := kafka.FirstOffset
-	if r.marked {
-		from = r.marker.Updates
-	}
-	return r.scan(ctx, wire.TopicUpdates, from, r.fences.updates, func(rec *kafka.Record) error {
+	since := span{topic: wire.TopicUpdates, from: r.marker.Updates, to: r.fences.updates, fence: r.markerFence}
+	return r.scanEmitted(ctx, since, func(rec *kafka.Record) error {
 		return r.updates(rec.Value, func(of *series, u *telemetry.Update) {
 			r.highest = max(r.highest, u.Version)
 			state := &of.summary
@@ -149,11 +176,8 @@ func (r *restorer) readUpdates(ctx context.Context) error {
 
 // readAlerts learns which transitions predecessors emitted since the marker.
 func (r *restorer) readAlerts(ctx context.Context) error {
-	from := kafka.FirstOffset
-	if r.marked {
-		from = r.marker.Alerts
-	}
-	return r.scan(ctx, wire.TopicAlerts, from, r.fences.alerts, func(rec *kafka.Record) error {
+	since := span{topic: wire.TopicAlerts, from: r.marker.Alerts, to: r.fences.alerts, fence: r.markerFence}
+	return r.scanEmitted(ctx, since, func(rec *kafka.Record) error {
 		alert, err := wire.DecodeAlert(rec.Value)
 		if err != nil {
 			return err
@@ -171,7 +195,7 @@ func (r *restorer) readAlerts(ctx context.Context) error {
 
 // readState reads devices and series. It comes last: what the chain of a series says goes before.
 func (r *restorer) readState(ctx context.Context) error {
-	return r.scan(ctx, wire.TopicState, kafka.FirstOffset, r.fences.state, func(rec *kafka.Record) error {
+	return r.scanAll(ctx, wire.TopicState, r.fences.state, func(rec *kafka.Record) error {
 		r.out.logs.state.add(*rec)
 		if len(rec.Key) < len(deviceKey) || rec.Value == nil {
 			return nil
@@ -196,8 +220,24 @@ func (r *restorer) readState(ctx context.Context) error {
 	})
 }
 
+// whole checks that the topics still hold what the marker says was written.
+func (r *restorer) whole(topic string, end, written int64) error {
+	if written > end {
+		return fmt.Errorf("%s/%d ends at offset %d, but records up to %d were written or processed: the topic was made anew or lost data",
+			topic, r.o.partition, end, written)
+	}
+	return nil
+}
+
 // place finds where to go on in weir.readings.
 func (r *restorer) place(ctx context.Context) error {
+	err := errors.Join(
+		r.whole(wire.TopicUpdates, r.fences.updates, r.marker.Updates),
+		r.whole(wire.TopicAlerts, r.fences.alerts, r.marker.Alerts),
+	)
+	if err != nil {
+		return err
+	}
 	ranges, err := r.o.client.Offsets(ctx, wire.TopicReadings)
 	if err != nil {
 		return err
@@ -207,17 +247,13 @@ func (r *restorer) place(ctx context.Context) error {
 	}
 	r.out.partitions = len(ranges)
 	have := ranges[r.o.partition]
-	position := max(r.o.committed, 0)
-	if r.marked {
-		position = max(position, r.marker.Readings)
-	}
+	position := max(r.o.committed, r.marker.Readings)
 	known := max(position, r.highest.Offset()+1)
 	for _, d := range r.out.registry.devices {
 		known = max(known, d.applied+1)
 	}
-	if known > have.End {
-		return fmt.Errorf("%s/%d ends at offset %d, but records up to %d were processed: the topic was made anew or lost data",
-			wire.TopicReadings, r.o.partition, have.End, known)
+	if err := r.whole(wire.TopicReadings, have.End, known); err != nil {
+		return err
 	}
 	if position < have.First {
 		if r.o.committed >= 0 || r.marked {

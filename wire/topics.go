@@ -1,6 +1,10 @@
 package wire
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // Topics of Weir in Kafka. What each holds is told in docs/ARCHITECTURE.md.
 const (
@@ -31,11 +35,27 @@ const (
 func TopicSpecs() []TopicSpec {
 	return []TopicSpec{
 		{Name: TopicReadings, Retention: day, RetentionBytes: 4096 * mib},
-		{Name: TopicUpdates, Retention: day / 4, RetentionBytes: 2048 * mib},
+		{Name: TopicUpdates, Retention: day, RetentionBytes: 4096 * mib},
 		{Name: TopicAlerts, Retention: 30 * day, RetentionBytes: 256 * mib},
 		{Name: TopicState, Compact: true},
 		{Name: TopicLatest, Compact: true},
 		{Name: TopicDevices, Compact: true},
 		{Name: TopicDeadLetters, Retention: 7 * day, RetentionBytes: 256 * mib},
 	}
+}
+
+// CheckRetention refuses to keep updates or alerts shorter than readings. An owner that takes over reads back what
+// was emitted since the last checkpoint; if that is gone while the readings are there, it could emit their
+// intervals twice, and refuses to go on. Errors name the fields updates.age and alerts.age.
+func CheckRetention(readings, updates, alerts time.Duration) error {
+	var errs []error
+	for _, kept := range []struct {
+		field string
+		age   time.Duration
+	}{{"updates.age", updates}, {"alerts.age", alerts}} {
+		if kept.age < readings {
+			errs = append(errs, fmt.Errorf("%s: must be >= readings.age (%s), is %s", kept.field, readings, kept.age))
+		}
+	}
+	return errors.Join(errs...)
 }
