@@ -12,6 +12,10 @@ import (
 type Config struct {
 	// MaxFrameBytes is the longest WebSocket message or HTTP body.
 	MaxFrameBytes int `koanf:"max_frame_bytes"`
+	// MaxPendingBytes bounds the WebSocket messages and HTTP bodies beyond 64 KiB that have been announced and
+	// not yet been dealt with, of all devices together. Sockets with more are not read meanwhile, requests
+	// refused.
+	MaxPendingBytes int `koanf:"max_pending_bytes"`
 	// MaxReadings is how many readings one frame may hold.
 	MaxReadings int `koanf:"max_readings"`
 	// MaxFuture is how far ahead of the server's clock a reading's time may be.
@@ -29,6 +33,8 @@ type Config struct {
 	// IdleTimeout closes a connection from which nothing came, not even a pong. A ping is sent after half
 	// of it.
 	IdleTimeout time.Duration `koanf:"idle_timeout"`
+	// MessageTimeout closes a connection that takes longer to send one message.
+	MessageTimeout time.Duration `koanf:"message_timeout"`
 	// WriteTimeout closes a connection that takes no receipts.
 	WriteTimeout time.Duration `koanf:"write_timeout"`
 	// DrainTimeout bounds how long a stop waits for outstanding receipts.
@@ -42,6 +48,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		MaxFrameBytes:    1 << 20,
+		MaxPendingBytes:  256 << 20,
 		MaxReadings:      telemetry.MaxReadingsPerRecord,
 		MaxFuture:        10 * time.Minute,
 		Credit:           64,
@@ -50,6 +57,7 @@ func DefaultConfig() Config {
 		MaxRequests:      512,
 		HandshakeTimeout: 5 * time.Second,
 		IdleTimeout:      time.Minute,
+		MessageTimeout:   2 * time.Minute,
 		WriteTimeout:     10 * time.Second,
 		DrainTimeout:     5 * time.Second,
 		DedupeSessions:   1 << 16,
@@ -60,6 +68,7 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	return errors.Join(
 		within("max_frame_bytes", c.MaxFrameBytes, 64, 16<<20),
+		within("max_pending_bytes", c.MaxPendingBytes, 2*c.MaxFrameBytes, 1<<40),
 		within("max_readings", c.MaxReadings, 1, telemetry.MaxReadingsPerRecord),
 		positive("max_future", c.MaxFuture),
 		within("credit", c.Credit, 1, 1<<14),
@@ -68,6 +77,7 @@ func (c Config) Validate() error {
 		within("max_requests", c.MaxRequests, 1, 1<<20),
 		positive("handshake_timeout", c.HandshakeTimeout),
 		positive("idle_timeout", c.IdleTimeout),
+		positive("message_timeout", c.MessageTimeout),
 		positive("write_timeout", c.WriteTimeout),
 		positive("drain_timeout", c.DrainTimeout),
 		within("dedupe_sessions", c.DedupeSessions, 2, 1<<24),

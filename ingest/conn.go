@@ -22,6 +22,7 @@ type conn struct {
 	srv    *Server
 	socket *gws.Conn
 	net    *lingering
+	in     *incoming
 	ctx    context.Context // ends when the connection does; what Produce waits under
 	cancel context.CancelFunc
 
@@ -45,12 +46,19 @@ type conn struct {
 
 	// Written by one side, read by the server's sweep.
 	lastHeard atomic.Int64 // µs
-	busy      atomic.Bool  // a message is being taken; nothing is read meanwhile
+	began     atomic.Int64 // when the message that is coming did, µs; 0: none is
+	busy      atomic.Bool  // a message is being taken or waits for room; nothing is read meanwhile
 	pingDue   atomic.Bool
-	idleOut   atomic.Bool // the sweep gave the connection up
+	verdict   atomic.Int32 // of the sweep: why the connection is given up
 	draining  atomic.Bool
 	ended     chan struct{} // the ReadLoop has returned
 }
+
+// Verdicts of the sweep. The zero value lets a connection live.
+const (
+	idleOut int32 = iota + 1
+	tooSlow
+)
 
 func newConn(srv *Server, device string) *conn {
 	c := &conn{
@@ -77,6 +85,7 @@ func (c *conn) serve() {
 		c.socket.ReadLoop()
 	}()
 	c.cancel()
+	c.in.giveBack()
 	close(c.ended)
 	writer.Wait()
 	_ = c.net.Close() // gws did, unless it panicked
@@ -106,6 +115,7 @@ func (c *conn) message(data []byte) {
 	defer c.recovered()
 	c.busy.Store(true)
 	defer c.idle()
+	defer c.in.giveBack()
 	now := nowMicros()
 	c.lastHeard.Store(now)
 	if c.answerPing(data) || !c.await(now) {
@@ -122,9 +132,14 @@ func (c *conn) message(data []byte) {
 	r.release()
 }
 
-// idle tells that the socket is being read again. The idle time counts from here, whatever the wait was.
+// idle tells that the socket is being read again. The idle time counts from here, whatever the wait was, and so
+// does that of a message of which a part has come along with the last one.
 func (c *conn) idle() {
-	c.lastHeard.Store(nowMicros())
+	now := nowMicros()
+	c.lastHeard.Store(now)
+	if c.began.Load() != 0 {
+		c.began.Store(now)
+	}
 	c.busy.Store(false)
 	if c.draining.Load() {
 		c.signal()

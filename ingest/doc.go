@@ -15,6 +15,11 @@
 // closed when a write has made no progress for WriteTimeout. Connections beyond MaxConnections and requests
 // beyond MaxRequests are refused with 429 and 503 before they cost anything.
 //
+// A message beyond freeBytes costs its length from the moment its header is there. All that are on their way or
+// being dealt with have MaxPendingBytes together: when those are taken, a socket is not read beyond the header,
+// and a request is answered 503. A connection that takes longer than MessageTimeout over one message is closed,
+// so that its room comes free; smaller messages need none and go on meanwhile.
+//
 // # What a receipt says
 //
 // A frame's receipt is written after every record made of the frame is acknowledged: the readings of each

@@ -19,7 +19,7 @@ func mixedFrame() string {
 func TestALargeFrameLeavesNothingWithItsConnection(t *testing.T) {
 	s := start(t, nullProducer{})
 	frame := mixedFrame()
-	const devices = 20
+	const devices = 8
 	connected := make([]*device, devices)
 	for i := range connected {
 		connected[i] = s.dial(t, "", nil)

@@ -22,14 +22,17 @@ type instruments struct {
 	receiptWrites          *metrics.Counter
 	blockedCredit          *metrics.FloatCounter
 	blockedProducer        *metrics.FloatCounter
+	blockedPending         *metrics.FloatCounter
 	receiptLatency         *metrics.PrometheusHistogram
 	deviceLatency          *metrics.PrometheusHistogram
 	opened                 *metrics.Counter
 	panics                 *metrics.Counter
 	refusedFull            *metrics.Counter
+	refusedPending         *metrics.Counter
 	refusedOrigin          *metrics.Counter
 	refusedDraining        *metrics.Counter
 	closedIdle, closedSlow *metrics.Counter
+	closedUpload           *metrics.Counter
 
 	rejectedReadings map[string]*metrics.Counter // by code; "other" for a code the table does not know
 	rejectedFrames   map[string]*metrics.Counter
@@ -47,15 +50,18 @@ func newInstruments(set *metrics.Set, s *Server) *instruments {
 		receiptWrites:    set.NewCounter(`weir_ingest_receipt_writes_total`),
 		blockedCredit:    set.NewFloatCounter(`weir_ingest_blocked_seconds_total{by="credit"}`),
 		blockedProducer:  set.NewFloatCounter(`weir_ingest_blocked_seconds_total{by="producer"}`),
+		blockedPending:   set.NewFloatCounter(`weir_ingest_blocked_seconds_total{by="pending_bytes"}`),
 		receiptLatency:   set.NewPrometheusHistogramExt(`weir_ingest_receipt_seconds`, latencyBuckets),
 		deviceLatency:    set.NewPrometheusHistogramExt(`weir_ingest_device_latency_seconds`, latencyBuckets),
 		opened:           set.NewCounter(`weir_ingest_connections_opened_total`),
 		panics:           set.NewCounter(`weir_ingest_panics_total`),
 		refusedFull:      set.NewCounter(`weir_ingest_refused_total{reason="full"}`),
+		refusedPending:   set.NewCounter(`weir_ingest_refused_total{reason="pending_bytes"}`),
 		refusedOrigin:    set.NewCounter(`weir_ingest_refused_total{reason="origin"}`),
 		refusedDraining:  set.NewCounter(`weir_ingest_refused_total{reason="draining"}`),
 		closedIdle:       set.NewCounter(`weir_ingest_closed_total{reason="idle"}`),
 		closedSlow:       set.NewCounter(`weir_ingest_closed_total{reason="slow"}`),
+		closedUpload:     set.NewCounter(`weir_ingest_closed_total{reason="slow_upload"}`),
 		rejectedReadings: make(map[string]*metrics.Counter),
 		rejectedFrames:   make(map[string]*metrics.Counter),
 		unstored:         make(map[string]*metrics.Counter),
@@ -70,6 +76,7 @@ func newInstruments(set *metrics.Set, s *Server) *instruments {
 	set.NewGauge(`weir_ingest_connections`, func() float64 { return float64(s.connections.Load()) })
 	set.NewGauge(`weir_ingest_requests`, func() float64 { return float64(s.requests.Load()) })
 	set.NewGauge(`weir_ingest_inflight_frames`, func() float64 { return float64(s.inflight.Load()) })
+	set.NewGauge(`weir_ingest_pending_bytes`, func() float64 { return float64(s.pending.taken.Load()) })
 	set.NewGauge(`weir_ingest_known_sessions`, func() float64 { return float64(s.sessions.len()) })
 	return m
 }

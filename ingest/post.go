@@ -1,11 +1,8 @@
 package ingest
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"net/http"
-	"time"
 
 	"weir/telemetry"
 	"weir/wire"
@@ -39,30 +36,23 @@ func (s *Server) handlePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.requests.Add(-1)
-	body, refusal := s.body(w, r)
-	if refusal != nil {
-		byCode(s.metrics.rejectedFrames, refusal.Code).Inc()
-		wire.WriteError(w, s.status(refusal), refusal)
+	body := upload{srv: s}
+	defer body.giveBack()
+	if refusal := body.read(w, r); refusal != nil {
+		s.refusePost(w, refusal)
 		return
 	}
-	s.answer(w, s.store(r, device, body))
+	s.answer(w, s.store(r, device, body.buf.Bytes()))
 }
 
-func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, *wire.Error) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.cfg.HandshakeTimeout))
-	var buf bytes.Buffer
-	if n := r.ContentLength; n > 0 && n <= int64(s.cfg.MaxFrameBytes) {
-		buf.Grow(int(n) + bytes.MinRead)
+func (s *Server) refusePost(w http.ResponseWriter, refusal *wire.Error) {
+	if refusal.Code == wire.CodeOverloaded {
+		s.metrics.refusedPending.Inc()
+		s.later(w, refusal)
+		return
 	}
-	_, err := io.Copy(&buf, http.MaxBytesReader(w, r.Body, int64(s.cfg.MaxFrameBytes)))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, wire.NewError(wire.CodeFrameTooLarge, "")
-	case err != nil:
-		return nil, &wire.Error{Code: wire.CodeJSONSyntax, Message: "the body broke off"}
-	}
-	return buf.Bytes(), nil
+	byCode(s.metrics.rejectedFrames, refusal.Code).Inc()
+	wire.WriteError(w, s.status(refusal), refusal)
 }
 
 // store submits the frame and waits until its records are acknowledged, or the server gives up waiting.

@@ -45,6 +45,11 @@ type Server struct {
 
 	connections, requests, inflight atomic.Int64
 
+	pending *budget
+	// stopped ends when a stop begins: nobody is to wait for room any more.
+	stopped context.Context
+	stop    context.CancelFunc
+
 	mu      sync.Mutex
 	phase   phase
 	conns   map[*conn]struct{}
@@ -77,8 +82,10 @@ func New(o Options) (*Server, error) {
 		sessions:   newSessions(o.Config.DedupeSessions),
 		statuses:   make(map[string]int),
 		conns:      make(map[*conn]struct{}),
+		pending:    newBudget(o.Config.MaxPendingBytes),
 		aborted:    make(chan struct{}),
 	}
+	s.stopped, s.stop = context.WithCancel(context.Background())
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -104,7 +111,7 @@ func (s *Server) Routes(mux *http.ServeMux) {
 // those taken have their receipts, closes the connections as draining, and returns.
 func (s *Server) Run(ctx context.Context) error {
 	s.enterPhase(serving)
-	sweep := time.NewTicker(max(s.cfg.IdleTimeout/8, time.Millisecond))
+	sweep := time.NewTicker(max(min(s.cfg.IdleTimeout, s.cfg.MessageTimeout)/8, time.Millisecond))
 	defer sweep.Stop()
 	for {
 		select {
@@ -178,20 +185,25 @@ func (s *Server) each(do func(*conn)) {
 }
 
 // sweep pings connections that have been silent for half the idle timeout and gives up those silent for all
-// of it. One ticker for all connections: no timer is touched per frame. A connection that is not being read
-// cannot be blamed for its silence.
+// of it, and those that take too long over a message. One ticker for all connections: no timer is touched per
+// frame. A connection that is not being read cannot be blamed.
 func (s *Server) sweep() {
 	now := nowMicros()
-	idle := s.cfg.IdleTimeout.Microseconds()
+	idle, upload := s.cfg.IdleTimeout.Microseconds(), s.cfg.MessageTimeout.Microseconds()
 	s.each(func(c *conn) {
-		silent := now - c.lastHeard.Load()
-		if c.busy.Load() || silent < idle/2 {
+		if c.busy.Load() {
 			return
 		}
-		if silent > idle {
-			c.idleOut.Store(true)
-		} else {
+		silent, began := now-c.lastHeard.Load(), c.began.Load()
+		switch {
+		case began != 0 && now-began > upload:
+			c.verdict.Store(tooSlow)
+		case silent > idle:
+			c.verdict.Store(idleOut)
+		case silent >= idle/2:
 			c.pingDue.Store(true)
+		default:
+			return
 		}
 		c.signal()
 	})
@@ -201,6 +213,7 @@ func (s *Server) sweep() {
 // receipt and sends again.
 func (s *Server) drain() {
 	s.enterPhase(stopping)
+	s.stop()
 	s.each(func(c *conn) {
 		c.draining.Store(true)
 		c.signal()

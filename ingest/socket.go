@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"bufio"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -77,7 +76,8 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	c.net = &lingering{Conn: netConn}
-	c.socket, err = s.upgrader.UpgradeFromConn(c.net, readerOf(netConn, buffered.Reader), r)
+	c.in = newIncoming(c, netConn, buffered.Reader)
+	c.socket, err = s.upgrader.UpgradeFromConn(c.net, bufio.NewReaderSize(c.in, readBufferSize), r)
 	if err != nil {
 		s.logger.Debug("handshake failed", "remote", r.RemoteAddr, "error", err)
 		return false
@@ -90,15 +90,6 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request) bool {
 	c.socket.Session().Store("", c)
 	s.metrics.opened.Inc()
 	return true
-}
-
-// readerOf gives back net/http's reader only if the client sent frames along with its request; otherwise its
-// 4 KiB would stay with every idle connection.
-func readerOf(conn net.Conn, buffered *bufio.Reader) *bufio.Reader {
-	if buffered.Buffered() > 0 {
-		return buffered
-	}
-	return bufio.NewReaderSize(conn, readBufferSize)
 }
 
 func defaultDevice(r *http.Request) (string, *wire.Error) {

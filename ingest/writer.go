@@ -32,7 +32,7 @@ func (c *conn) writeReceipts() {
 // holdBack waits until it is time to write what is ready. It is false when the connection has ended.
 func (c *conn) holdBack(timer *time.Timer) bool {
 	for {
-		if c.draining.Load() || c.idleOut.Load() || c.pingDue.Load() {
+		if c.draining.Load() || c.verdict.Load() != 0 || c.pingDue.Load() {
 			return true
 		}
 		wait := c.pace.hold(nowMicros(), c.head.Load(), c.tail.Load())
@@ -120,12 +120,17 @@ func (c *conn) advance(n uint64) {
 	c.nudge()
 }
 
-// over ends the connection when it is given up as idle, or when the server drains and owes it nothing more.
+// over ends the connection when the sweep has given it up, or when the server drains and owes it nothing more.
 func (c *conn) over() bool {
+	verdict := c.verdict.Load()
 	switch {
-	case c.idleOut.Load():
+	case verdict == idleOut:
 		c.srv.metrics.closedIdle.Inc()
 		c.close(wire.CloseHeartbeat, wire.ReasonHeartbeat)
+		return true
+	case verdict == tooSlow:
+		c.srv.metrics.closedUpload.Inc()
+		c.close(wire.CloseNoProgress, wire.ReasonNoProgress)
 		return true
 	// A message that busy does not show will see draining and not be taken.
 	case c.draining.Load() && !c.busy.Load() && c.head.Load() == c.tail.Load():

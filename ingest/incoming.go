@@ -1,0 +1,121 @@
+package ingest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// incoming is what gws reads a connection from. It follows the frames, and holds back the last byte of a header
+// that announces a large message until there is room for it: gws allocates what a header announces. So a client
+// that only announces costs nothing beyond the server's budget. It is the ReadLoop's.
+//
+// What has been taken is given back when the message has been dealt with. No message waits for room while one
+// before it, on the same connection, has some: a header is looked at again only when all before it is done.
+type incoming struct {
+	c     *conn
+	src   io.Reader
+	ahead []byte // read from src and not yet handed on
+
+	framing framing
+	held    int64 // of the server's budget
+}
+
+// newIncoming goes on where net/http stopped: clients may send frames along with their request. Its reader is
+// not kept: its 4 KiB would stay with every idle connection.
+func newIncoming(c *conn, src io.Reader, read *bufio.Reader) *incoming {
+	in := &incoming{c: c, src: src}
+	if n := read.Buffered(); n > 0 {
+		early, _ := read.Peek(n) // all of it is there
+		in.ahead = bytes.Clone(early)
+	}
+	return in
+}
+
+// Read implements io.Reader.
+func (in *incoming) Read(p []byte) (int, error) {
+	n, err := in.fill(p)
+	if n == 0 {
+		return 0, err
+	}
+	messages := in.framing.messages
+	handed, err := in.follow(p[:n], err)
+	in.heard(in.framing.messages != messages)
+	return handed, err
+}
+
+func (in *incoming) fill(p []byte) (int, error) {
+	if len(in.ahead) == 0 {
+		return in.src.Read(p)
+	}
+	n := copy(p, in.ahead)
+	if in.ahead = in.ahead[n:]; len(in.ahead) == 0 {
+		in.ahead = nil
+	}
+	return n, nil
+}
+
+// follow hands on what of p may be, at least one byte.
+func (in *incoming) follow(p []byte, failed error) (int, error) {
+	for {
+		n, wants := in.framing.advance(p, in.c.srv.cfg.MaxFrameBytes)
+		if wants == 0 {
+			return n, failed
+		}
+		if n > 0 {
+			in.ahead = append(bytes.Clone(p[n:]), in.ahead...)
+			return n, nil // src fails again
+		}
+		if err := in.take(wants); err != nil {
+			return 0, err
+		}
+		in.framing.grant()
+	}
+}
+
+// heard notes that the client is there, and since when the message that is coming has been.
+func (in *incoming) heard(completed bool) {
+	now := nowMicros()
+	in.c.lastHeard.Store(now)
+	switch {
+	case !in.framing.inMessage():
+		in.c.began.Store(0)
+	case completed || in.c.began.Load() == 0:
+		in.c.began.Store(now)
+	}
+}
+
+// take waits for room, until the connection or the server is to end. A connection that the server drains has
+// the receipts it is owed, and then ends.
+func (in *incoming) take(bytes int64) error {
+	c, s := in.c, in.c.srv
+	if s.pending.try(bytes) {
+		in.held = bytes
+		return nil
+	}
+	c.busy.Store(true)
+	asked := time.Now()
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	defer context.AfterFunc(s.stopped, cancel)()
+	err := s.pending.take(ctx, bytes)
+	s.metrics.blockedPending.Add(time.Since(asked).Seconds())
+	c.idle()
+	if err != nil {
+		<-c.ctx.Done()
+		return fmt.Errorf("wait for room: %w", err)
+	}
+	in.held = bytes
+	return nil
+}
+
+// giveBack ends what the message needed room for.
+func (in *incoming) giveBack() {
+	if in.held > 0 {
+		in.c.srv.pending.giveBack(in.held)
+		in.held = 0
+	}
+}
