@@ -22,9 +22,19 @@ type alertState struct {
 	// raised and started are of the open alert: version and source time (µs) of the reading that raised it.
 	raised  telemetry.Version
 	started int64
-	// emitted is the version of the newest transition that weir.alerts held when this owner took over. A
-	// replay comes by older ones again and must not emit them twice.
-	emitted telemetry.Version
+	// last is the newest transition that weir.alerts held when this owner took over, nil once the replay has
+	// passed it. Until then transitions come by again and must not be emitted twice.
+	last *telemetry.Alert
+}
+
+// takeOver believes weir.alerts, from the reading on that caused its newest transition. A detector whose state
+// could not be read back may think otherwise, and then nobody would ever resolve what its predecessor raised.
+func (a *alertState) takeOver() {
+	last := a.last
+	*a = alertState{open: last.Phase != telemetry.Resolved}
+	if a.open {
+		a.raised, a.started = last.Raised, last.StartedTime
+	}
 }
 
 // judge is the stage of the detector: it scores each reading and turns onset and end of what the detector
@@ -38,8 +48,16 @@ func (s *judge) apply(b *Batch) *Batch {
 	b.each("detect", fresh, func(r *record) {
 		readings := b.of(r)
 		for i := range readings {
-			if r := &readings[i]; r.fate == counted {
+			r := &readings[i]
+			a := &r.series.alert
+			if a.last != nil && r.version > a.last.Version {
+				a.takeOver() // the reading did not come by, or in another shape
+			}
+			if r.fate == counted {
 				s.reading(b, r)
+			}
+			if a.last != nil && r.version == a.last.Version {
+				a.takeOver()
 			}
 		}
 	})
@@ -52,7 +70,7 @@ func (s *judge) reading(b *Batch, r *reading) {
 	a := &r.series.alert
 	switch {
 	case !a.open && v.Onset:
-		*a = alertState{open: true, raised: r.version, started: r.time, emitted: a.emitted}
+		a.open, a.raised, a.started = true, r.version, r.time
 		s.transition(b, r, telemetry.Firing)
 	case a.open && v.State != telemetry.Alerting:
 		// Not v.Clear: a detector whose state could not be read back forgot that it had raised an alert.
@@ -63,7 +81,7 @@ func (s *judge) reading(b *Batch, r *reading) {
 
 func (s *judge) transition(b *Batch, r *reading, phase telemetry.Phase) {
 	a := &r.series.alert
-	if r.version <= a.emitted {
+	if a.last != nil { // emitted by the predecessor
 		return
 	}
 	s.m.transitions[phase].Inc()

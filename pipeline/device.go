@@ -93,7 +93,6 @@ func (g *registry) admit(d *device, metric string) *series {
 func (g *registry) add(d *device, metric string) *series {
 	name := telemetry.Series(d.name, metric)
 	s := &series{name: name, device: d, newestTime: minTime, summary: newSummaryState(name, telemetry.NoVersion)}
-	s.alert.emitted = telemetry.NoVersion
 	d.series[name[len(d.name)+1:]] = s
 	g.seriesN++
 	return s

@@ -49,6 +49,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		// the ones before grow.
 		unclean: true,
 	}
+	d.checkpoint.encoder.average = o.config.Average
 	summarise := newSummarise(o.config.FlushPeriod, d.requestTick, o.m)
 	summarise.stale = from.stale
 	d.stages = &stages{

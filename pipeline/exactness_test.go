@@ -442,7 +442,10 @@ func (f *fleet) checkState(t *testing.T, w *world) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &restorer{o: o, fences: fences{state: end[0].End}, out: restored{registry: newRegistry(100)}}
+	r := &restorer{
+		o: o, fences: fences{state: end[0].End}, out: restored{registry: newRegistry(100)},
+		decoder: stateDecoder{average: p.config.Average},
+	}
 	if err := r.readState(w.context()); err != nil {
 		t.Fatal(err)
 	}

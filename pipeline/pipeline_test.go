@@ -168,6 +168,58 @@ func TestUnknownStateLayoutWarmsTheSeriesUpAndKeepsItsChain(t *testing.T) {
 	}
 }
 
+func TestAlertRaisedAfterTheLastCheckpointIsResolvedAlthoughTheDetectorForgotIt(t *testing.T) {
+	w := newWorld(t, 1)
+	n := int64(0)
+	feed := func(count int, v float64) {
+		for range count {
+			w.send(oneReading("plant/a", "x", epoch+n*1e6, v))
+			n++
+		}
+	}
+	feed(60, 10)
+	if err := w.ownUntilStored(w.pipeline(nil), 60); err != nil {
+		t.Fatal(err)
+	}
+	p := w.pipeline(nil)
+	p.hook = func(_ int, point string) error {
+		if point == "checkpoint" && len(w.records(wire.TopicAlerts, 0)) > 0 {
+			return errCrash
+		}
+		return nil
+	}
+	feed(1, 1000)
+	if err := w.own(p, -1); !errors.Is(err, errCrash) {
+		t.Fatal(err)
+	}
+	w.rewriteState("s/plant/a/x", func(m *weirpb.SeriesState) { m.Layout = 99 })
+	feed(100, 10)
+	if err := w.ownUntilStored(w.pipeline(nil), 161); err != nil {
+		t.Fatal(err)
+	}
+	records := w.records(wire.TopicAlerts, 0)
+	var alerts []telemetry.Alert
+	for _, r := range records {
+		alert, err := wire.DecodeAlert(r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alerts = append(alerts, alert)
+	}
+	if len(alerts) != 2 || alerts[1].Phase != telemetry.Resolved || alerts[1].ID != alerts[0].ID {
+		t.Fatalf("transitions %+v", alerts)
+	}
+	open := true
+	for _, r := range w.records(wire.TopicLatest, 0) {
+		if string(r.Key) == wire.AlertKey(alerts[0].ID) {
+			open = r.Value != nil
+		}
+	}
+	if open {
+		t.Error("weir.latest says that it is still open")
+	}
+}
+
 // rewriteState replaces the newest record of a key, as a version of Weir from the future would have.
 func (w *world) rewriteState(key string, change func(*weirpb.SeriesState)) {
 	w.t.Helper()

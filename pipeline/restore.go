@@ -47,12 +47,14 @@ type restorer struct {
 	markerFence int64
 	// highest is the newest version that was emitted since the marker.
 	highest telemetry.Version
+	// alerted are the series with a transition since the marker.
+	alerted []*series
 }
 
 func (o *owner) restore(ctx context.Context, f fences) (*restored, error) {
 	started := time.Now()
 	r := &restorer{
-		o: o, fences: f, highest: telemetry.NoVersion,
+		o: o, fences: f, highest: telemetry.NoVersion, decoder: stateDecoder{average: o.config.Average},
 		out: restored{
 			registry: newRegistry(o.config.MaxSeriesPerDevice),
 			changed:  make(map[string]*telemetry.Alert),
@@ -186,16 +188,20 @@ func (r *restorer) readAlerts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		of.alert.emitted = max(of.alert.emitted, alert.Version)
+		if of.alert.last == nil {
+			r.alerted = append(r.alerted, of)
+		}
+		of.alert.last = &alert
 		r.highest = max(r.highest, alert.Version)
 		r.out.changed[alert.ID] = &alert
 		return nil
 	})
 }
 
-// readState reads devices and series. It comes last: what the chain of a series says goes before.
+// readState reads devices and series. It comes last: what the chain of a series says goes before, and so do the
+// transitions that a replay will not come by.
 func (r *restorer) readState(ctx context.Context) error {
-	return r.scanAll(ctx, wire.TopicState, r.fences.state, func(rec *kafka.Record) error {
+	err := r.scanAll(ctx, wire.TopicState, r.fences.state, func(rec *kafka.Record) error {
 		r.out.logs.state.add(*rec)
 		if len(rec.Key) < len(deviceKey) || rec.Value == nil {
 			return nil
@@ -218,6 +224,12 @@ func (r *restorer) readState(ctx context.Context) error {
 		}
 		return err
 	})
+	for _, of := range r.alerted {
+		if of.alert.last.Version.Offset() <= of.device.applied {
+			of.alert.takeOver()
+		}
+	}
+	return err
 }
 
 // whole checks that the topics still hold what the marker says was written.

@@ -310,13 +310,15 @@ func TestBarrierWaitsForDeadLettersThatWereWrittenEarly(t *testing.T) {
 }
 
 func TestAlertIsRaisedOnceAndResolvedUnderItsName(t *testing.T) {
-	run := func(emitted telemetry.Version) (alerts []telemetry.Alert) {
+	run := func(last *telemetry.Alert) (alerts []telemetry.Alert) {
 		x := newBench(DefaultConfig())
 		offset := int64(0)
 		feed := func(v float64) {
 			b := batchOf(offset, oneReading("plant/a", "x", epoch+offset*1e6, v))
 			x.decode.apply(b)
-			b.readings[0].series.alert.emitted = emitted
+			if offset == 0 {
+				b.readings[0].series.alert.last = last
+			}
 			x.judge.apply(x.average.apply(x.validate.apply(b)))
 			alerts = append(alerts, b.alerts...)
 			offset++
@@ -330,7 +332,7 @@ func TestAlertIsRaisedOnceAndResolvedUnderItsName(t *testing.T) {
 		}
 		return alerts
 	}
-	alerts := run(telemetry.NoVersion)
+	alerts := run(nil)
 	if len(alerts) != 2 {
 		t.Fatalf("%d transitions, want 2: %+v", len(alerts), alerts)
 	}
@@ -341,7 +343,7 @@ func TestAlertIsRaisedOnceAndResolvedUnderItsName(t *testing.T) {
 	if resolved.Phase != telemetry.Resolved || resolved.ID != firing.ID || resolved.Raised != firing.Raised || resolved.StartedTime != firing.Time {
 		t.Errorf("resolved: %+v", resolved)
 	}
-	if again := run(firing.Version); len(again) != 1 || again[0] != resolved {
+	if again := run(&firing); len(again) != 1 || again[0] != resolved {
 		t.Errorf("a replay after the firing emits %+v, want the resolution alone", again)
 	}
 }
@@ -351,10 +353,52 @@ func TestOpenAlertOfADetectorThatForgotItIsResolved(t *testing.T) {
 	b := batchOf(0, oneReading("plant/a", "x", epoch, 1))
 	x.decode.apply(b)
 	a := &b.readings[0].series.alert
-	a.open, a.raised, a.emitted = true, -5, telemetry.NoVersion
+	a.open, a.raised = true, -5
 	x.judge.apply(b)
 	if len(b.alerts) != 1 || b.alerts[0].Phase != telemetry.Resolved || a.open {
 		t.Errorf("alerts %+v, open %v", b.alerts, a.open)
+	}
+}
+
+// Whatever a replay makes of the readings, what weir.alerts says goes on from there.
+func TestStateOfAnAlertIsTakenOverWhereItsNewestTransitionIsPassed(t *testing.T) {
+	firing := telemetry.Alert{Phase: telemetry.Firing, Version: telemetry.VersionOf(2, 0), Raised: telemetry.VersionOf(1, 0), StartedTime: 42}
+	resolved := telemetry.Alert{Phase: telemetry.Resolved, Version: telemetry.VersionOf(2, 0)}
+	for name, test := range map[string]struct {
+		last   telemetry.Alert
+		skip   bool // the reading that caused it does not come by
+		offset int64
+		want   int // transitions at that offset
+	}{
+		"before":                 {firing, false, 1, 0},
+		"at it":                  {firing, false, 2, 0},
+		"firing, passed":         {firing, false, 3, 1},
+		"firing, passed over":    {firing, true, 3, 1},
+		"resolved, passed":       {resolved, false, 3, 0},
+		"resolved, passed over ": {resolved, true, 3, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newBench(DefaultConfig())
+			for offset := range test.offset + 1 {
+				if offset == 2 && test.skip {
+					continue
+				}
+				b := x.decode.apply(batchOf(offset, oneReading("plant/a", "x", epoch+offset, 1)))
+				a := &b.readings[0].series.alert
+				if offset == 0 {
+					a.last = &test.last
+				}
+				if x.judge.apply(b); offset < test.offset {
+					continue
+				}
+				if len(b.alerts) != test.want || offset == 3 && a.open {
+					t.Fatalf("%d transitions, want %d; open %v", len(b.alerts), test.want, a.open)
+				}
+				if test.want == 1 && (b.alerts[0].Raised != firing.Raised || b.alerts[0].StartedTime != firing.StartedTime) {
+					t.Errorf("it resolves another one: %+v", b.alerts[0])
+				}
+			}
+		})
 	}
 }
 

@@ -17,14 +17,19 @@ const (
 	seriesKey = "s/"
 )
 
-// stateLayout is the version of what the opaque parts of a state record hold.
-const stateLayout = 1
+// Versions of what the opaque parts of state records hold. The moving average begins with the window it was
+// made for, the detector with a version of its parameters: another one makes it begin anew.
+const (
+	deviceLayout = 1
+	seriesLayout = 2
+)
 
-// errLayout: written by a version whose layout this one does not know.
+// errLayout: written by a version whose layout this one does not know, or under another configuration.
 var errLayout = errors.New("unknown state layout")
 
 // stateEncoder encodes state records into buf. It reuses its messages.
 type stateEncoder struct {
+	average window.Config
 	buf     []byte
 	device  weirpb.DeviceState
 	windows [maxSessions]weirpb.SessionWindow
@@ -60,7 +65,7 @@ func (e *stateEncoder) message(m vtMessage) []byte {
 
 func (e *stateEncoder) deviceState(d *device) []byte {
 	m := &e.device
-	m.Layout, m.AppliedOffset, m.Sessions = stateLayout, d.applied, m.Sessions[:0]
+	m.Layout, m.AppliedOffset, m.Sessions = deviceLayout, d.applied, m.Sessions[:0]
 	e.scratch = e.scratch[:0]
 	for i := range d.seen {
 		w, out := &d.seen[i], &e.windows[i]
@@ -76,8 +81,9 @@ func (e *stateEncoder) deviceState(d *device) []byte {
 
 func (e *stateEncoder) seriesState(s *series) []byte {
 	m := &e.series
-	m.Layout, m.Version, m.NewestTime = stateLayout, int64(s.summary.version), s.newestTime
-	e.scratch = s.mean.MarshalAppend(e.scratch[:0])
+	m.Layout, m.Version, m.NewestTime = seriesLayout, int64(s.summary.version), s.newestTime
+	e.scratch = binary.AppendVarint(e.scratch[:0], e.average.Window.Microseconds())
+	e.scratch = s.mean.MarshalAppend(e.scratch)
 	split := len(e.scratch)
 	e.scratch = s.detector.MarshalAppend(e.scratch)
 	m.Mean, m.Detector, m.Alerts = e.scratch[:split], e.scratch[split:], m.Alerts[:0]
@@ -90,8 +96,9 @@ func (e *stateEncoder) seriesState(s *series) []byte {
 
 // stateDecoder reads state records into devices and series.
 type stateDecoder struct {
-	device weirpb.DeviceState
-	series weirpb.SeriesState
+	average window.Config
+	device  weirpb.DeviceState
+	series  weirpb.SeriesState
 }
 
 // deviceState replaces the header of d. With errLayout, all but its duplicates' windows is read.
@@ -102,7 +109,7 @@ func (x *stateDecoder) deviceState(d *device, b []byte) error {
 		return err
 	}
 	d.applied, d.seen = m.AppliedOffset, nil
-	if m.Layout != stateLayout {
+	if m.Layout != deviceLayout {
 		return errLayout
 	}
 	for _, w := range m.Sessions[:min(len(m.Sessions), maxSessions)] {
@@ -118,7 +125,8 @@ func (x *stateDecoder) deviceState(d *device, b []byte) error {
 	return nil
 }
 
-// seriesState replaces the state of s, but keeps a newer place in the chain of updates. With errLayout, moving average and detector begin anew.
+// seriesState replaces the state of s, but keeps a newer place in the chain of updates. With errLayout, moving
+// average or detector or both begin anew.
 func (x *stateDecoder) seriesState(s *series, b []byte) error {
 	m := &x.series
 	m.Reset()
@@ -136,11 +144,23 @@ func (x *stateDecoder) seriesState(s *series, b []byte) error {
 		}
 	}
 	s.mean, s.detector = window.Mean{}, detect.Deviation{}
-	if m.Layout != stateLayout {
+	if m.Layout != seriesLayout {
 		return errLayout
 	}
-	if s.mean.Unmarshal(m.Mean) != nil || s.detector.Unmarshal(m.Detector) != nil {
-		s.mean, s.detector = window.Mean{}, detect.Deviation{}
+	return errors.Join(x.mean(s, m.Mean), known(s.detector.Unmarshal(m.Detector)))
+}
+
+func (x *stateDecoder) mean(s *series, b []byte) error {
+	span, n := binary.Varint(b)
+	if n <= 0 || span != x.average.Window.Microseconds() {
+		return errLayout
+	}
+	return known(s.mean.Unmarshal(b[n:]))
+}
+
+// known makes errLayout of any error.
+func known(err error) error {
+	if err != nil {
 		return errLayout
 	}
 	return nil

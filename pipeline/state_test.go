@@ -2,8 +2,10 @@ package pipeline
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -54,6 +56,25 @@ func TestStateSurvivesARoundTrip(t *testing.T) {
 			t.Fatal("moving average changed")
 		}
 	})
+}
+
+func TestMovingAverageOfAnotherWindowBeginsAnewAndTheDetectorDoesNot(t *testing.T) {
+	g := newRegistry(10)
+	s := g.add(g.restoredDevice("plant/a"), "x")
+	encoder := stateEncoder{average: window.DefaultConfig()}
+	for i := range int64(50) {
+		s.mean.Add(epoch+i, 1, &encoder.average)
+		s.detector.Observe(epoch+i, 1)
+	}
+	b := encoder.seriesState(s)
+	restored := newRegistry(10).add(g.restoredDevice("plant/a"), "x")
+	decoder := stateDecoder{average: window.Config{Window: time.Second}}
+	if err := decoder.seriesState(restored, b); !errors.Is(err, errLayout) {
+		t.Errorf("error %v", err)
+	}
+	if avg := restored.mean.Average(); !math.IsNaN(avg) || restored.detector != s.detector {
+		t.Errorf("average %v, detector %+v, want none and %+v", avg, restored.detector, s.detector)
+	}
 }
 
 func TestDecoderTakesAnyBytes(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 // A marshalled Deviation: layout byte, n, flags (bit 0: raised), quiet, then little-endian mean, variance,
 // magnitude (float64) and loud (int64).
 const (
-	deviationLayout = 1
+	deviationLayout = 1 // raised with every change of layout, formula or constants
 	deviationBytes  = 4 + 4*8
 )
 

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -74,4 +75,14 @@ func FuzzUnmarshal(f *testing.F) {
 			}
 		}
 	})
+}
+
+// State made with other parameters is no state of this detector.
+func TestLayoutNamesTheParametersItWasMadeWith(t *testing.T) {
+	const layoutOf = "1: 0.01 30 0.03 6 10 1e+150 0.5 0.35 20 10s"
+	got := fmt.Sprintf("%d: %v %v %v %v %v %v %v %v %v %v", deviationLayout,
+		gain, warmup, floor, level, clip, largest, AlertScore, QuietScore, holdReadings, holdTime)
+	if got != layoutOf {
+		t.Errorf("parameters %s, want %s: raise deviationLayout with every change", got, layoutOf)
+	}
 }
