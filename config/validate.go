@@ -20,6 +20,7 @@ func (c *Config) Validate() error {
 		c.validateOrigins(),
 		within("partitions", c.Partitions, 0, 1024),
 		positive("stop_timeout", c.StopTimeout),
+		c.validateDrain(),
 		within("kafka.replication_factor", c.Kafka.ReplicationFactor, 0, 100),
 		c.validateKafka(),
 		c.validateRetention(),
@@ -97,6 +98,24 @@ func (c *Config) validateOrigins() error {
 	return errors.Join(errs...)
 }
 
+// validateDrain sees to it that stages can end by themselves what they have begun: what takes longer than
+// stop_timeout is left behind.
+func (c *Config) validateDrain() error {
+	var errs []error
+	for _, stage := range []struct {
+		name string
+		time.Duration
+	}{
+		{"ingest.drain_timeout", c.Ingest.DrainTimeout},
+		{"push.drain_timeout", c.Push.DrainTimeout},
+	} {
+		if stage.Duration >= c.StopTimeout {
+			errs = append(errs, fmt.Errorf("%s: must be below stop_timeout (%s), is %s", stage.name, c.StopTimeout, stage.Duration))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (c *Config) validateKafka() error {
 	errs := []error{
 		positive("kafka.delivery_timeout", c.Kafka.DeliveryTimeout),
@@ -126,6 +145,19 @@ func (c *Config) validateRetention() error {
 		errs = append(errs, positive("retention."+k.name+".age", k.Age))
 		if k.Bytes <= 0 {
 			errs = append(errs, fmt.Errorf("retention.%s.bytes: must be > 0, is %d", k.name, k.Bytes))
+		}
+	}
+	// A pipeline that applies readings anew reads back what it made of them.
+	for _, k := range []struct {
+		name string
+		age  time.Duration
+	}{
+		{"updates", c.Retention.Updates.Age},
+		{"alerts", c.Retention.Alerts.Age},
+	} {
+		if k.age > 0 && k.age < c.Retention.Readings.Age {
+			errs = append(errs, fmt.Errorf("retention.%s.age: must be at least retention.readings.age (%s), is %s",
+				k.name, c.Retention.Readings.Age, k.age))
 		}
 	}
 	return errors.Join(errs...)
