@@ -22,6 +22,8 @@ const (
 
 	// maxResponse refuses what can only be a broken stream, or not Kafka.
 	maxResponse = 256 << 20
+	// maxKept is how large a buffer for responses may be to be kept for the next.
+	maxKept = 4 << 20
 	// readSize is the buffer between socket and response.
 	readSize = 32 << 10
 )
@@ -63,6 +65,9 @@ func (b *brokerConn) roundTrip(ctx context.Context, api, version int16, timeout 
 }
 
 func (b *brokerConn) exchange(api, version int16, body func([]byte) []byte) ([]byte, error) {
+	if cap(b.in) > maxKept {
+		b.in = nil
+	}
 	b.correlation++
 	be := binary.BigEndian
 	out := be.AppendUint32(b.out[:0], 0) // size

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
-	"net"
 	"slices"
 	"testing"
 	"time"
@@ -75,65 +73,6 @@ func TestDecodeDeliversWhatPrecedesACorruptBatchAndTellsWhereItEnds(t *testing.T
 	}
 }
 
-// logServer answers fetches of one partition from batches in memory, as a broker does: from the batch that
-// holds the offset on.
-type logServer struct {
-	batches [][]byte
-	ends    []int64
-}
-
-func (s *logServer) add(raw []byte, end int64) {
-	s.batches, s.ends = append(s.batches, raw), append(s.ends, end)
-}
-
-func (s *logServer) serve(conn net.Conn) {
-	defer conn.Close()
-	be := binary.BigEndian
-	for {
-		var head [4]byte
-		if _, err := io.ReadFull(conn, head[:]); err != nil {
-			return
-		}
-		req := make([]byte, be.Uint32(head[:]))
-		if _, err := io.ReadFull(conn, req); err != nil {
-			return
-		}
-		r := wireReader{b: req[4:]} // after API and version
-		correlation := r.int32()
-		r.string()
-		r.take(4 + 4 + 4 + 4 + 1 + 4 + 4 + 4)
-		topic := r.string()
-		r.take(4 + 4 + 4)
-		body := s.answer(topic, r.int64())
-		out := be.AppendUint32(nil, uint32(4+len(body)))
-		out = be.AppendUint32(out, uint32(correlation))
-		if _, err := conn.Write(append(out, body...)); err != nil {
-			return
-		}
-	}
-}
-
-func (s *logServer) answer(topic string, offset int64) []byte {
-	be := binary.BigEndian
-	out := be.AppendUint32(nil, 0) // throttle
-	out = be.AppendUint16(out, 0)
-	out = be.AppendUint32(out, 0)
-	out = be.AppendUint32(out, 1)
-	out = appendString(out, topic)
-	out = be.AppendUint32(out, 1)
-	out = be.AppendUint32(out, 0)
-	out = be.AppendUint16(out, 0)
-	out = be.AppendUint64(out, uint64(s.ends[len(s.ends)-1]))
-	out = be.AppendUint64(out, 0) // last stable
-	out = be.AppendUint64(out, 0) // log start
-	out = be.AppendUint32(out, 0)
-	out = be.AppendUint32(out, 0)
-	first, _ := slices.BinarySearch(s.ends, offset+1)
-	data := bytes.Join(s.batches[first:], nil)
-	out = be.AppendUint32(out, uint32(len(data)))
-	return append(out, data...)
-}
-
 func TestTailSeeksPastACorruptBatch(t *testing.T) {
 	for _, test := range damages {
 		t.Run(test.name, func(t *testing.T) {
@@ -143,24 +82,10 @@ func TestTailSeeksPastACorruptBatch(t *testing.T) {
 			log.add(batchAt(7, 2), 9)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			c, err := New(Options{Brokers: []string{"x:1"}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			tail := c.NewTail(TailOptions{Topic: "t"})
-			defer tail.drop()
-			defer tail.Close()
+			tail := log.tail(t)
 			var got, lost []int64
 			for len(got) < 5 {
-				if tail.conn == nil { // there is no metadata here to find a leader in
-					near, far := net.Pipe()
-					go log.serve(far)
-					c.opts.Dial = func(context.Context, string, string) (net.Conn, error) { return near, nil }
-					if tail.conn, err = c.connect(ctx, "x:1"); err != nil {
-						t.Fatal(err)
-					}
-				}
+				log.connect(t, tail)
 				f, err := tail.Next(ctx)
 				for i := range f.Records {
 					got = append(got, f.Records[i].Offset)

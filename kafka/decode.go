@@ -11,8 +11,11 @@ const (
 	attrCompression = 0x07
 	attrLogAppend   = 0x08
 	attrControl     = 0x20
-	// maxInterned bounds the table of header names; headers beyond it are allocated.
-	maxInterned = 64
+	// maxInterned bounds the table of header names; what is longer, or more, is allocated for each header.
+	maxInterned     = 64
+	maxInternedSize = 64
+	// maxKeptRecords is for how many records, or headers, memory is kept between fetches.
+	maxKeptRecords = 64 << 10
 )
 
 // recordDecoder decodes fetched record batches into records that alias the input.
@@ -21,6 +24,14 @@ type recordDecoder struct {
 	records []Record
 	headers []Header
 	names   map[string]string
+	heavy   bool // records refer to more than the connection's buffer, or to a large one
+}
+
+// release gives back the memory of the last decode unless it is about what the next will need.
+func (d *recordDecoder) release() {
+	if d.heavy || max(cap(d.records), cap(d.headers)) > maxKeptRecords {
+		d.records, d.headers, d.heavy = nil, nil, false
+	}
 }
 
 // decode reads the batches in data and keeps the records at or after from. next is the offset to fetch
@@ -29,6 +40,7 @@ type recordDecoder struct {
 // batch of an answer whole however large it is: *CorruptError.
 func (d *recordDecoder) decode(data []byte, from int64) (records []Record, next int64, err error) {
 	d.records, d.headers = d.records[:0], d.headers[:0]
+	d.heavy = d.heavy || len(data) > maxKept
 	next = from
 	for len(data) > 0 {
 		kept := len(d.records)
@@ -80,6 +92,7 @@ func (d *recordDecoder) batch(data []byte, from int64) (size int, end int64, err
 	}
 	payload := b[batchHeaderSize:]
 	if codec := attributes & attrCompression; codec != 0 {
+		d.heavy = true
 		if payload, err = inflate(payload, codec); err != nil {
 			return 0, end, fmt.Errorf("compression %d: %w", codec, err)
 		}
@@ -156,7 +169,7 @@ func (d *recordDecoder) name(b []byte) string {
 	if d.names == nil {
 		d.names = make(map[string]string)
 	}
-	if len(d.names) < maxInterned {
+	if len(d.names) < maxInterned && len(s) <= maxInternedSize {
 		d.names[s] = s
 	}
 	return s

@@ -18,7 +18,8 @@
 // A request without an answer is sent again with the same sequence, by which the broker tells a retry from
 // a new batch: no duplicate, no reordering. When the outcome cannot be learned (DeliveryTimeout, or a broker
 // that has forgotten the producer in between) the calls fail with ErrInDoubt, and only then does the
-// partition go on under another identity. If nothing is in doubt it does so silently.
+// partition go on under another identity. If nothing is in doubt it does so silently. An answer leaves the
+// outcome open too, unless it is one of the few that a broker gives before it appends.
 //
 // With a TransactionalID a later producer of the same id fences this one. Brokers enforce that per
 // partition, and from the first record on that the successor has written there: hence FenceRecord.
@@ -29,7 +30,8 @@
 //   - Producer: Produce blocks until there is room or ctx ends. Nothing is ever dropped: every accepted call
 //     is answered once, with an error if the broker cannot be had within about DeliveryTimeout.
 //   - Tail: there is no queue. What is not asked for by Next stays at the broker; not calling Next is how
-//     to push back. A reader overtaken by retention gets *ErrOffsetOutOfRange and decides where to go on.
+//     to push back. A reader overtaken by retention gets *ErrOffsetOutOfRange and decides where to go on, one
+//     that comes to a damaged batch *CorruptError, and goes past it with Seek.
 //   - Group: no queue; Own reads with a Tail.
 //   - CopyForward holds the keys of the part it rewrites; the caller bounds that by how often it calls.
 //
@@ -45,7 +47,8 @@
 // Kafka's eager protocol stops every member at every change. Here members tell the group what they run
 // (balancer.go), keep that over generations, and a partition that moves is first given to nobody: its
 // runner's ctx ends, Own returns (or ReleaseTimeout passes), and the runner joins again without claiming
-// it. So two members do not run a partition at the same time, and all others are not interrupted. A member
-// that cannot reach the coordinator for about a session stops by itself. For what is left (a process
+// it. So two members do not run a partition at the same time, and all others are not interrupted, also not
+// while the group waits for a member that is silent. A member that cannot reach the coordinator for about a
+// session stops by itself. For what is left (a process
 // that was paused, an Own that does not return) there is the fence.
 package kafka

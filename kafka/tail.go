@@ -74,6 +74,7 @@ func (t *Tail) Next(ctx context.Context) (Fetch, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(t.closing, cancel)()
+	t.decoder.release()
 	for {
 		out, err := t.fetch(ctx)
 		if err == nil {
