@@ -57,6 +57,9 @@ func (c *checkpoint) device(d *device, headers []kafka.Header) {
 	e := &c.encoder
 	c.state = append(c.state, kafka.Record{Key: e.keyed(deviceKey, d.name), Value: e.deviceState(d), Headers: headers})
 	for s := d.dirtySeries; s != nil; {
+		if s.alert.last != nil {
+			s.alert.takeOver() // the stage was left out for the record that should have come by
+		}
 		c.state = append(c.state, kafka.Record{Key: e.keyed(seriesKey, s.name), Value: e.seriesState(s), Headers: headers})
 		next := s.summary.nextDirty
 		s.summary.dirty, s.summary.nextDirty = false, nil

@@ -41,7 +41,14 @@
 //
 // # Faults
 //
-// A record that cannot be decoded, or on which a stage panics, goes to weir.dead-letters and the partition
-// goes on. The readings of the latter count as invalid. Dead letters are written with the next checkpoint. A
-// panic anywhere else, or a write that fails, ends the owner; the group begins a new one after a pause.
+// A record that cannot be decoded or read from the log, whose device belongs to another partition, or on which a
+// stage panics, goes to weir.dead-letters and the partition goes on; nothing of it is left behind. The readings
+// of a record that a stage panicked on count as invalid. Of a device that has Config.MaxSeriesPerDevice series,
+// readings of further metrics go the same way and the others count. Dead letters are written with the next
+// checkpoint: each is there at least once. A panic anywhere else, or a write that fails, ends the owner; the
+// group begins a new one after a pause.
+//
+// An owner refuses to begin, naming the topic, when a topic ends before what was written to it, and when what its
+// predecessor emitted since the last checkpoint was deleted: it could go out twice (Config.AcceptLoss). Readings
+// that were deleted unread are counted and passed over, for nothing brings them back.
 package pipeline

@@ -2,16 +2,21 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"weir/kafka"
 	"weir/pipeline/rx"
 )
 
-// renewEvery is how often an owner renews its producer id. A broker forgets a transactional id that was
-// idle for a week, and would then let a former owner write.
-const renewEvery = 24 * time.Hour
+// renewEvery is how often an owner renews its producer id, renewAgain when that took too long. A broker forgets a
+// transactional id that was idle for a week, and would then let a former owner write.
+const (
+	renewEvery = 24 * time.Hour
+	renewAgain = time.Hour
+)
 
 // driver owns the source of a partition's graph: what is fetched, the ticks that end a flush period, and
 // the barriers of checkpoints take their place in the stream here.
@@ -136,7 +141,7 @@ func (d *driver) loop(stop context.Context) error {
 	defer flush.Stop()
 	checkpoint := time.NewTimer(d.firstCheckpoint())
 	defer checkpoint.Stop()
-	renew := time.NewTicker(renewEvery)
+	renew := time.NewTimer(renewEvery)
 	defer renew.Stop()
 	for {
 		var err error
@@ -158,12 +163,23 @@ func (d *driver) loop(stop context.Context) error {
 			d.persisting = nil
 			d.unclean = d.unclean || !d.checkpoint.committed // to commit at the next occasion
 		case <-renew.C:
-			err = d.producer.Renew(d.work)
+			var next time.Duration
+			next, err = d.renewed(d.producer.Renew(d.work))
+			renew.Reset(next)
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// renewed tells when to renew next. Meanwhile all goes on under the old epoch.
+func (d *driver) renewed(err error) (next time.Duration, fatal error) {
+	if errors.Is(err, kafka.ErrTimeout) {
+		d.log.Warn("producer id not renewed", "again_in", renewAgain, "error", err)
+		return renewAgain, nil
+	}
+	return renewEvery, err
 }
 
 // firstCheckpoint spreads the checkpoints of partitions that were assigned together over the period.
@@ -251,10 +267,15 @@ func (d *driver) snapshot() error {
 // finish writes the last checkpoint of an owner that was asked to stop.
 func (d *driver) finish() error {
 	if d.persisting != nil {
-		err := <-d.persisting
-		d.persisting = nil
-		if err != nil {
-			return err
+		select {
+		case err := <-d.persisting:
+			d.persisting = nil
+			d.unclean = d.unclean || !d.checkpoint.committed
+			if err != nil {
+				return err
+			}
+		case <-d.work.Done():
+			return context.Cause(d.work)
 		}
 	}
 	if !d.due() {

@@ -19,6 +19,8 @@ type owner struct {
 	partition int
 	log       *slog.Logger
 	gauges    *gauges
+	// restored is guarded by Pipeline.mu.
+	restored bool
 	// committed is the group's offset, -1 without one; commit moves it.
 	committed int64
 	commit    func(ctx context.Context, offset int64) error
@@ -66,8 +68,8 @@ func (o *owner) run(stop context.Context) error {
 		give := time.AfterFunc(o.config.StopTimeout, func() { fail(errStopTimeout) })
 		context.AfterFunc(work, func() { give.Stop() })
 	})()
-	o.gauges = newGauges(o.metrics, o.partition)
-	defer o.gauges.unregister()
+	o.begin(o)
+	defer o.end(o)
 
 	f, err := o.acquire(stop)
 	if o.producer != nil {
@@ -83,7 +85,7 @@ func (o *owner) run(stop context.Context) error {
 	if err := o.at("restored"); err != nil {
 		return err
 	}
-	o.setReady(o.partition, true)
+	o.ready(o)
 	return o.newDriver(from, f).run(stop)
 }
 

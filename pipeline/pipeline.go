@@ -44,8 +44,9 @@ type Pipeline struct {
 	mu sync.Mutex
 	// group is this process's membership, nil while it does not run.
 	group membership
-	// owned tells of each partition whether it has been restored.
-	owned map[int]bool
+	// owned holds the newest owner of each partition. One whose end took too long may return after its
+	// successor has begun.
+	owned map[int]*owner
 }
 
 // membership is what a pipeline asks its kafka.Group.
@@ -68,7 +69,7 @@ func New(o Options) (*Pipeline, error) {
 	return &Pipeline{
 		client: o.Client, config: o.Config, trimmer: o.Trimmer, member: o.MemberName,
 		log: orDiscard(o.Logger), metrics: set, m: newCounters(set),
-		owned: make(map[int]bool),
+		owned: make(map[int]*owner),
 	}, nil
 }
 
@@ -99,8 +100,6 @@ func (p *Pipeline) join(group membership) {
 }
 
 func (p *Pipeline) own(ctx context.Context, a *kafka.Assignment) error {
-	p.setReady(a.Partition, false)
-	defer p.lost(a.Partition)
 	return p.newOwner(a.Partition, a.Committed, a.Commit).run(ctx)
 }
 
@@ -122,22 +121,34 @@ func (p *Pipeline) Owned() []int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var list []int
-	for partition, restored := range p.owned {
-		if restored {
+	for partition, o := range p.owned {
+		if o.restored {
 			list = append(list, partition)
 		}
 	}
 	return list
 }
 
-func (p *Pipeline) setReady(partition int, restored bool) {
+// begin makes o the owner of its partition as far as this process is concerned; end undoes that, unless another
+// has begun since.
+func (p *Pipeline) begin(o *owner) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.owned[partition] = restored
+	p.owned[o.partition] = o
+	o.gauges = newGauges(p.metrics, o.partition)
 }
 
-func (p *Pipeline) lost(partition int) {
+func (p *Pipeline) end(o *owner) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.owned, partition)
+	if p.owned[o.partition] == o {
+		delete(p.owned, o.partition)
+		o.gauges.unregister()
+	}
+}
+
+func (p *Pipeline) ready(o *owner) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o.restored = true
 }

@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -486,6 +488,57 @@ func (w *world) ownUntilStored(p *Pipeline, n uint64) error {
 	w.awaitStored(n)
 	stop()
 	return <-ended
+}
+
+func TestOwnerThatEndsLateLeavesItsSuccessorAlone(t *testing.T) {
+	p := newWorld(t, 1).pipeline(nil)
+	late, successor := p.newOwner(0, -1, nil), p.newOwner(0, -1, nil)
+	p.begin(late)
+	p.ready(late)
+	p.begin(successor)
+	if len(p.Owned()) != 0 {
+		t.Error("the successor counts as restored before it is")
+	}
+	p.ready(successor)
+	p.end(late)
+	var exposed bytes.Buffer
+	p.metrics.WritePrometheus(&exposed)
+	if len(p.Owned()) != 1 || !strings.Contains(exposed.String(), `weir_pipeline_lag_records{partition="0"}`) {
+		t.Errorf("owned %v, metrics:\n%s", p.Owned(), &exposed)
+	}
+	p.end(successor)
+	if len(p.Owned()) != 0 {
+		t.Errorf("owned %v", p.Owned())
+	}
+}
+
+func TestRenewalThatTakesTooLongIsTriedAgainSooner(t *testing.T) {
+	d := &driver{owner: newWorld(t, 1).pipeline(nil).newOwner(0, -1, nil)}
+	for _, test := range []struct {
+		err, fatal error
+		next       time.Duration
+	}{
+		{nil, nil, renewEvery},
+		{fmt.Errorf("renew: %w", kafka.ErrTimeout), nil, renewAgain},
+		{kafka.ErrFenced, kafka.ErrFenced, renewEvery},
+	} {
+		if next, fatal := d.renewed(test.err); next != test.next || !errors.Is(fatal, test.fatal) {
+			t.Errorf("%v: again in %s, error %v", test.err, next, fatal)
+		}
+	}
+}
+
+func TestLastCheckpointDoesNotOutwaitAnOwnerThatWasGivenUp(t *testing.T) {
+	o := newWorld(t, 1).pipeline(nil).newOwner(0, -1, nil)
+	synctest.Test(t, func(t *testing.T) {
+		work, fail := context.WithCancelCause(context.Background())
+		o.work, o.fail = work, fail
+		d := &driver{owner: o, persisting: make(chan error)}
+		time.AfterFunc(time.Second, func() { fail(errStopTimeout) })
+		if err := d.finish(); !errors.Is(err, errStopTimeout) {
+			t.Errorf("error %v", err)
+		}
+	})
 }
 
 func TestCompactedTopicsStayBounded(t *testing.T) {

@@ -105,6 +105,18 @@ func TestNewerPlaceInTheChainIsKept(t *testing.T) {
 	}
 }
 
+func TestCheckpointContainsAnAlertWhoseReadingNoStageSaw(t *testing.T) {
+	x := newBench(DefaultConfig())
+	b := x.apply(batchOf(0, oneReading("plant/a", "x", epoch, 1)))
+	of := b.readings[0].series
+	of.alert.last = &telemetry.Alert{Phase: telemetry.Firing, Version: 0, Raised: 7}
+	var c checkpoint
+	c.take(&Batch{}, x.stages, 1, nil)
+	if len(c.state) != 2 || !of.alert.open || of.alert.raised != 7 {
+		t.Errorf("%d records, alert %+v", len(c.state), of.alert)
+	}
+}
+
 func TestFlightEndsWithTheFirstError(t *testing.T) {
 	var f flight
 	if err := f.wait(t.Context()); err != nil {
