@@ -14,8 +14,6 @@ type framing struct {
 	message uint64 // bytes that the frames of the present message have announced so far; 0 between messages
 	final   bool   // the present frame is its message's last
 	granted bool   // there is room for the message, however long it gets
-
-	messages uint64 // that are complete
 }
 
 // advance follows p up to its end, or until a header announces that the message is to have more than freeBytes
@@ -110,6 +108,5 @@ func (f *framing) begin() {
 func (f *framing) pass(n uint64) {
 	if f.left -= n; f.left == 0 && f.data && f.final {
 		f.message, f.granted = 0, false
-		f.messages++
 	}
 }

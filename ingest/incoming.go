@@ -41,10 +41,9 @@ func (in *incoming) Read(p []byte) (int, error) {
 	if n == 0 {
 		return 0, err
 	}
-	messages := in.framing.messages
-	handed, err := in.follow(p[:n], err)
-	in.heard(in.framing.messages != messages)
-	return handed, err
+	n, err = in.follow(p[:n], err)
+	in.heard()
+	return n, err
 }
 
 func (in *incoming) fill(p []byte) (int, error) {
@@ -76,14 +75,15 @@ func (in *incoming) follow(p []byte, failed error) (int, error) {
 	}
 }
 
-// heard notes that the client is there, and since when the message that is coming has been.
-func (in *incoming) heard(completed bool) {
+// heard notes that the client is there, and since when the message that is coming has been. That of the next
+// message counts from where the one before is done.
+func (in *incoming) heard() {
 	now := nowMicros()
 	in.c.lastHeard.Store(now)
 	switch {
 	case !in.framing.inMessage():
 		in.c.began.Store(0)
-	case completed || in.c.began.Load() == 0:
+	case in.c.began.Load() == 0:
 		in.c.began.Store(now)
 	}
 }
