@@ -69,7 +69,7 @@ var closeCodes = []CloseInfo{
 	{CloseRefused, ReasonTooManyConns, ActionReconnect, "too many connections"},
 	{CloseTooLarge, ReasonFrameTooLarge, ActionStop, "a frame was larger than allowed"},
 	{CloseInternal, ReasonInternal, ActionReconnect, "the server failed"},
-	{CloseNoProgress, ReasonNoProgress, ActionReconnect, "the client read nothing for too long"},
+	{CloseNoProgress, ReasonNoProgress, ActionReconnect, "the client took or sent nothing complete for too long"},
 	{CloseResyncOverflow, ReasonResyncOverflow, ActionReconnect, "more alerts were due than may wait for the client"},
 	{CloseServerRestart, ReasonServerRestart, ActionReconnect, "the server restarts"},
 	{CloseHeartbeat, ReasonHeartbeat, ActionReconnect, "the client did not answer pings"},
