@@ -29,7 +29,7 @@ export const CLOSE_RULES: readonly CloseRule[] = [
     code: 4000,
     reason: "slow_no_progress",
     action: "reconnect",
-    meaning: "the client read nothing for too long",
+    meaning: "the client took or sent nothing complete for too long",
   },
   {
     code: 4001,
