@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -19,9 +20,15 @@ type rules struct {
 	catchUp bool
 	// lane: no write to updates before the one before is acknowledged.
 	lane bool
+	// admit: only a frame that is neither a replay nor a resend makes series.
+	admit bool
+	// readAlerts: transitions since the marker are read back and not emitted again.
+	readAlerts bool
+	// believe: what the newest transition says is taken over when the replay passes it.
+	believe bool
 }
 
-var allRules = rules{fence: true, catchUp: true, lane: true}
+var allRules = rules{fence: true, catchUp: true, lane: true, admit: true, readAlerts: true, believe: true}
 
 func TestProtocolCountsEveryReadingOnce(t *testing.T) {
 	runs := 200
@@ -34,11 +41,16 @@ func TestProtocolCountsEveryReadingOnce(t *testing.T) {
 }
 
 func TestProtocolNeedsEachOfItsRules(t *testing.T) {
-	for name, r := range map[string]rules{
-		"fence":    {catchUp: true, lane: true},
-		"catch-up": {fence: true, lane: true},
-		"lane":     {fence: true, catchUp: true},
+	for name, without := range map[string]func(*rules){
+		"fence":       func(r *rules) { r.fence = false },
+		"catch-up":    func(r *rules) { r.catchUp = false },
+		"lane":        func(r *rules) { r.lane = false },
+		"admit":       func(r *rules) { r.admit = false },
+		"read alerts": func(r *rules) { r.readAlerts = false },
+		"believe":     func(r *rules) { r.believe = false },
 	} {
+		r := allRules
+		without(&r)
 		if wrong, _ := modelRuns(r, 100); wrong == 0 {
 			t.Errorf("100 runs without the rule %q: none went wrong", name)
 		}
@@ -64,9 +76,10 @@ type modelRecord struct {
 	device byte
 	state  *modelDevice
 	rows   []modelRow
+	alerts []modelAlert
 }
 
-type modelMarker struct{ updates, readings int }
+type modelMarker struct{ updates, alerts, readings int }
 
 // modelRow is an update: the interval (since, version] of a series, with n readings.
 type modelRow struct {
@@ -74,22 +87,20 @@ type modelRow struct {
 	since, version, n int
 }
 
+// modelAlert is a transition of the alert of a series.
+type modelAlert struct {
+	series  string
+	version int
+	open    bool
+}
+
+// modelSeries is how many series a device may have.
+const modelSeries = 3
+
 type modelFrame struct {
 	device byte
 	seq    int
 	series []string
-}
-
-// modelDevice is the state of a device.
-type modelDevice struct {
-	applied int
-	seen    map[int]bool
-	emitted map[string]int
-	counts  map[string]int
-}
-
-func (d *modelDevice) clone() *modelDevice {
-	return &modelDevice{d.applied, maps.Clone(d.seen), maps.Clone(d.emitted), maps.Clone(d.counts)}
 }
 
 // modelTopic is a partition that knows the epoch of whoever wrote last.
@@ -107,13 +118,16 @@ type model struct {
 	calm    bool
 	frames  []modelFrame
 	updates modelTopic
+	alerts  modelTopic
 	state   modelTopic
-	latest  modelTopic
-	owners  []*modelOwner
+	// forgetful: the state of detectors cannot always be read back.
+	forgetful bool
+	latest    modelTopic
+	owners    []*modelOwner
 }
 
 func newModel(seed uint64, r rules) *model {
-	return &model{rng: rand.New(rand.NewPCG(seed, 7)), rules: r}
+	return &model{rng: rand.New(rand.NewPCG(seed, 7)), rules: r, forgetful: seed%2 == 1}
 }
 
 // write appends a record; -1 means that the broker refused it.
@@ -142,204 +156,15 @@ func accepted(log []modelRecord) iter.Seq2[int, *modelRecord] {
 	}
 }
 
-// modelOwner is one tenure. Its steps are resumed one by one; between them it may be left for good.
-type modelOwner struct {
-	m          *model
-	generation int
-	epoch      int
-	fence      int
-	devices    map[byte]*modelDevice
-	emitted    map[string]int
-	pending    map[string]*modelRow
-	dirty      map[byte]bool
-	position   int
-	caughtUp   int
-	end        int // of its own updates
-	failed     bool
-	next       func() (struct{}, bool)
-	stop       func()
-}
-
 func (m *model) assign() {
 	m.gen++
 	o := &modelOwner{
 		m: m, generation: m.gen, devices: make(map[byte]*modelDevice), emitted: make(map[string]int),
 		pending: make(map[string]*modelRow), dirty: make(map[byte]bool),
+		series: make(map[byte]map[string]bool), last: make(map[string]modelAlert),
 	}
 	o.next, o.stop = iter.Pull(o.steps)
 	m.owners = append(m.owners, o)
-}
-
-func (o *modelOwner) steps(yield func(struct{}) bool) {
-	pause := func() bool { return yield(struct{}{}) }
-	if !o.acquire(pause) || !o.restore(pause) {
-		return
-	}
-	for {
-		o.read()
-		if !pause() {
-			return
-		}
-		if o.m.rng.Float64() < 0.3 && !o.flush(pause) {
-			return
-		}
-		if o.m.rng.Float64() < 0.1 && !o.checkpoint(pause) {
-			return
-		}
-	}
-}
-
-func (o *modelOwner) acquire(pause func() bool) bool {
-	o.m.epoch++
-	o.epoch = o.m.epoch
-	if !pause() {
-		return false
-	}
-	o.fence = len(o.m.latest.log)
-	for _, t := range []*modelTopic{&o.m.latest, &o.m.state, &o.m.updates} {
-		at := o.m.write(t, o.epoch, modelRecord{fence: o.fence})
-		if at < 0 {
-			return false
-		}
-		if t == &o.m.latest && at != o.fence {
-			panic("the number of a fence is its offset")
-		}
-		o.end = at + 1
-		if !pause() {
-			return false
-		}
-	}
-	return true
-}
-
-func (o *modelOwner) restore(pause func() bool) bool {
-	m := o.m
-	for _, r := range accepted(m.state.log) {
-		if r.state != nil && r.fence < o.fence {
-			o.devices[r.device] = r.state.clone()
-		}
-	}
-	if !pause() {
-		return false
-	}
-	marker := modelMarker{}
-	for _, r := range accepted(m.latest.log) {
-		if r.marker != nil && r.fence < o.fence {
-			marker = *r.marker
-		}
-	}
-	for i, r := range accepted(m.updates.log) {
-		if i < marker.updates || r.fence >= o.fence {
-			continue
-		}
-		for _, row := range r.rows {
-			o.emitted[row.series] = max(o.emitted[row.series], row.version)
-			o.caughtUp = max(o.caughtUp, row.version>>2)
-		}
-	}
-	o.position = max(m.commit, marker.readings)
-	return pause()
-}
-
-// read applies the next frame. The version of reading i of frame f is (f+1)<<2 | i, so that 0 is none.
-func (o *modelOwner) read() {
-	if o.position == len(o.m.frames) {
-		return
-	}
-	offset := o.position
-	frame := o.m.frames[offset]
-	o.position++
-	d := o.devices[frame.device]
-	if d == nil {
-		d = &modelDevice{applied: -1, seen: map[int]bool{}, emitted: map[string]int{}, counts: map[string]int{}}
-		o.devices[frame.device] = d
-	}
-	if offset <= d.applied {
-		return
-	}
-	d.applied = offset
-	o.dirty[frame.device] = true
-	if d.seen[frame.seq] {
-		return
-	}
-	d.seen[frame.seq] = true
-	for i, series := range frame.series {
-		d.counts[series]++
-		version := (offset+1)<<2 | i
-		since := max(o.emitted[series], d.emitted[series])
-		if version <= since {
-			d.emitted[series] = since
-			continue
-		}
-		row := o.pending[series]
-		if row == nil {
-			row = &modelRow{series: series, since: since}
-			o.pending[series] = row
-		}
-		row.version = version
-		row.n++
-	}
-}
-
-// flush emits what is pending, perhaps in several records.
-func (o *modelOwner) flush(pause func() bool) bool {
-	m := o.m
-	for len(o.pending) > 0 {
-		series := slices.Sorted(maps.Keys(o.pending))
-		m.rng.Shuffle(len(series), func(i, j int) { series[i], series[j] = series[j], series[i] })
-		series = series[:1+m.rng.IntN(len(series))]
-		var rows []modelRow
-		for _, s := range series {
-			rows = append(rows, *o.pending[s])
-		}
-		if !m.calm && m.rng.Float64() < 0.05 { // the write fails
-			o.failed = true
-			if m.rules.lane {
-				return false
-			}
-		} else if at := m.write(&m.updates, o.epoch, modelRecord{fence: o.fence, rows: rows}); at < 0 {
-			return false
-		} else {
-			o.end = at + 1
-			if o.failed {
-				return false // one more was on its way when the failure came back
-			}
-		}
-		for _, s := range series {
-			row := o.pending[s]
-			o.emitted[s] = row.version
-			o.devices[s[0]].emitted[s] = row.version
-			delete(o.pending, s)
-		}
-		if !pause() {
-			return false
-		}
-	}
-	return true
-}
-
-func (o *modelOwner) checkpoint(pause func() bool) bool {
-	m := o.m
-	if m.rules.catchUp && o.position < o.caughtUp {
-		return true
-	}
-	if !o.flush(pause) || o.failed {
-		return false
-	}
-	marker := modelMarker{updates: o.end, readings: o.position}
-	for d := range o.dirty {
-		if m.write(&m.state, o.epoch, modelRecord{fence: o.fence, device: d, state: o.devices[d].clone()}) < 0 || !pause() {
-			return false
-		}
-	}
-	clear(o.dirty)
-	if m.write(&m.latest, o.epoch, modelRecord{fence: o.fence, marker: &marker}) < 0 || !pause() {
-		return false
-	}
-	if m.gen == o.generation { // else the group refuses the commit
-		m.commit = marker.readings
-	}
-	return pause()
 }
 
 func (m *model) run() (fault string) {
@@ -361,8 +186,8 @@ func (m *model) run() (fault string) {
 				break
 			}
 		}
-		if last.position == len(m.frames) && len(last.pending) == 0 {
-			return m.verdict()
+		if last.position == len(m.frames) && len(last.pending) == 0 && len(last.raised) == 0 {
+			return cmp.Or(m.verdict(), m.alertsVerdict(last))
 		}
 	}
 	return "no owner comes to the end"
@@ -404,29 +229,77 @@ func (m *model) send() {
 		}
 	}
 	if len(sent) > 0 && m.rng.Float64() < 0.15 {
-		m.frames = append(m.frames, sent[max(0, len(sent)-1-m.rng.IntN(3))])
+		again := sent[max(0, len(sent)-1-m.rng.IntN(3))]
+		if m.rng.Float64() < 0.3 { // with another series
+			again.series = []string{m.series(device)}
+		}
+		m.frames = append(m.frames, again)
 		return
 	}
 	frame := modelFrame{device: device, seq: len(m.frames)}
-	for i := range 1 + m.rng.IntN(3) {
-		frame.series = append(frame.series, string(device)+string(byte('x'+i)))
+	for range 1 + m.rng.IntN(3) {
+		frame.series = append(frame.series, m.series(device))
 	}
 	m.frames = append(m.frames, frame)
 }
 
-// verdict checks what a reader of updates has seen.
-func (m *model) verdict() string {
-	want, seen := make(map[string]int), make(map[string]bool)
-	for _, f := range m.frames {
+// series is one of those of a device, which are more than find room.
+func (m *model) series(device byte) string {
+	return string([]byte{device, 'v' + byte(min(m.rng.IntN(5), m.rng.IntN(5)))})
+}
+
+// undisturbed is what a single pass over the frames gives.
+func (m *model) undisturbed() (counts map[string]int, alerts []modelAlert) {
+	counts = make(map[string]int)
+	all := &modelOwner{m: m, series: make(map[byte]map[string]bool)}
+	seen, d := make(map[string]bool), newModelDevice()
+	for offset, f := range m.frames {
 		key := fmt.Sprint(f.device, f.seq)
 		if seen[key] {
 			continue
 		}
 		seen[key] = true
-		for _, s := range f.series {
-			want[s]++
+		for i, s := range f.series {
+			if !all.admit(s) {
+				continue
+			}
+			counts[s]++
+			if a, changed := d.observe(s, (offset+1)<<2|i); changed {
+				alerts = append(alerts, a)
+			}
 		}
 	}
+	return counts, alerts
+}
+
+// alertsVerdict checks what a reader of alerts has seen: every transition once if no detector forgets anything, and
+// in any case open and resolved by turns, ending with what the last owner believes.
+func (m *model) alertsVerdict(last *modelOwner) string {
+	var got []modelAlert
+	open := make(map[string]bool)
+	for i, r := range accepted(m.alerts.log) {
+		for _, a := range r.alerts {
+			if open[a.series] == a.open {
+				return fmt.Sprintf("alerts %d: %+v follows another like it", i, a)
+			}
+			open[a.series] = a.open
+			got = append(got, a)
+		}
+	}
+	for series, is := range open {
+		if d := last.devices[series[0]]; d == nil || d.open[series] != is {
+			return fmt.Sprintf("the alert of %s is open: %v, and its owner does not know", series, is)
+		}
+	}
+	if _, want := m.undisturbed(); !m.forgetful && !slices.Equal(got, want) {
+		return fmt.Sprintf("transitions %v, want %v", got, want)
+	}
+	return ""
+}
+
+// verdict checks what a reader of updates has seen.
+func (m *model) verdict() string {
+	want, _ := m.undisturbed()
 	got, last := make(map[string]int), make(map[string]int)
 	for i, r := range accepted(m.updates.log) {
 		for _, row := range r.rows {
