@@ -70,7 +70,7 @@ func build(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		log: opts.Logger, cfg: opts.Config, epoch: opts.Epoch, origin: opts.Origin, insecure: opts.Insecure,
-		hub:   newHub(opts.Logger, newMeters(opts.Metrics), opts.Epoch, bounds{
+		hub: newHub(opts.Logger, newMeters(opts.Metrics), opts.Epoch, bounds{
 			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries, views: opts.Config.MaxViews,
 		}),
 		conns: registry{clients: make(map[*client]struct{})},

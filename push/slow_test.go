@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weir/telemetry"
@@ -239,6 +240,52 @@ func TestStopSendsWhatIsLeftAndSaysGoodbye(t *testing.T) {
 	}
 	c.followUntil(f, "the last update", func() bool { return f.series("slow", "p/a/m").seen == 1 })
 	c.waitClosed(wire.CloseDraining, wire.ReasonDraining)
+}
+
+func TestDrainingConnectionWaitsForTheSnapshotAheadOfItsAlerts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := testHub()
+		p, f := h.pipe(), newFollower(t)
+		defer p.end()
+		s := &subscription{id: "x", client: p.client}
+		place := p.reserve(s, 0)
+		p.send(alertFrame(&telemetry.Alert{ID: "late", Phase: telemetry.Firing}))
+		p.send(textFrame((&wire.Draining{ReconnectAfterMS: 1}).Append(nil)))
+		p.close(endedDraining)
+		synctest.Wait()
+		snap := &snapshot{view: 1}
+		p.fill(place, snap.frame("x", snap.encode()))
+		if _, ok := f.take(p.message()).(*wire.Subscribed); !ok {
+			t.Errorf("first: %+v", f.last)
+		}
+		if _, ok := f.take(p.message()).(*wire.AlertMsg); !ok {
+			t.Errorf("second: %+v", f.last)
+		}
+		if _, ok := f.take(p.message()).(*wire.Draining); !ok {
+			t.Errorf("third: %+v", f.last)
+		}
+		if bye := p.message(); string(bye[2:]) != wire.ReasonDraining {
+			t.Errorf("last: %q", bye)
+		}
+	})
+}
+
+func TestConnectionWhoseSnapshotIsNeverMadeIsCutWhenItsTimeToDrainIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, cfg := testHub(), DefaultConfig()
+		p := h.pipe()
+		defer p.end()
+		p.reserve(&subscription{id: "x", client: p.client}, 0)
+		p.close(endedDraining)
+		p.check(time.Now().Add(p.limits.closeGrace), &cfg)
+		if err := p.conn.SetDeadline(time.Time{}); err != nil {
+			t.Errorf("cut too early: %v", err)
+		}
+		p.check(time.Now().Add(p.limits.closeGrace+1), &cfg)
+		if p.message() != nil {
+			t.Error("still connected")
+		}
+	})
 }
 
 func TestStopDoesNotWaitForAStalledClient(t *testing.T) {

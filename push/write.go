@@ -21,7 +21,7 @@ type part struct {
 // kickLocked starts a writer if there is something to write and none is at work. An idle connection has
 // none, and so costs no stack.
 func (c *client) kickLocked() {
-	if c.writing || c.state == closed || !c.lane.ready() && len(c.due) == 0 && c.state != closing {
+	if c.writing || c.state == closed || !c.lane.ready() && len(c.due) == 0 && (c.state != closing || len(c.lane.items) > 0) {
 		return
 	}
 	c.writing = true
@@ -88,7 +88,8 @@ func (c *client) takeLocked(parts []part) []part {
 			size += p.frame.size()
 		}
 	}
-	if len(parts) == 0 && c.state == closing {
+	// Of a snapshot that is still being made fill tells; the sweeper does not wait beyond cutoff.
+	if len(parts) == 0 && c.state == closing && len(c.lane.items) == 0 {
 		c.state = closed
 		info := closeReasons[c.reason]
 		parts = append(parts, part{kind: frameControl, frame: closeFrame(info.code, info.reason)})
