@@ -16,6 +16,10 @@ type latest struct {
 	alerts  map[string]telemetry.Alert
 	marker  wire.Marker
 	marked  bool
+	// fence is that of the marker's writer. Beyond the marker it had fenced the topics, so what older ones
+	// write there is not to be read. A newer fence, seen in weir.latest itself, says less: its owner may
+	// have fenced weir.updates only after its predecessor's last records.
+	fence int64
 }
 
 // readLatest reads a partition of weir.latest to its present end. Its beginning may move meanwhile, when
@@ -61,6 +65,7 @@ func (l *latest) take(rec *kafka.Record, names intern) error {
 		m, err := wire.DecodeMarker(rec.Value)
 		if err == nil {
 			l.marker, l.marked = m, true
+			l.fence, _ = kafka.FenceNumber(rec)
 		}
 		return err
 	case wire.LatestSeries:

@@ -184,6 +184,69 @@ func TestRecordsOfAFencedWriterAndJunkArePassedOver(t *testing.T) {
 	}
 }
 
+func (k *kafkaFixture) fencedMarker(fence int64, m wire.Marker) {
+	k.t.Helper()
+	k.produce(wire.TopicLatest, 0, kafka.Record{
+		Key: []byte(wire.MarkerKey), Value: wire.AppendMarker(nil, m), Headers: kafka.FenceHeaders(fence),
+	})
+}
+
+func valueIn(h *hub, name string) float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.store.series[name].last.Last
+}
+
+func TestFencesBelowTheStartAreRemembered(t *testing.T) {
+	k := newKafka(t, 1)
+	k.produce(wire.TopicUpdates, 0, kafka.FenceRecord(5))
+	k.updates(0, 5, single("p/a/m", 0, 1))
+	k.latest(0, single("p/a/m", 0, 1))
+	k.fencedMarker(5, wire.Marker{Updates: 2})
+	k.updates(0, 4, single("p/a/m", 1, 66)) // too late, and beyond the marker
+	k.updates(0, 5, single("p/a/m", 1, 2))
+	s := k.start(nil)
+	eventually(t, "ready", s.Ready)
+	if got := valueIn(s.hub, "p/a/m"); got != 2 {
+		t.Errorf("value %v, want the owner's", got)
+	}
+}
+
+func TestLastRecordsOfAPredecessorBeyondTheMarkerAreTaken(t *testing.T) {
+	k := newKafka(t, 1)
+	k.latest(0, single("p/a/m", 0, 1))
+	k.fencedMarker(5, wire.Marker{Updates: 0})
+	k.produce(wire.TopicLatest, 0, kafka.FenceRecord(6)) // the successor begins
+	k.updates(0, 5, single("p/a/m", 1, 2))               // not yet fenced there
+	k.produce(wire.TopicUpdates, 0, kafka.FenceRecord(6))
+	k.updates(0, 6, single("p/a/m", 2, 3))
+	s := k.start(nil)
+	eventually(t, "ready", s.Ready)
+	if got := versionIn(s.hub, "p/a/m"); got != 2 || s.hub.m.gaps.Get() != 0 {
+		t.Errorf("at version %d with %d gaps", got, s.hub.m.gaps.Get())
+	}
+}
+
+func TestFencesThatRetentionHasTakenAreRemembered(t *testing.T) {
+	k := newKafka(t, 1)
+	k.produce(wire.TopicUpdates, 0, kafka.FenceRecord(5))
+	k.updates(0, 5, single("p/a/m", 0, 1))
+	k.latest(0, single("p/a/m", 0, 1))
+	k.fencedMarker(5, wire.Marker{Updates: 2})
+	k.updates(0, 4, single("p/a/m", 1, 66))
+	k.updates(0, 5, single("p/a/m", 1, 2))
+	if err := k.cluster.(kafka.Trimmer).DeleteRecords(t.Context(), wire.TopicUpdates, 0, 2); err != nil {
+		t.Fatal(err)
+	}
+	tl := k.tail(wire.TopicUpdates)
+	k.follow(tl, 0, func() {
+		eventually(t, "the tail has begun anew", func() bool { return versionIn(tl.hub, "p/a/m") == 1 })
+	})
+	if got := valueIn(tl.hub, "p/a/m"); got != 2 {
+		t.Errorf("value %v, want the owner's", got)
+	}
+}
+
 func TestWhatRetentionHasTakenIsReadFromLatest(t *testing.T) {
 	k := newKafka(t, 1)
 	for v := range telemetry.Version(5) {

@@ -59,10 +59,13 @@ func (src *source) followPartition(ctx context.Context, p int, ends map[string][
 	return orStopped(ctx, context.Cause(tails))
 }
 
-// after returns where to go on after latest: at its marker, within what the log has.
+// after returns where to go on after latest: at its marker, within what the log has. From there on only
+// the marker's writer and its successors are heard.
 func (t *tail) after(l *latest, log kafka.OffsetRange) int64 {
 	from := log.First
 	if l.marked {
+		fenced := kafka.FenceRecord(l.fence)
+		t.fence.Accept(&fenced)
 		from = l.marker.Updates
 		if t.topic == wire.TopicAlerts {
 			from = l.marker.Alerts
