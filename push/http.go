@@ -153,8 +153,12 @@ func (s *Server) requireReady(w http.ResponseWriter) bool {
 	if s.Ready() {
 		return true
 	}
+	code := wire.CodeNotReady
+	if s.conns.isDraining() {
+		code = wire.CodeDraining
+	}
 	w.Header().Set("Retry-After", "1")
-	wire.WriteError(w, http.StatusServiceUnavailable, wire.NewError(wire.CodeNotReady, ""))
+	wire.WriteError(w, http.StatusServiceUnavailable, wire.NewError(code, ""))
 	return false
 }
 

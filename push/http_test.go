@@ -1,10 +1,12 @@
 package push
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"weir/telemetry"
@@ -131,5 +133,36 @@ func TestNothingIsServedBeforeTheStateIsComplete(t *testing.T) {
 	s.hub.setReady()
 	if sub := await[*wire.Subscribed](c, f); fmt.Sprint(len(sub.Rows), sub.Rows[0].Update.Version) != "1 8" {
 		t.Errorf("subscribed = %+v", sub)
+	}
+}
+
+func TestServerIsNotReadyFromTheMomentItIsToStop(t *testing.T) {
+	s, err := build(Options{Config: DefaultConfig()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := make(chan struct{})
+	s.source = func(ctx context.Context) error {
+		s.hub.setReady()
+		<-ctx.Done()
+		<-last // it reads what is left
+		return nil
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.Run(ctx) }()
+	eventually(t, "ready", s.Ready)
+	stop()
+	eventually(t, "not ready", func() bool { return !s.Ready() })
+	mux := http.NewServeMux()
+	s.Routes(mux)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/alerts", nil))
+	if w.Code != http.StatusServiceUnavailable || errorCode(w.Body.Bytes()) != wire.CodeDraining {
+		t.Errorf("alerts while draining: %d %s", w.Code, w.Body)
+	}
+	close(last)
+	if err := <-ended; err != nil || s.Ready() {
+		t.Errorf("Run: %v; ready %v", err, s.Ready())
 	}
 }

@@ -106,8 +106,9 @@ func (s *Server) Routes(mux *http.ServeMux) {
 }
 
 // Ready reports whether the state is complete: weir.latest is read, and the tails have passed what was
-// there when they began. Connections are taken before; their subscriptions wait for it.
-func (s *Server) Ready() bool { return s.hub.isReady() }
+// there when they began. Connections are taken before; their subscriptions wait for it. Once Run's context
+// has ended it is false.
+func (s *Server) Ready() bool { return s.hub.isReady() && !s.conns.isDraining() }
 
 // Run reads the topics and serves connections until ctx ends. Then it sends what is left, says goodbye,
 // and returns when all connections have ended, at the latest after Config.DrainTimeout. An error means
@@ -118,7 +119,9 @@ func (s *Server) Run(ctx context.Context) error {
 	sweeping, endSweep := context.WithCancel(context.WithoutCancel(ctx))
 	s.hub.wg.Go(func() { s.sweep(sweeping) })
 
+	unhook := context.AfterFunc(ctx, func() { s.conns.end() })
 	err := s.source(ctx)
+	unhook()
 
 	s.drain(s.conns.end())
 	endSweep()

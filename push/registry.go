@@ -34,10 +34,18 @@ func (r *registry) begin() {
 func (r *registry) end() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.phase = draining
-	r.empty = make(chan struct{})
-	r.checkLocked()
+	if r.phase != draining {
+		r.phase = draining
+		r.empty = make(chan struct{})
+		r.checkLocked()
+	}
 	return r.empty
+}
+
+func (r *registry) isDraining() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.phase == draining
 }
 
 // admit lets a handshake begin, unless there are too many connections or none are taken. After it comes
