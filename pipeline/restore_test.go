@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"weir/kafka"
 	"weir/telemetry"
@@ -53,17 +52,10 @@ func TestAlertRaisedAfterTheLastCheckpointIsResolvedAlthoughTheDetectorForgotIt(
 	if err := w.ownUntilStored(w.pipeline(nil), 60); err != nil {
 		t.Fatal(err)
 	}
-	p := w.pipeline(nil)
-	p.hook = func(_ int, point string) error {
-		if point == "checkpoint" && len(w.records(wire.TopicAlerts, 0)) > 0 {
-			return errCrash
-		}
-		return nil
-	}
-	feed(1, 1000)
-	if err := w.own(p, -1); !errors.Is(err, errCrash) {
-		t.Fatal(err)
-	}
+	w.crashAfter(
+		func() { feed(1, 1000) },
+		func() bool { return stored(w.chains()) == 61 && len(w.records(wire.TopicAlerts, 0)) == 1 },
+	)
 	w.rewriteState("s/plant/a/x", func(m *weirpb.SeriesState) { m.Layout = 99 })
 	feed(100, 10)
 	if err := w.ownUntilStored(w.pipeline(nil), 161); err != nil {
@@ -121,6 +113,27 @@ func TestTopicThatLostReadingsIsRefusedByName(t *testing.T) {
 	}
 }
 
+// crashAfter runs an owner that is sent readings behind its first checkpoint and crashes before the next one, when
+// they have been emitted.
+func (w *world) crashAfter(send func(), emitted func() bool) {
+	w.t.Helper()
+	p := w.pipeline(nil)
+	var checkpoints atomic.Int32
+	p.hook = func(_ int, point string) error {
+		switch {
+		case point == "marker written":
+			send()
+		case point == "checkpoint" && checkpoints.Add(1) == 2:
+			w.await("it is emitted", emitted)
+			return errCrash
+		}
+		return nil
+	}
+	if err := w.own(p, -1); !errors.Is(err, errCrash) {
+		w.t.Fatal(err)
+	}
+}
+
 // emittedWithoutCheckpoint leaves an update behind the marker, as an owner does that crashes before its next
 // checkpoint, and returns a pipeline for its successor.
 func (w *world) emittedWithoutCheckpoint() *Pipeline {
@@ -129,22 +142,10 @@ func (w *world) emittedWithoutCheckpoint() *Pipeline {
 	if err := w.ownUntilStored(w.pipeline(nil), 1); err != nil {
 		w.t.Fatal(err)
 	}
-	p := w.pipeline(func(o *Options) { o.Config.CheckpointPeriod = time.Millisecond })
-	var emitted atomic.Bool
-	p.hook = func(_ int, point string) error {
-		switch {
-		case point == "emit "+wire.TopicUpdates:
-			emitted.Store(true)
-		case point == "checkpoint" && emitted.Load():
-			return errCrash
-		}
-		return nil
-	}
-	w.send(oneReading("plant/a", "x", epoch+1, 1))
-	if err := w.own(p, -1); !errors.Is(err, errCrash) {
-		w.t.Fatal(err)
-	}
-	w.awaitStored(2)
+	w.crashAfter(
+		func() { w.send(oneReading("plant/a", "x", epoch+1, 1)) },
+		func() bool { return stored(w.chains()) == 2 },
+	)
 	return w.pipeline(nil)
 }
 
