@@ -66,6 +66,7 @@
 // bytes that were encoded once, header included, are written to every socket as they are.
 //
 // [Server.Run] owns all of these goroutines, except that connections are accepted by the HTTP server. When
-// its context ends it stops the tails, flushes the views, tells every client that it is draining, lets them
-// read what is left within Config.DrainTimeout, and returns when all connections are gone.
+// its context ends it takes no more connections, lets the tails read for a second at most what was written
+// before, flushes the views, tells every client that it is draining, lets them read what is left within
+// Config.DrainTimeout, and returns when all connections are gone.
 package push

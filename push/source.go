@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"weir/kafka"
 	"weir/wire"
@@ -20,19 +21,27 @@ type source struct {
 	log   *slog.Logger
 	// behind counts the tails that have not yet passed what was there when they began.
 	behind atomic.Int64
+
+	mu    sync.Mutex
+	tails []*tail
+	ends  map[string][]kafka.OffsetRange // where to end, once the source is to stop
 }
 
 func newSource(s *Server, client *kafka.Client) *source {
 	return &source{kafka: client, hub: s.hub, cfg: &s.cfg, log: s.log}
 }
 
-// run reads until ctx ends; then it returns nil. Any other end is an error.
+// lastReading bounds how long what was written before the end of run's context may take to be read.
+const lastReading = time.Second
+
+// run reads until ctx ends, and then what is there at that moment: whoever writes was stopped before, and
+// clients should get its last words. Then it returns nil. Any other end is an error.
 func (src *source) run(ctx context.Context) error {
 	n, err := src.kafka.Partitions(ctx, wire.TopicUpdates)
 	if err != nil {
 		return orStopped(ctx, fmt.Errorf("push: partitions of %s: %w", wire.TopicUpdates, err))
 	}
-	ends, err := src.ends(ctx)
+	ends, err := src.offsets(ctx)
 	if err != nil {
 		return orStopped(ctx, err)
 	}
@@ -42,7 +51,19 @@ func (src *source) run(ctx context.Context) error {
 		}
 	}
 	src.behind.Store(int64(2 * n))
-	return src.follow(ctx, n, ends)
+	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var finishing sync.WaitGroup
+	defer finishing.Wait()
+	defer stop()
+	finishing.Go(func() {
+		select {
+		case <-ctx.Done():
+			src.finish(reading)
+			stop()
+		case <-reading.Done():
+		}
+	})
+	return orStopped(ctx, src.follow(reading, n, ends))
 }
 
 // follow runs one reader per partition. The first error ends all.
@@ -61,8 +82,29 @@ func (src *source) follow(ctx context.Context, n int, ends map[string][]kafka.Of
 	return orStopped(ctx, context.Cause(tails))
 }
 
-// ends returns what is in the tailed topics now.
-func (src *source) ends(ctx context.Context) (map[string][]kafka.OffsetRange, error) {
+// finish lets the tails read to the present ends, and returns when ctx, the reading, has ended or has taken
+// too long.
+func (src *source) finish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastReading)
+	defer cancel()
+	ends, err := src.offsets(ctx)
+	if err != nil {
+		src.log.Warn("ends of the topics not learned; stopping without the last updates", "error", err)
+		return
+	}
+	src.mu.Lock()
+	src.ends = ends
+	for _, t := range src.tails {
+		if t.doneLocked() {
+			t.stop()
+		}
+	}
+	src.mu.Unlock()
+	<-ctx.Done()
+}
+
+// offsets returns what is in the tailed topics now.
+func (src *source) offsets(ctx context.Context) (map[string][]kafka.OffsetRange, error) {
 	out := make(map[string][]kafka.OffsetRange, 3)
 	for _, topic := range []string{wire.TopicUpdates, wire.TopicAlerts, wire.TopicLatest} {
 		ranges, err := src.kafka.Offsets(ctx, topic)

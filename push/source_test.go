@@ -341,3 +341,33 @@ func TestALogThatWasMadeAnewEndsRun(t *testing.T) {
 		t.Error("no error although the log ends before what was read")
 	}
 }
+
+func TestStopReadsWhatWasWrittenBefore(t *testing.T) {
+	k := newKafka(t, 2)
+	cfg := DefaultConfig()
+	cfg.FetchMaxWait = 20 * time.Millisecond
+	s, err := New(Options{Config: cfg, Kafka: k.client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.Run(ctx) }()
+	eventually(t, "ready", s.Ready)
+	first := k.updates(0, 1, single("p/a/m", 0, 1))
+
+	s.hub.mu.Lock() // the tail cannot go on from here
+	last := k.updates(0, 1, single("p/a/m", 1, 2))
+	stop()
+	s.hub.mu.Unlock()
+	began := time.Now()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := versionIn(s.hub, "p/a/m"); got != 1 {
+		t.Errorf("stopped at version %d; the last of records %d and %d is missing", got, first, last)
+	}
+	if took := time.Since(began); took > lastReading/2 {
+		t.Errorf("stopping took %v although there was little to read", took)
+	}
+}

@@ -25,6 +25,8 @@ type tail struct {
 	startEnd  int64 // what was there at the start
 	caught    bool
 	fence     kafka.FenceFilter
+	stop      context.CancelFunc
+	at        int64 // what comes next; guarded by source.mu
 
 	updates []telemetry.Update
 	alerts  []telemetry.Alert
@@ -49,8 +51,9 @@ func (src *source) followPartition(ctx context.Context, p int, ends map[string][
 			log: src.log.With("topic", topic, "partition", p), lag: src.hub.m.lag(topic, p), names: make(intern),
 		}
 		from := t.after(l, ends[topic][p])
+		reading := t.register(tails)
 		wg.Go(func() {
-			if err := t.run(tails, from); err != nil {
+			if err := t.run(reading, from); err != nil {
 				cancel(err)
 			}
 		})
@@ -58,6 +61,25 @@ func (src *source) followPartition(ctx context.Context, p int, ends map[string][
 	wg.Wait()
 	return orStopped(ctx, context.Cause(tails))
 }
+
+// register lets source.finish know the tail.
+func (t *tail) register(ctx context.Context) context.Context {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ctx, t.stop = context.WithCancel(ctx)
+	t.tails = append(t.tails, t)
+	return ctx
+}
+
+// passed notes what comes next, and reports whether the tail is at its end, should there be one.
+func (t *tail) passed(next int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.at = next
+	return t.doneLocked()
+}
+
+func (t *tail) doneLocked() bool { return t.ends != nil && t.at >= t.ends[t.topic][t.partition].End }
 
 // after returns where to go on after latest: at its marker, within what the log has. From there on only
 // the marker's writer and its successors are heard.
@@ -121,6 +143,9 @@ func (t *tail) follow(ctx context.Context, from int64) error {
 		if !t.caught && in.Offset() >= t.startEnd {
 			t.caught = true
 			t.caughtUp()
+		}
+		if t.passed(in.Offset()) {
+			return nil
 		}
 		f, err := in.Next(ctx)
 		if ctx.Err() != nil {
