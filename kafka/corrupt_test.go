@@ -98,7 +98,7 @@ func TestTailSeeksPastACorruptBatch(t *testing.T) {
 					for o := corrupt.First; o < corrupt.Next; o++ {
 						lost = append(lost, o)
 					}
-					tail.Seek(corrupt.Next)
+					tail.SeekTo(corrupt.Next)
 				} else if err != nil {
 					t.Fatal(err)
 				}

@@ -31,7 +31,7 @@
 //     is answered once, with an error if the broker cannot be had within about DeliveryTimeout.
 //   - Tail: there is no queue. What is not asked for by Next stays at the broker; not calling Next is how
 //     to push back. A reader overtaken by retention gets *ErrOffsetOutOfRange and decides where to go on, one
-//     that comes to a damaged batch *CorruptError, and goes past it with Seek.
+//     that comes to a damaged batch *CorruptError, and goes past it with SeekTo.
 //   - Group: no queue; Own reads with a Tail.
 //   - CopyForward holds the keys of the part it rewrites; the caller bounds that by how often it calls.
 //

@@ -50,7 +50,7 @@ func (e *ErrOffsetOutOfRange) Error() string {
 }
 
 // CorruptError says which part of a partition cannot be read: the record batch with the offsets
-// [First, Next). Reading goes on behind it with Tail.Seek(Next), or ReadRange from there; if the batch's
+// [First, Next). Reading goes on behind it with Tail.SeekTo(Next), or ReadRange from there; if the batch's
 // header is damaged too, Next is First+1, and more of the same batch may follow. It is ErrCorrupt.
 type CorruptError struct {
 	Topic       string

@@ -62,13 +62,13 @@ func (c *Client) NewTail(opts TailOptions) *Tail {
 // Offset is the offset that the next fetch asks for.
 func (t *Tail) Offset() int64 { return t.offset }
 
-// Seek makes offset the one that the next fetch asks for: absolute, FirstOffset or EndOffset. Records of the
+// SeekTo makes offset the one that the next fetch asks for: absolute, FirstOffset or EndOffset. Records of the
 // last fetch stay valid.
-func (t *Tail) Seek(offset int64) { t.offset = offset } //nolint:govet // an io.Seeker it is not
+func (t *Tail) SeekTo(offset int64) { t.offset = offset }
 
 // Next returns the next records, waiting up to MaxWait for one. Lost connections and changes of leader are
 // retried, with back-off, until ctx ends; other errors are returned: *ErrOffsetOutOfRange, *CorruptError, an
-// unknown topic, a refusal. After an error Next may be called again and repeats the same offset; Seek goes
+// unknown topic, a refusal. After an error Next may be called again and repeats the same offset; SeekTo goes
 // past it.
 func (t *Tail) Next(ctx context.Context) (Fetch, error) {
 	ctx, cancel := context.WithCancel(ctx)

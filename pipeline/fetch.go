@@ -76,7 +76,7 @@ func (o *owner) fill(ctx context.Context, tail *kafka.Tail, b *Batch) error {
 	case errors.As(err, &corrupt):
 		o.log.Error("log cannot be read, going on behind", "first", corrupt.First, "next", corrupt.Next, "error", corrupt.Cause)
 		o.m.lost.Add(int(corrupt.Next - corrupt.First))
-		tail.Seek(corrupt.Next)
+		tail.SeekTo(corrupt.Next)
 		b.loadCorrupt(corrupt)
 		return nil
 	case err != nil:

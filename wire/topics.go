@@ -1,10 +1,6 @@
 package wire
 
-import (
-	"errors"
-	"fmt"
-	"time"
-)
+import "time"
 
 // Topics of Weir in Kafka. What each holds is told in docs/ARCHITECTURE.md.
 const (
@@ -42,20 +38,4 @@ func TopicSpecs() []TopicSpec {
 		{Name: TopicDevices, Compact: true},
 		{Name: TopicDeadLetters, Retention: 7 * day, RetentionBytes: 256 * mib},
 	}
-}
-
-// CheckRetention refuses to keep updates or alerts shorter than readings. An owner that takes over reads back what
-// was emitted since the last checkpoint; if that is gone while the readings are there, it could emit their
-// intervals twice, and refuses to go on. Errors name the fields updates.age and alerts.age.
-func CheckRetention(readings, updates, alerts time.Duration) error {
-	var errs []error
-	for _, kept := range []struct {
-		field string
-		age   time.Duration
-	}{{"updates.age", updates}, {"alerts.age", alerts}} {
-		if kept.age < readings {
-			errs = append(errs, fmt.Errorf("%s: must be >= readings.age (%s), is %s", kept.field, readings, kept.age))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -1,22 +1,17 @@
 package wire
 
-import (
-	"strings"
-	"testing"
-	"time"
-)
+import "testing"
 
+// A pipeline that takes over reads back what was emitted since the last checkpoint: it must still be there as
+// long as the readings it was made of.
 func TestWhatIsReadBackIsKeptAsLongAsReadings(t *testing.T) {
 	kept := make(map[string]TopicSpec)
 	for _, spec := range TopicSpecs() {
 		kept[spec.Name] = spec
 	}
-	readings, updates, alerts := kept[TopicReadings].Retention, kept[TopicUpdates].Retention, kept[TopicAlerts].Retention
-	if err := CheckRetention(readings, updates, alerts); err != nil {
-		t.Errorf("the defaults: %v", err)
-	}
-	err := CheckRetention(readings, readings-time.Second, readings-time.Second)
-	if err == nil || !strings.Contains(err.Error(), "updates.age: ") || !strings.Contains(err.Error(), "alerts.age: ") {
-		t.Errorf("error %v, want one that names both", err)
+	for _, topic := range []string{TopicUpdates, TopicAlerts} {
+		if kept[topic].Retention < kept[TopicReadings].Retention {
+			t.Errorf("%s is kept for %s, %s for %s", topic, kept[topic].Retention, TopicReadings, kept[TopicReadings].Retention)
+		}
 	}
 }
