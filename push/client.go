@@ -1,6 +1,7 @@
 package push
 
 import (
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,8 @@ type client struct {
 	pinged  time.Time       // when the last ping was queued
 	pong    *item           // the pong that is queued, if one is
 	cutoff  time.Time       // when a closing connection is cut
+	bye     *frame          // the close frame that gws made, instead of that of the reason
+	hungUp  chan struct{}   // closed when the writer has ended, once the reader waits for that
 }
 
 // limits are the parts of Config that a client applies.
@@ -213,6 +216,36 @@ func (c *client) closeLocked(r closeReason) {
 	c.kickLocked()
 }
 
+// closeWith ends the connection with a close frame that gws made: an answer to the client's, or what is wrong
+// with what it sent. A connection that is closing already says what it wanted to say.
+func (c *client) closeWith(bye frame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == serving {
+		c.bye = &bye
+		c.closeLocked(endedLost) // until ended knows better
+	}
+	if c.state == closing {
+		c.clearLocked() // it will not be read
+	}
+	if c.state == closing || c.writing {
+		c.hungUp = make(chan struct{})
+		c.kickLocked()
+	}
+}
+
+// waitHungUp waits until the close frame is written, if one is to be. The sweeper cuts a connection that
+// does not take it. What the client sent meanwhile is read, or the close frame could be lost.
+func (c *client) waitHungUp() {
+	c.mu.Lock()
+	hungUp := c.hungUp
+	c.mu.Unlock()
+	if hungUp != nil {
+		<-hungUp
+		_, _ = io.Copy(io.Discard, c.conn)
+	}
+}
+
 // clearLocked drops everything that waits.
 func (c *client) clearLocked() {
 	c.hub.m.losslessBytes.Add(-int64(c.lane.bytes))
@@ -235,7 +268,7 @@ func (c *client) clearLocked() {
 func (c *client) ended(r closeReason) closeReason {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == serving {
+	if c.state == serving || c.bye != nil {
 		c.reason = r
 	}
 	c.state = closed

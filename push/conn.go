@@ -136,28 +136,42 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (*gw
 	if r.Header.Get("Sec-WebSocket-Protocol") != "" {
 		upgrader = s.upgraderWithProtocol
 	}
-	socket, err := upgrader.UpgradeFromConn(&boundedConn{conn, s.cfg.HandshakeTimeout}, bufio.NewReaderSize(in, readBuffer), r)
+	wrapped := &gwsConn{Conn: conn, timeout: s.cfg.HandshakeTimeout}
+	socket, err := upgrader.UpgradeFromConn(wrapped, bufio.NewReaderSize(in, readBuffer), r)
 	if err != nil {
 		return nil, err
 	}
+	wrapped.client = c
 	socket.Session().Store("", c)
 	return socket, nil
 }
 
-// boundedConn is the connection as gws sees it. gws reads from it and writes two things: the answer to
-// the handshake and, when it finds the protocol broken or the client leaving, the last close frame.
-// Everything else goes past gws, in frames that connections share. Its writes are bounded in time, so
-// that a client which does not read cannot hold the reading goroutine.
-type boundedConn struct {
+// gwsConn is the connection as gws sees it. gws reads from it and writes two things. The answer to the
+// handshake goes to the socket, within a bound. The last close frame, written and followed by Close when the
+// protocol is broken or the client leaves, goes to the client's writer: the middle of a large frame may be
+// on its way. Everything else goes past gws, in frames that connections share.
+type gwsConn struct {
 	net.Conn
 	timeout time.Duration
+	client  *client // nil during the handshake
 }
 
-func (b *boundedConn) Write(p []byte) (int, error) {
-	if err := b.SetWriteDeadline(time.Now().Add(b.timeout)); err != nil {
+func (g *gwsConn) Write(p []byte) (int, error) {
+	if g.client != nil {
+		g.client.closeWith(frame{body: bytes.Clone(p)})
+		return len(p), nil
+	}
+	if err := g.SetWriteDeadline(time.Now().Add(g.timeout)); err != nil {
 		return 0, err
 	}
-	return b.Conn.Write(p)
+	return g.Conn.Write(p)
+}
+
+func (g *gwsConn) Close() error {
+	if g.client != nil {
+		return nil // serve closes
+	}
+	return g.Conn.Close()
 }
 
 // serve reads from a connection until it ends.
@@ -169,6 +183,7 @@ func (s *Server) serve(socket *gws.Conn, c *client) {
 			s.log.Error("live connection failed", "panic", p, "stack", string(debug.Stack()))
 			reason = endedInternal
 		}
+		c.waitHungUp()
 		_ = c.conn.Close()
 		if r, ok := socket.Session().Load("ended"); ok && reason == endedLost {
 			reason = r.(closeReason)

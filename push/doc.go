@@ -63,7 +63,8 @@
 // wait. client.mu guards one connection's lanes; it may be taken under hub.mu, never the other way round.
 //
 // gws does the handshake and reads. Writing goes past it: a server's WebSocket frames are not masked, so the
-// bytes that were encoded once, header included, are written to every socket as they are.
+// bytes that were encoded once, header included, are written to every socket as they are. What gws has to say
+// at the end goes through the same writer.
 //
 // [Server.Run] owns all of these goroutines, except that connections are accepted by the HTTP server. When
 // its context ends it takes no more connections, lets the tails read for a second at most what was written

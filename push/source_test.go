@@ -345,7 +345,7 @@ func TestALogThatWasMadeAnewEndsRun(t *testing.T) {
 func TestStopReadsWhatWasWrittenBefore(t *testing.T) {
 	k := newKafka(t, 2)
 	cfg := DefaultConfig()
-	cfg.FetchMaxWait = 20 * time.Millisecond
+	cfg.FetchMaxWait, cfg.FetchMaxBytes = 20*time.Millisecond, 64<<10
 	s, err := New(Options{Config: cfg, Kafka: k.client})
 	if err != nil {
 		t.Fatal(err)
@@ -354,18 +354,23 @@ func TestStopReadsWhatWasWrittenBefore(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx) }()
 	eventually(t, "ready", s.Ready)
-	first := k.updates(0, 1, single("p/a/m", 0, 1))
-
-	s.hub.mu.Lock() // the tail cannot go on from here
-	last := k.updates(0, 1, single("p/a/m", 1, 2))
+	s.hub.mu.Lock() // the tail has several fetches before it
+	const last = 9
+	for v := range telemetry.Version(last + 1) {
+		us := make([]telemetry.Update, 1000)
+		for i := range us {
+			us[i] = single(fmt.Sprintf("p/%d/m", i), v, 1)
+		}
+		k.updates(0, 1, us...)
+	}
 	stop()
 	s.hub.mu.Unlock()
 	began := time.Now()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	if got := versionIn(s.hub, "p/a/m"); got != 1 {
-		t.Errorf("stopped at version %d; the last of records %d and %d is missing", got, first, last)
+	if got := versionIn(s.hub, "p/0/m"); got != last {
+		t.Errorf("stopped at version %d, want %d", got, last)
 	}
 	if took := time.Since(began); took > lastReading/2 {
 		t.Errorf("stopping took %v although there was little to read", took)

@@ -91,8 +91,13 @@ func (c *client) takeLocked(parts []part) []part {
 	// Of a snapshot that is still being made fill tells; the sweeper does not wait beyond cutoff.
 	if len(parts) == 0 && c.state == closing && len(c.lane.items) == 0 {
 		c.state = closed
-		info := closeReasons[c.reason]
-		parts = append(parts, part{kind: frameControl, frame: closeFrame(info.code, info.reason)})
+		bye := c.bye
+		if bye == nil {
+			info := closeReasons[c.reason]
+			f := closeFrame(info.code, info.reason)
+			bye = &f
+		}
+		parts = append(parts, part{kind: frameControl, frame: *bye})
 	}
 	return parts
 }
@@ -209,6 +214,9 @@ func (c *client) hangUp(err error) {
 	c.state = closed
 	c.writing = false
 	c.clearLocked()
+	if c.hungUp != nil {
+		defer close(c.hungUp)
+	}
 	c.mu.Unlock()
 	if err != nil {
 		_ = c.conn.Close()
