@@ -82,7 +82,7 @@ func newBenchStages(done func(*Batch)) *stages {
 	m := newCounters(metrics.NewSet())
 	summarise := newSummarise(c.FlushPeriod, func(time.Duration) {}, m)
 	return &stages{
-		decode:    &decode{registry: newRegistry(c.MaxSeriesPerDevice), dedupe: &dedupe{m: m}, partitions: 1, m: m, gauges: newGauges(metrics.NewSet(), 0)},
+		decode:    &decode{registry: newRegistry(c.MaxSeriesPerDevice), dedupe: &dedupe{m: m}, partitions: 1, m: m, gauges: newGauges(metrics.NewSet(), 0), log: orDiscard(nil)},
 		validate:  newValidate(c.Lateness, m),
 		average:   &average{config: c.Average},
 		judge:     &judge{m: m},

@@ -46,7 +46,7 @@ func (s *emit) bury(b *Batch) error {
 		value := wire.AppendDeadLetter(nil, s.letter(r, key))
 		s.dead.records = append(s.dead.records, kafka.Record{Key: bytes.Clone(key), Value: value, Headers: s.headers})
 		s.dead.bytes += len(value)
-		s.m.deadLetters.Inc()
+		s.m.buried(r.fault.code)
 	}
 	if s.dead.bytes < maxBuried {
 		return nil

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"weir/kafka"
 	"weir/telemetry"
@@ -26,6 +27,7 @@ type decode struct {
 	resolved []*series
 	m        *counters
 	gauges   *gauges
+	log      *slog.Logger
 }
 
 func (s *decode) apply(b *Batch) *Batch {
@@ -128,6 +130,11 @@ func (s *decode) readings(b *Batch, r *record) {
 	if left.n > 0 {
 		s.m.surplus.Add(left.n)
 		r.fault = left.fault(s.registry.maxSeries, len(c.Time))
+		if !r.device.full {
+			r.device.full = true
+			s.log.Warn("device has no room for more series", "device", r.device.name,
+				"limit", s.registry.maxSeries, "metric", left.metric)
+		}
 	}
 }
 

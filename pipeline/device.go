@@ -17,6 +17,8 @@ type device struct {
 	// Owned by decode: the series by metric, and those of the dictionary of the last record.
 	series     map[string]*series
 	dictionary []*series
+	// full: it was said that the device has no room for more series.
+	full bool
 
 	// Owned by dedupe.
 	seen  sessions

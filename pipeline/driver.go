@@ -60,7 +60,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 	d.stages = &stages{
 		decode: &decode{
 			registry: from.registry, dedupe: &dedupe{m: o.m}, partition: o.partition, partitions: from.partitions,
-			m: o.m, gauges: o.gauges,
+			m: o.m, gauges: o.gauges, log: o.log,
 		},
 		validate:  newValidate(o.config.Lateness, o.m),
 		average:   &average{config: o.config.Average},

@@ -8,6 +8,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/telemetry"
+	"weir/wire"
 )
 
 // counters of all partitions of a pipeline.
@@ -21,7 +22,7 @@ type counters struct {
 	surplus    *metrics.Counter
 	// lost counts records of weir.readings that were deleted unread or cannot be read.
 	lost        *metrics.Counter
-	deadLetters *metrics.Counter
+	deadLetters map[string]*metrics.Counter
 	panics      *metrics.Counter
 	transitions map[telemetry.Phase]*metrics.Counter
 
@@ -55,7 +56,7 @@ func newCounters(set *metrics.Set) *counters {
 		invalid:     counter("invalid_total"),
 		surplus:     counter("surplus_readings_total"),
 		lost:        counter("lost_records_total"),
-		deadLetters: counter("dead_letters_total"),
+		deadLetters: deadLetterCounters(counter),
 		panics:      counter("panics_total"),
 		transitions: map[telemetry.Phase]*metrics.Counter{
 			telemetry.Firing:   counter(`alerts_total{phase="firing"}`),
@@ -75,6 +76,26 @@ func newCounters(set *metrics.Set) *counters {
 		skipped:      counter("skipped_records_total"),
 		compactions:  counter("compactions_total"),
 	}
+}
+
+// deadLetterCounters has one for each code that a record can be refused with.
+func deadLetterCounters(counter func(string) *metrics.Counter) map[string]*metrics.Counter {
+	all := make(map[string]*metrics.Counter)
+	for _, c := range wire.Codes() {
+		if c.Scope == "record" || c.Scope == "path" {
+			all[c.Code] = counter(fmt.Sprintf("dead_letters_total{code=%q}", c.Code))
+		}
+	}
+	return all
+}
+
+// buried counts a dead letter.
+func (c *counters) buried(code string) {
+	if counter := c.deadLetters[code]; counter != nil {
+		counter.Inc()
+		return
+	}
+	c.deadLetters[wire.CodeRecordMalformed].Inc()
 }
 
 // flushed counts a flush of rows that stand for that many readings, the oldest waiting for so long (µs).

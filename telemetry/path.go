@@ -32,7 +32,7 @@ var (
 	errPathSegment  = &PathError{CodePathSegment, "path has an empty segment"}
 	errPathWildcard = &PathError{CodePathWildcard, "path holds a wildcard (+ or #), which only patterns may"}
 	errPathReserved = &PathError{CodePathReserved, "path has a segment beginning with _, which is reserved for Weir"}
-	errPathChar     = &PathError{CodePathChar, "path holds a control character or is not valid UTF-8"}
+	errPathChar     = &PathError{CodePathChar, "path holds a control character, U+FFFD, or is not valid UTF-8"}
 	errPatternForm  = &PathError{CodePatternForm, "pattern: + must be a whole segment and # a whole last segment"}
 )
 
@@ -67,6 +67,13 @@ func CheckMetric(name string) error {
 	return checkPath(name)
 }
 
+// badRune reports whether text, which is valid UTF-8, begins with a control character of Unicode's second block,
+// or with U+FFFD, which stands for what some encoder could not read: different names would become one.
+func badRune(text string) bool {
+	r, _ := utf8.DecodeRuneInString(text)
+	return r < 0xa0 || r == utf8.RuneError
+}
+
 func checkPath(path string) error {
 	if path == "" {
 		return errPathEmpty
@@ -92,7 +99,7 @@ func checkPath(path string) error {
 			return errPathWildcard
 		case c == '_' && start:
 			return errPathReserved
-		case c < 0x20 || c == 0x7f:
+		case c < 0x20 || c == 0x7f || utf8.RuneStart(c) && c >= utf8.RuneSelf && badRune(path[i:]):
 			return errPathChar
 		}
 		start = false

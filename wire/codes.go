@@ -118,7 +118,7 @@ var codes = []CodeInfo{
 	{telemetry.CodePathSegment, "path", 400, "the path has an empty segment, or a metric a slash"},
 	{telemetry.CodePathWildcard, "path", 400, "the path holds a wildcard (+ or #), which only patterns may"},
 	{telemetry.CodePathReserved, "path", 400, "the path has a segment beginning with _, which is reserved for Weir"},
-	{telemetry.CodePathChar, "path", 400, "the path holds a control character or is not valid UTF-8"},
+	{telemetry.CodePathChar, "path", 400, "the path holds a control character, U+FFFD, or is not valid UTF-8"},
 	{telemetry.CodePatternForm, "path", 400, "in a pattern + must be a whole segment and # a whole last segment"},
 
 	{CodeMessageType, "message", 400, "a message of this type is not known"},
