@@ -17,7 +17,8 @@ type client struct {
 	limits  limits
 
 	// Owned by the goroutine that reads from the connection.
-	messages, mistakes bucket
+	messages, frames, mistakes bucket
+	deaf                       bool // what else the client says is not to be heard
 
 	// Guarded by hub.mu.
 	subs      map[string]*subscription
@@ -216,14 +217,20 @@ func (c *client) closeLocked(r closeReason) {
 	c.kickLocked()
 }
 
+// expel ends the connection of a client that does what it must not. The reading goroutine calls it.
+func (c *client) expel(r closeReason) {
+	c.deaf = true
+	c.close(r)
+}
+
 // closeWith ends the connection with a close frame that gws made: an answer to the client's, or what is wrong
 // with what it sent. A connection that is closing already says what it wanted to say.
-func (c *client) closeWith(bye frame) {
+func (c *client) closeWith(bye frame, r closeReason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == serving {
 		c.bye = &bye
-		c.closeLocked(endedLost) // until ended knows better
+		c.closeLocked(r)
 	}
 	if c.state == closing {
 		c.clearLocked() // it will not be read
@@ -268,7 +275,7 @@ func (c *client) clearLocked() {
 func (c *client) ended(r closeReason) closeReason {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == serving || c.bye != nil {
+	if c.state == serving {
 		c.reason = r
 	}
 	c.state = closed

@@ -75,6 +75,8 @@ func (s *Server) newClient() *client {
 	c := &client{
 		hub: s.hub, session: rand.Text(), limits: limits{s.cfg.MaxLosslessBytes, s.cfg.DrainTimeout},
 		messages: newBucket(s.cfg.MessageRate, s.cfg.MessageBurst, now),
+		// The server's own pings can always be answered.
+		frames:   newBucket(s.cfg.MessageRate+2/s.cfg.Heartbeat.Seconds(), s.cfg.MessageBurst, now),
 		mistakes: newBucket(mistakesRate, mistakesBurst, now),
 		pinged:   now,
 	}
@@ -137,7 +139,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (*gw
 		upgrader = s.upgraderWithProtocol
 	}
 	wrapped := &gwsConn{Conn: conn, timeout: s.cfg.HandshakeTimeout}
-	socket, err := upgrader.UpgradeFromConn(wrapped, bufio.NewReaderSize(in, readBuffer), r)
+	socket, err := upgrader.UpgradeFromConn(wrapped, bufio.NewReaderSize(&guard{in: in, client: c}, readBuffer), r)
 	if err != nil {
 		return nil, err
 	}
@@ -158,13 +160,30 @@ type gwsConn struct {
 
 func (g *gwsConn) Write(p []byte) (int, error) {
 	if g.client != nil {
-		g.client.closeWith(frame{body: bytes.Clone(p)})
+		g.client.closeWith(verdict(p))
 		return len(p), nil
 	}
 	if err := g.SetWriteDeadline(time.Now().Add(g.timeout)); err != nil {
 		return 0, err
 	}
 	return g.Conn.Write(p)
+}
+
+// verdict reads the close frame that gws made, and makes the one to send of it: with the same code, and instead
+// of gws's error text the reason from the table. Without a text it answers the client's.
+func verdict(p []byte) (frame, closeReason) {
+	const header, code = 2, 2
+	if len(p) <= header+code {
+		return frame{body: bytes.Clone(p)}, endedByClient
+	}
+	switch n := binary.BigEndian.Uint16(p[header:]); n {
+	case wire.CloseNormal:
+		return closeFrame(n, wire.ReasonNormal), endedLost
+	case wire.CloseTooLarge:
+		return closeFrame(n, wire.ReasonFrameTooLarge), endedTooLarge
+	default:
+		return closeFrame(n, wire.ReasonProtocolError), endedProtocol
+	}
 }
 
 func (g *gwsConn) Close() error {
@@ -178,16 +197,13 @@ func (g *gwsConn) Close() error {
 func (s *Server) serve(socket *gws.Conn, c *client) {
 	reason := endedLost
 	defer func() {
-		// gws trusts the length in a frame's header: a negative one panics outside its Recovery.
+		// gws recovers from panics of callbacks only.
 		if p := recover(); p != nil {
 			s.log.Error("live connection failed", "panic", p, "stack", string(debug.Stack()))
 			reason = endedInternal
 		}
 		c.waitHungUp()
 		_ = c.conn.Close()
-		if r, ok := socket.Session().Load("ended"); ok && reason == endedLost {
-			reason = r.(closeReason)
-		}
 		s.hub.m.closes[c.ended(reason)].Inc()
 		s.hub.leave(c)
 		s.hub.m.connections.Add(-1)
@@ -206,28 +222,7 @@ func clientOf(socket *gws.Conn) *client {
 
 func (e events) OnOpen(*gws.Conn) {}
 
-func (e events) OnClose(socket *gws.Conn, err error) {
-	socket.Session().Store("ended", endOf(err))
-}
-
-// endOf classifies the error a connection ended with.
-func endOf(err error) closeReason {
-	var byClient *gws.CloseError
-	if errors.As(err, &byClient) {
-		return endedByClient
-	}
-	var status interface{ Uint16() uint16 }
-	if !errors.As(err, &status) {
-		return endedLost
-	}
-	switch status.Uint16() {
-	case wire.CloseNormal:
-		return endedByClient
-	case wire.CloseTooLarge:
-		return endedTooLarge
-	}
-	return endedProtocol
-}
+func (e events) OnClose(*gws.Conn, error) {} // gwsConn has heard of it
 
 func (e events) OnPing(socket *gws.Conn, payload []byte) {
 	c := clientOf(socket)

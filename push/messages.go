@@ -32,7 +32,7 @@ func (c *client) handle(data []byte, cfg *Config) {
 func (c *client) refuse(now time.Time, err *wire.Error, id string) {
 	c.hub.m.messageErrors.Inc()
 	if !c.mistakes.take(now) {
-		c.close(endedProtocol)
+		c.expel(endedProtocol)
 		return
 	}
 	c.send(errorFrame(err, id))
