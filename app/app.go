@@ -74,11 +74,13 @@ func (a *App) open() error {
 	return nil
 }
 
-func (a *App) bind() (err error) {
+func (a *App) bind() error {
 	c := &a.opts.Config
-	if a.listener, err = listen(c); err != nil {
+	l, err := listen(c)
+	if err != nil {
 		return err
 	}
+	a.listener = a.limitSockets(l)
 	a.steps.push("listener", closing(a.listener))
 	if !c.HasAdmin() {
 		return nil

@@ -20,7 +20,7 @@ import (
 const (
 	readHeaderTimeout = 5 * time.Second
 	requestTimeout    = time.Minute // reading a request, and writing its answer; not WebSockets
-	idleTimeout       = 2 * time.Minute
+	idleTimeout       = 30 * time.Second
 	maxHeaderBytes    = 16 << 10
 )
 

@@ -43,6 +43,9 @@ type Config struct {
 	// Partitions is into how many partitions each topic is divided, for ever. 0: as the topics have it, 4
 	// when they are made.
 	Partitions int `koanf:"partitions"`
+	// MaxSockets is how many TCP connections may be open to Listen, of devices, dashboards and others. 0, and at
+	// most: what the process's limit of open files leaves room for. Further ones wait.
+	MaxSockets int `koanf:"max_sockets"`
 	// StopTimeout bounds each step of a graceful stop.
 	StopTimeout time.Duration `koanf:"stop_timeout"`
 

@@ -19,6 +19,7 @@ func (c *Config) Validate() error {
 		c.validateRoles(),
 		c.validateOrigins(),
 		within("partitions", c.Partitions, 0, 1024),
+		within("max_sockets", c.MaxSockets, 0, 1<<20),
 		positive("stop_timeout", c.StopTimeout),
 		c.validateDrain(),
 		within("kafka.replication_factor", c.Kafka.ReplicationFactor, 0, 100),
