@@ -35,7 +35,7 @@ func openView(h *hub, nth int, texts ...string) *view {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	ps, key := canonical(patterns(texts...))
-	v := h.openViewLocked(viewKey{patterns: key + strconv.Itoa(nth), hz: 0.01}, ps)
+	v := h.openViewLocked(viewKey{patterns: key + strconv.Itoa(nth), hz: 0.01}, ps, h.store.selected(ps, 1<<30))
 	v.flushed = h.now()
 	return v
 }

@@ -20,9 +20,11 @@ type Config struct {
 	MaxSeries int `koanf:"max_series"`
 
 	// MaxConnections bounds the live connections of this process, MaxViews how many different
-	// subscriptions (patterns and max_hz) they may have.
+	// subscriptions (patterns and max_hz) they may have, MaxViewRows how many series those select
+	// together, each counting its own, when a new one comes. A row takes about 200 bytes.
 	MaxConnections int `koanf:"max_connections"`
 	MaxViews       int `koanf:"max_views"`
+	MaxViewRows    int `koanf:"max_view_rows"`
 	// MaxMessageBytes bounds a client's message; MessageRate (per second) and MessageBurst how fast
 	// they may come.
 	MaxMessageBytes int     `koanf:"max_message_bytes"`
@@ -60,6 +62,7 @@ func DefaultConfig() Config {
 		MaxSeries:        200_000,
 		MaxConnections:   20_000,
 		MaxViews:         10_000,
+		MaxViewRows:      5_000_000,
 		MaxMessageBytes:  64 << 10,
 		MessageRate:      50,
 		MessageBurst:     200,
@@ -94,6 +97,7 @@ func (c Config) Validate() error {
 		{"max_series", c.MaxSeries},
 		{"max_connections", c.MaxConnections},
 		{"max_views", c.MaxViews},
+		{"max_view_rows", c.MaxViewRows},
 		{"message_burst", c.MessageBurst},
 		{"max_listed", c.MaxListed},
 	} {

@@ -43,7 +43,7 @@ type hub struct {
 // bounds are the parts of Config that the hub applies.
 type bounds struct {
 	subscriptions, series int // of one connection
-	views                 int
+	views, viewRows       int // of all
 }
 
 func newHub(log *slog.Logger, m *meters, epoch string, b bounds) *hub {

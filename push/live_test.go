@@ -169,6 +169,30 @@ func TestViewsAreBoundedByNumberAndByTheSeriesOfAConnection(t *testing.T) {
 	}
 }
 
+func TestViewsAreBoundedByTheSeriesTheySelectTogether(t *testing.T) {
+	s := startServer(t, func(o *Options) { o.Config.MaxViewRows = 5 })
+	s.feed(single("p/a/m", 0, 1), single("p/b/m", 0, 1), single("q/a/m", 0, 1))
+	first, f := s.dial(dialOptions{}), newFollower(t)
+	first.subscribe("all", "#", 0)
+	await[*wire.Subscribed](first, f)
+	second, g := s.dial(dialOptions{}), newFollower(t)
+	second.subscribe("other", "+/+/m", 0) // 3 + 3
+	if e := await[*wire.ErrorMsg](second, g); e.Code != wire.CodeSubscriptionsMany || e.ID != "other" {
+		t.Errorf("error = %+v", e)
+	}
+	second.subscribe("shared", "#", 0)
+	await[*wire.Subscribed](second, g)
+	second.subscribe("p", "p/#", 0) // 3 + 2
+	await[*wire.Subscribed](second, g)
+	if got := s.hub.m.viewRows.Load(); got != 5 {
+		t.Errorf("%d rows, want 5", got)
+	}
+	for _, c := range []*wsClient{first, second} {
+		_ = c.conn.NetConn().Close()
+	}
+	eventually(t, "the rows are given back", func() bool { return s.hub.m.viewRows.Load() == 0 })
+}
+
 func TestSubscriptionThatTurnsOutTooLargeWhenTheStateIsCompleteIsRefusedThen(t *testing.T) {
 	s := startServer(t, func(o *Options) { o.Config.MaxSeries = 1 })
 	s.hub.mu.Lock()

@@ -25,9 +25,10 @@ var frameKinds = [...]string{"shared", "private", "snapshot", "control"}
 type meters struct {
 	set *metrics.Set
 
-	connections, subscriptions, views, series atomic.Int64
-	laggards, laggingRows                     atomic.Int64
-	losslessBytes, snapshotBytes              atomic.Int64
+	connections, subscriptions, series atomic.Int64
+	views, viewRows                    atomic.Int64
+	laggards, laggingRows              atomic.Int64
+	losslessBytes, snapshotBytes       atomic.Int64
 
 	updates, replays, gaps, overlaps, alerts *metrics.Counter
 	conflatedView, conflatedLaggard          *metrics.Counter
@@ -83,6 +84,7 @@ func (m *meters) gauges(set *metrics.Set) {
 		{"weir_push_connections", &m.connections, 1},
 		{"weir_push_subscriptions", &m.subscriptions, 1},
 		{"weir_push_views", &m.views, 1},
+		{"weir_push_view_rows", &m.viewRows, 1},
 		{"weir_push_series", &m.series, 1},
 		{"weir_push_series_memory_bytes", &m.series, seriesBytes},
 		{"weir_push_laggards", &m.laggards, 1},

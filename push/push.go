@@ -71,7 +71,8 @@ func build(opts Options) (*Server, error) {
 	s := &Server{
 		log: opts.Logger, cfg: opts.Config, epoch: opts.Epoch, origin: opts.Origin, insecure: opts.Insecure,
 		hub: newHub(opts.Logger, newMeters(opts.Metrics), opts.Epoch, bounds{
-			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries, views: opts.Config.MaxViews,
+			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries,
+			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows,
 		}),
 		conns: registry{clients: make(map[*client]struct{})},
 	}

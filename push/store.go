@@ -96,6 +96,15 @@ func (st *store) matching(patterns []telemetry.Pattern, yield func(*series) bool
 	}
 }
 
+// selected returns the series that the patterns select, at most limit.
+func (st *store) selected(patterns []telemetry.Pattern, limit int) (out []*series) {
+	st.matching(patterns, func(s *series) bool {
+		out = append(out, s)
+		return len(out) < limit
+	})
+	return out
+}
+
 func (st *store) matchingOne(p telemetry.Pattern, yield func(*series) bool) {
 	if p.Literal() {
 		if s := st.series[p.String()]; s != nil {

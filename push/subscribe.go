@@ -96,18 +96,25 @@ func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz f
 
 // joinLocked gives a subscription its view, which is made if need be. An error is for the client.
 func (h *hub) joinLocked(s *subscription, now time.Time) *wire.Error {
+	const noRoom = "the server has no room for another set of patterns and max_hz"
 	v := h.views[s.key]
-	if v == nil {
-		if len(h.views) >= h.bounds.views {
-			return subscriptionsMany("the server has no room for another set of patterns and max_hz")
-		}
-		v = h.openViewLocked(s.key, s.patterns)
+	var members []*series
+	switch {
+	case v != nil:
+		members = v.members
+	case len(h.views) >= h.bounds.views:
+		return subscriptionsMany(noRoom)
+	default:
+		members = h.store.selected(s.patterns, h.bounds.series+1)
 	}
-	if s.client.seriesLocked()+len(v.members) > h.bounds.series {
-		if v.users == 0 {
-			h.closeViewLocked(v)
-		}
+	if s.client.seriesLocked()+len(members) > h.bounds.series {
 		return subscriptionsMany(fmt.Sprintf("the connection's subscriptions may select %d series together; ask for fewer", h.bounds.series))
+	}
+	if v == nil {
+		if int(h.m.viewRows.Load())+len(members) > h.bounds.viewRows {
+			return subscriptionsMany(noRoom)
+		}
+		v = h.openViewLocked(s.key, s.patterns, members)
 	}
 	s.view = v
 	v.users++

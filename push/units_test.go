@@ -61,7 +61,7 @@ func TestViewsOfASeriesAreThoseWhosePatternsMatch(t *testing.T) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		ps, key := canonical(patterns(texts...))
-		return h.openViewLocked(viewKey{patterns: key}, ps)
+		return h.openViewLocked(viewKey{patterns: key}, ps, h.store.selected(ps, 10))
 	}
 	h.apply(0, []telemetry.Update{single("p/a/m", 0, 1)}, 1)
 	both, q := open("p/#", "+/a/m"), open("q/#")

@@ -45,16 +45,16 @@ type view struct {
 	size    int       // of the last frame: the next will be about as large
 }
 
-func (h *hub) openViewLocked(key viewKey, patterns []telemetry.Pattern) *view {
+// openViewLocked makes a view of the series that its patterns select.
+func (h *hub) openViewLocked(key viewKey, patterns []telemetry.Pattern, members []*series) *view {
 	h.lastView++
 	v := &view{hub: h, key: key, number: h.lastView, patterns: patterns}
 	if key.hz > 0 {
 		v.period = time.Duration(float64(time.Second) / key.hz)
 	}
-	h.store.matching(patterns, func(s *series) bool {
+	for _, s := range members {
 		v.include(s)
-		return true
-	})
+	}
 	for _, p := range patterns {
 		h.trie.Add(p, v)
 	}
@@ -72,6 +72,7 @@ func (h *hub) closeViewLocked(v *view) {
 		s.members = slices.DeleteFunc(s.members, func(m member) bool { return m.view == v })
 	}
 	delete(h.views, v.key)
+	h.m.viewRows.Add(-int64(len(v.members)))
 	h.m.views.Store(int64(len(h.views)))
 }
 
@@ -80,6 +81,7 @@ func (v *view) include(s *series) {
 	s.members = append(s.members, member{view: v, idx: uint32(len(v.dictionary))})
 	v.dictionary = append(v.dictionary, s.name)
 	v.members = append(v.members, s)
+	v.hub.m.viewRows.Add(1)
 }
 
 // take merges an update of the series at idx, and returns 1 if a row was there already. A broken view
