@@ -26,7 +26,8 @@ type Config struct {
 	MaxViews       int `koanf:"max_views"`
 	MaxViewRows    int `koanf:"max_view_rows"`
 	// MaxMessageBytes bounds a client's message; MessageRate (per second) and MessageBurst how fast
-	// they may come.
+	// they may come, and likewise control frames and fragments together. Too fast messages are dropped
+	// and answered, too fast frames end the connection.
 	MaxMessageBytes int     `koanf:"max_message_bytes"`
 	MessageRate     float64 `koanf:"message_rate"`
 	MessageBurst    int     `koanf:"message_burst"`

@@ -40,7 +40,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.conns.admit(s.cfg.MaxConnections); err != nil {
-		s.hub.m.refused.Inc()
+		s.hub.m.refused[err.Code].Inc()
 		status := http.StatusServiceUnavailable
 		if err.Code == wire.CodeTooManyConns {
 			status = http.StatusTooManyRequests
@@ -53,7 +53,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	socket, err := s.upgrade(w, r, c)
 	if err != nil {
 		s.conns.dismiss()
-		s.hub.m.refused.Inc()
+		s.hub.m.refused[refusedHandshake].Inc()
 		s.log.Debug("live connection refused", "error", err)
 		return
 	}

@@ -62,7 +62,8 @@
 // shared frames. Not under it: decoding, snapshots' and private frames' encoding, and anything that can
 // wait. client.mu guards one connection's lanes; it may be taken under hub.mu, never the other way round.
 //
-// gws does the handshake and reads. Writing goes past it: a server's WebSocket frames are not masked, so the
+// gws does the handshake and reads, behind a guard that ends connections whose frames it cannot cope with.
+// Writing goes past it: a server's WebSocket frames are not masked, so the
 // bytes that were encoded once, header included, are written to every socket as they are. What gws has to say
 // at the end goes through the same writer.
 //

@@ -11,6 +11,12 @@ import (
 	"weir/wire"
 )
 
+// refuseMethod answers what is neither GET nor HEAD.
+func refuseMethod(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Allow", "GET, HEAD")
+	wire.WriteError(w, http.StatusMethodNotAllowed, wire.NewError(wire.CodeMethodNotAllowed, ""))
+}
+
 // snapshot answers GET /v1/snapshot?series=PATTERN[&series=…].
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	patterns, refusal := parsePatterns(r.URL.Query()["series"], s.cfg.MaxPatterns, "series")
@@ -103,6 +109,13 @@ type seriesList struct {
 // listSeries answers GET /v1/series[?pattern=PATTERN][&limit=N] with names, in order.
 func (s *Server) listSeries(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
+	for name := range query {
+		if name != "pattern" && name != "limit" {
+			refusal := &wire.Error{Code: wire.CodeFieldUnknown, Path: name, Message: "the parameters are pattern and limit"}
+			wire.WriteError(w, http.StatusBadRequest, refusal)
+			return
+		}
+	}
 	texts := query["pattern"]
 	if len(texts) == 0 {
 		texts = []string{"#"}

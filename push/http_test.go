@@ -102,6 +102,7 @@ func TestBadRequestsGetCodeAndPath(t *testing.T) {
 		{"/v1/snapshot?series=%23", 422, wire.CodeFieldRange},
 		{"/v1/series?limit=0", 400, wire.CodeFieldRange},
 		{"/v1/series?limit=many", 400, wire.CodeFieldRange},
+		{"/v1/series?series=p/%23", 400, wire.CodeFieldUnknown},
 		{"/v1/series?pattern=", 400, telemetry.CodePathEmpty},
 		{"/v1/live", 426, wire.CodeMediaType},
 	} {
@@ -112,6 +113,28 @@ func TestBadRequestsGetCodeAndPath(t *testing.T) {
 	for _, query := range []string{"?subscribe=a/%23/b", "?subscribe=%23&max_hz=NaN", "?subscribe=%23&max_hz=x"} {
 		if status, _ := s.get(t, "/v1/live"+query, "Upgrade", "websocket"); status != 400 {
 			t.Errorf("%s: %d, want 400", query, status)
+		}
+	}
+}
+
+func TestOtherMethodsAreRefused(t *testing.T) {
+	s := startServer(t, nil)
+	for _, path := range []string{"/v1/live", "/v1/snapshot", "/v1/alerts", "/v1/series"} {
+		for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodOptions} {
+			req, err := http.NewRequest(method, "http://"+s.addr+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			res, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			if res.StatusCode != http.StatusMethodNotAllowed || errorCode(body) != wire.CodeMethodNotAllowed || res.Header.Get("Allow") != "GET, HEAD" {
+				t.Errorf("%s %s: %d %s, Allow %q", method, path, res.StatusCode, body, res.Header.Get("Allow"))
+			}
 		}
 	}
 }

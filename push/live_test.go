@@ -288,6 +288,9 @@ func TestBadMessagesAreAnsweredWithCodeAndPath(t *testing.T) {
 		if got.Code != tc.code || got.Path != tc.path || got.ID != tc.id || got.Message == "" {
 			t.Errorf("%s\n got %+v\nwant %s at %q, id %q", tc.message, got, tc.code, tc.path, tc.id)
 		}
+		if counter := s.hub.m.messageErrors[tc.code]; counter == nil || counter.Get() == 0 {
+			t.Errorf("%s is not counted", tc.code)
+		}
 	}
 	c.subscribe("second", "p/+/m", 0)
 	await[*wire.Subscribed](c, f)

@@ -30,7 +30,7 @@ func (c *client) handle(data []byte, cfg *Config) {
 }
 
 func (c *client) refuse(now time.Time, err *wire.Error, id string) {
-	c.hub.m.messageErrors.Inc()
+	c.hub.m.messageError(err.Code).Inc()
 	if !c.mistakes.take(now) {
 		c.expel(endedProtocol)
 		return

@@ -7,6 +7,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/telemetry"
+	"weir/wire"
 )
 
 // frameKind is a value of the label of weir_push_frames_total.
@@ -21,6 +22,9 @@ const (
 
 var frameKinds = [...]string{"shared", "private", "snapshot", "control"}
 
+// refusedHandshake is the reason of connections that did not complete the WebSocket handshake.
+const refusedHandshake = "handshake"
+
 // meters are push's metrics. All exist from the start.
 type meters struct {
 	set *metrics.Set
@@ -33,9 +37,11 @@ type meters struct {
 	updates, replays, gaps, overlaps, alerts *metrics.Counter
 	conflatedView, conflatedLaggard          *metrics.Counter
 	frames                                   [len(frameKinds)]*metrics.Counter
-	rows, bytes, stalls, refused             *metrics.Counter
+	rows, bytes, stalls                      *metrics.Counter
+	refused                                  map[string]*metrics.Counter // connections, by reason
 	closes                                   [len(closeReasons)]*metrics.Counter
-	messages, messageErrors                  *metrics.Counter
+	messages                                 *metrics.Counter
+	messageErrors                            map[string]*metrics.Counter // by code
 	undecodable                              *metrics.Counter
 	fetchErrors, reloads                     *metrics.Counter
 
@@ -55,9 +61,9 @@ func newMeters(set *metrics.Set) *meters {
 		rows:             set.GetOrCreateCounter("weir_push_rows_total"),
 		bytes:            set.GetOrCreateCounter("weir_push_sent_bytes_total"),
 		stalls:           set.GetOrCreateCounter("weir_push_write_stalls_total"),
-		refused:          set.GetOrCreateCounter("weir_push_refused_total"),
+		refused:          make(map[string]*metrics.Counter),
 		messages:         set.GetOrCreateCounter("weir_push_messages_total"),
-		messageErrors:    set.GetOrCreateCounter("weir_push_message_errors_total"),
+		messageErrors:    make(map[string]*metrics.Counter),
 		undecodable:      set.GetOrCreateCounter("weir_push_undecodable_records_total"),
 		fetchErrors:      set.GetOrCreateCounter("weir_push_fetch_errors_total"),
 		reloads:          set.GetOrCreateCounter("weir_push_reloads_total"),
@@ -71,8 +77,33 @@ func newMeters(set *metrics.Set) *meters {
 	for r, info := range closeReasons {
 		m.closes[r] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_closes_total{reason=%q}", info.reason))
 	}
+	for _, reason := range []string{wire.CodeNotReady, wire.CodeDraining, wire.CodeTooManyConns, refusedHandshake} {
+		m.refused[reason] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_refused_total{reason=%q}", reason))
+	}
+	for _, info := range wire.Codes() {
+		if ofMessages(info) {
+			m.messageErrors[info.Code] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_message_errors_total{code=%q}", info.Code))
+		}
+	}
 	m.gauges(set)
 	return m
+}
+
+// ofMessages reports whether a live client's message can be answered with a code.
+func ofMessages(info wire.CodeInfo) bool {
+	switch info.Code {
+	case wire.CodeJSONSyntax, wire.CodeJSONUTF8, wire.CodeJSONDepth, wire.CodeOverloaded, wire.CodeInternal:
+		return true
+	}
+	return info.Scope == "message" || info.Scope == "path"
+}
+
+// messageError is the counter of a code. One that was not foreseen counts as internal.
+func (m *meters) messageError(code string) *metrics.Counter {
+	if counter := m.messageErrors[code]; counter != nil {
+		return counter
+	}
+	return m.messageErrors[wire.CodeInternal]
 }
 
 func (m *meters) gauges(set *metrics.Set) {

@@ -100,10 +100,15 @@ func (l gwsLogger) Error(v ...any) { l.log.Error("websocket", "message", fmt.Spr
 
 // Routes adds push's endpoints.
 func (s *Server) Routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/live", s.live)
-	mux.HandleFunc("GET /v1/snapshot", s.snapshot)
-	mux.HandleFunc("GET /v1/alerts", s.openAlerts)
-	mux.HandleFunc("GET /v1/series", s.listSeries)
+	for path, handler := range map[string]http.HandlerFunc{
+		"/v1/live":     s.live,
+		"/v1/snapshot": s.snapshot,
+		"/v1/alerts":   s.openAlerts,
+		"/v1/series":   s.listSeries,
+	} {
+		mux.HandleFunc("GET "+path, handler)
+		mux.HandleFunc(path, refuseMethod)
+	}
 }
 
 // Ready reports whether the state is complete: weir.latest is read, and the tails have passed what was
