@@ -1,10 +1,13 @@
 package telemetry
 
-import "testing"
+import (
+	"errors"
+	"testing"
+)
 
 func TestNamesThatCannotBeReadOrToldApartAreRefused(t *testing.T) {
 	for _, name := range []string{"a\u0085b", "a\u009f", "\u0080", "a\ufffd", "caf\u00e9\ufffd"} {
-		if err := CheckDevice(name); err != errPathChar {
+		if err := CheckDevice(name); !errors.Is(err, errPathChar) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
