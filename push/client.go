@@ -1,7 +1,6 @@
 package push
 
 import (
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -249,7 +248,7 @@ func (c *client) waitHungUp() {
 	c.mu.Unlock()
 	if hungUp != nil {
 		<-hungUp
-		_, _ = io.Copy(io.Discard, c.conn)
+		discard(c.conn)
 	}
 }
 
