@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -15,7 +16,13 @@ const freeBytes = 64 << 10
 type budget struct {
 	places *semaphore.Weighted // bytes; who asked first is served first
 	taken  atomic.Int64
+
+	waiting atomic.Int64
+	refused atomic.Int64 // when somebody was last told that there is no room, µs
 }
+
+// pressedFor is how long others count as waiting after one was refused: clients of HTTP come again.
+const pressedFor = 5 * time.Second
 
 func newBudget(bytes int) *budget {
 	return &budget{places: semaphore.NewWeighted(int64(bytes))}
@@ -23,6 +30,8 @@ func newBudget(bytes int) *budget {
 
 // take waits for room, until ctx ends.
 func (b *budget) take(ctx context.Context, bytes int64) error {
+	b.waiting.Add(1)
+	defer b.waiting.Add(-1)
 	if err := b.places.Acquire(ctx, bytes); err != nil {
 		return err
 	}
@@ -33,10 +42,16 @@ func (b *budget) take(ctx context.Context, bytes int64) error {
 // try takes what there is room for now.
 func (b *budget) try(bytes int64) bool {
 	if !b.places.TryAcquire(bytes) {
+		b.refused.Store(nowMicros())
 		return false
 	}
 	b.taken.Add(bytes)
 	return true
+}
+
+// pressed reports whether somebody lacks the room that others have.
+func (b *budget) pressed(now int64) bool {
+	return b.waiting.Load() > 0 || now-b.refused.Load() < pressedFor.Microseconds()
 }
 
 func (b *budget) giveBack(bytes int64) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,8 @@ type conn struct {
 	// Written by one side, read by the server's sweep.
 	lastHeard atomic.Int64 // µs
 	began     atomic.Int64 // when the message that is coming did, µs; 0: none is
+	holds     atomic.Int64 // since when it has had room for that message, µs; 0: it has none
+	came      atomic.Int64 // bytes since then
 	busy      atomic.Bool  // a message is being taken or waits for room; nothing is read meanwhile
 	pingDue   atomic.Bool
 	verdict   atomic.Int32 // of the sweep: why the connection is given up
@@ -75,8 +78,7 @@ func newConn(srv *Server, device string) *conn {
 	return c
 }
 
-// serve runs the connection until it ends. gws can panic on hostile headers (a length with the top bit
-// set), outside its own recovery.
+// serve runs the connection until it ends. Not all of gws is under its own recovery.
 func (c *conn) serve() {
 	var writer sync.WaitGroup
 	writer.Go(c.writeReceipts)
@@ -108,6 +110,18 @@ func (c *conn) close(code uint16, reason string) {
 	c.cancel()
 	_ = c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
 	_ = c.socket.WriteClose(code, []byte(reason))
+}
+
+// breaks ends the connection of a client that does what it must not; OnClose counts it. The error is for gws,
+// which has been spared the rest.
+func (c *conn) breaks(b breach) error {
+	code := wire.CloseProtocolError
+	if b == badLength {
+		code = closeProtocol
+	}
+	c.srv.logger.Debug("protocol broken", "remote", c.net.RemoteAddr(), "breach", b)
+	c.close(code, wire.ReasonProtocolError)
+	return net.ErrClosed
 }
 
 // message takes one data message. The socket is not read until it returns: that is the back-pressure.

@@ -1,24 +1,34 @@
 package ingest
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
+
+// maxFragments is in how many frames a message may come.
+const maxFragments = 1024
 
 // framing follows a client's stream of WebSocket frames (RFC 6455 §5.2) without touching it: where headers
-// end, and how long the messages are that they announce. gws judges whether the frames are legal; what framing
-// makes of illegal ones does not matter, as they end the connection.
+// end, and how long the messages are that they announce. gws judges whether the frames are legal, but for what it
+// cannot stand; what framing makes of other illegal ones does not matter, as they end the connection.
 type framing struct {
 	header [14]byte
 	have   int    // bytes of the header so far
 	left   uint64 // of the present frame's payload
 
-	data    bool   // the present frame is part of a message, not a control frame
-	message uint64 // bytes that the frames of the present message have announced so far; 0 between messages
-	final   bool   // the present frame is its message's last
-	granted bool   // there is room for the message, however long it gets
+	data      bool   // the present frame is part of a message, not a control frame
+	message   uint64 // bytes that the frames of the present message have announced so far
+	fragments int    // how many frames of the present message have begun; 0 between messages
+	final     bool   // the present frame is its message's last
+	granted   bool   // there is room for the message, however long it gets
+
+	controls int    // control frames begun so far
+	broken   breach // what the header that advance stopped at does
 }
 
 // advance follows p up to its end, or until a header announces that the message is to have more than freeBytes
 // and that has not been granted: then wants is how many, and n leads to the last byte of the header, so that
-// nobody who is handed p[:n] knows of the message yet.
+// nobody who is handed p[:n] knows of the message yet. It stops likewise, for good, at what is broken.
 func (f *framing) advance(p []byte, limit int) (n int, wants int64) {
 	for n < len(p) {
 		if f.left > 0 {
@@ -29,6 +39,10 @@ func (f *framing) advance(p []byte, limit int) (n int, wants int64) {
 		}
 		f.header[f.have] = p[n]
 		if f.have++; f.have == f.headerBytes() {
+			if f.broken = f.judge(); f.broken != lawful {
+				f.have--
+				return n, 0
+			}
 			if wants = f.wants(limit); wants > 0 {
 				f.have--
 				return n, wants
@@ -44,7 +58,7 @@ func (f *framing) advance(p []byte, limit int) (n int, wants int64) {
 func (f *framing) grant() { f.granted = true }
 
 // inMessage reports whether a message has begun and is not complete.
-func (f *framing) inMessage() bool { return f.message > 0 }
+func (f *framing) inMessage() bool { return f.fragments > 0 }
 
 func (f *framing) headerBytes() int {
 	if f.have < 2 {
@@ -85,11 +99,36 @@ func (f *framing) wants(limit int) int64 {
 	switch {
 	case f.granted || !f.isData() || bytes > uint64(limit) || f.message+bytes <= freeBytes:
 		return 0
-	case f.message == 0 && f.isFinal():
+	case f.fragments == 0 && f.isFinal():
 		return int64(bytes)
 	default:
 		return 2 * int64(limit)
 	}
+}
+
+// breach is what a client does that is not to reach gws.
+type breach uint8
+
+const (
+	lawful breach = iota
+	badLength
+	manyFragments
+	manyControls
+)
+
+func (b breach) String() string {
+	return [...]string{"none", "length beyond 2^63", "too many fragments", "too many control frames"}[b]
+}
+
+// judge is what the header that is complete breaks. gws panics on a length with the top bit set.
+func (f *framing) judge() breach {
+	switch {
+	case f.payloadBytes() > math.MaxInt64:
+		return badLength
+	case f.isData() && f.fragments == maxFragments:
+		return manyFragments
+	}
+	return lawful
 }
 
 // begin starts the frame whose header is complete.
@@ -97,7 +136,10 @@ func (f *framing) begin() {
 	f.have, f.left = 0, f.payloadBytes()
 	if f.data = f.isData(); f.data {
 		f.message += f.left
+		f.fragments++
 		f.final = f.isFinal()
+	} else {
+		f.controls++
 	}
 	if f.left == 0 {
 		f.pass(0)
@@ -107,6 +149,6 @@ func (f *framing) begin() {
 // pass counts n bytes of payload as come.
 func (f *framing) pass(n uint64) {
 	if f.left -= n; f.left == 0 && f.data && f.final {
-		f.message, f.granted = 0, false
+		f.message, f.fragments, f.granted = 0, 0, false
 	}
 }

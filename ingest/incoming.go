@@ -20,8 +20,9 @@ type incoming struct {
 	src   io.Reader
 	ahead []byte // read from src and not yet handed on
 
-	framing framing
-	held    int64 // of the server's budget
+	framing  framing
+	held     int64 // of the server's budget
+	controls controlRate
 }
 
 // newIncoming goes on where net/http stopped: clients may send frames along with their request. Its reader is
@@ -42,7 +43,10 @@ func (in *incoming) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err = in.follow(p[:n], err)
-	in.heard()
+	in.heard(n)
+	if !in.controls.allow(&in.framing, nowMicros()) {
+		return 0, in.c.breaks(manyControls)
+	}
 	return n, err
 }
 
@@ -61,12 +65,16 @@ func (in *incoming) fill(p []byte) (int, error) {
 func (in *incoming) follow(p []byte, failed error) (int, error) {
 	for {
 		n, wants := in.framing.advance(p, in.c.srv.cfg.MaxFrameBytes)
-		if wants == 0 {
+		broken := in.framing.broken
+		if wants == 0 && broken == lawful {
 			return n, failed
 		}
 		if n > 0 {
 			in.ahead = append(bytes.Clone(p[n:]), in.ahead...)
 			return n, nil // src fails again
+		}
+		if broken != lawful {
+			return 0, in.c.breaks(broken)
 		}
 		if err := in.take(wants); err != nil {
 			return 0, err
@@ -77,8 +85,11 @@ func (in *incoming) follow(p []byte, failed error) (int, error) {
 
 // heard notes that the client is there, and since when the message that is coming has been. That of the next
 // message counts from where the one before is done.
-func (in *incoming) heard() {
+func (in *incoming) heard(bytes int) {
 	now := nowMicros()
+	if in.held > 0 {
+		in.c.came.Add(int64(bytes))
+	}
 	in.c.lastHeard.Store(now)
 	switch {
 	case !in.framing.inMessage():
@@ -93,7 +104,7 @@ func (in *incoming) heard() {
 func (in *incoming) take(bytes int64) error {
 	c, s := in.c, in.c.srv
 	if s.pending.try(bytes) {
-		in.held = bytes
+		in.hold(bytes)
 		return nil
 	}
 	c.busy.Store(true)
@@ -108,8 +119,14 @@ func (in *incoming) take(bytes int64) error {
 		<-c.ctx.Done()
 		return fmt.Errorf("wait for room: %w", err)
 	}
-	in.held = bytes
+	in.hold(bytes)
 	return nil
+}
+
+func (in *incoming) hold(bytes int64) {
+	in.held = bytes
+	in.c.came.Store(0)
+	in.c.holds.Store(nowMicros())
 }
 
 // giveBack ends what the message needed room for.
@@ -117,5 +134,6 @@ func (in *incoming) giveBack() {
 	if in.held > 0 {
 		in.c.srv.pending.giveBack(in.held)
 		in.held = 0
+		in.c.holds.Store(0)
 	}
 }

@@ -33,6 +33,8 @@ type instruments struct {
 	refusedDraining        *metrics.Counter
 	closedIdle, closedSlow *metrics.Counter
 	closedUpload           *metrics.Counter
+	closedProtocol         *metrics.Counter
+	refusedHandshake       *metrics.Counter
 
 	rejectedReadings map[string]*metrics.Counter // by code; "other" for a code the table does not know
 	rejectedFrames   map[string]*metrics.Counter
@@ -59,9 +61,11 @@ func newInstruments(set *metrics.Set, s *Server) *instruments {
 		refusedPending:   set.NewCounter(`weir_ingest_refused_total{reason="pending_bytes"}`),
 		refusedOrigin:    set.NewCounter(`weir_ingest_refused_total{reason="origin"}`),
 		refusedDraining:  set.NewCounter(`weir_ingest_refused_total{reason="draining"}`),
+		refusedHandshake: set.NewCounter(`weir_ingest_refused_total{reason="handshake"}`),
 		closedIdle:       set.NewCounter(`weir_ingest_closed_total{reason="idle"}`),
 		closedSlow:       set.NewCounter(`weir_ingest_closed_total{reason="slow"}`),
 		closedUpload:     set.NewCounter(`weir_ingest_closed_total{reason="slow_upload"}`),
+		closedProtocol:   set.NewCounter(`weir_ingest_closed_total{reason="protocol"}`),
 		rejectedReadings: make(map[string]*metrics.Counter),
 		rejectedFrames:   make(map[string]*metrics.Counter),
 		unstored:         make(map[string]*metrics.Counter),

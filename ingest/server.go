@@ -111,7 +111,7 @@ func (s *Server) Routes(mux *http.ServeMux) {
 // those taken have their receipts, closes the connections as draining, and returns.
 func (s *Server) Run(ctx context.Context) error {
 	s.enterPhase(serving)
-	sweep := time.NewTicker(max(min(s.cfg.IdleTimeout, s.cfg.MessageTimeout)/8, time.Millisecond))
+	sweep := time.NewTicker(max(min(s.cfg.IdleTimeout/8, s.cfg.MessageTimeout/8, holdGrace/4), time.Millisecond))
 	defer sweep.Stop()
 	for {
 		select {
@@ -185,10 +185,11 @@ func (s *Server) each(do func(*conn)) {
 }
 
 // sweep pings connections that have been silent for half the idle timeout and gives up those silent for all
-// of it, and those that take too long over a message. One ticker for all connections: no timer is touched per
-// frame. A connection that is not being read cannot be blamed.
+// of it, and those that take too long over a message, or keep room from others that they hardly use. One ticker
+// for all connections: no timer is touched per frame. A connection that is not being read cannot be blamed.
 func (s *Server) sweep() {
 	now := nowMicros()
+	pressed := s.pending.pressed(now)
 	idle, upload := s.cfg.IdleTimeout.Microseconds(), s.cfg.MessageTimeout.Microseconds()
 	s.each(func(c *conn) {
 		if c.busy.Load() {
@@ -196,7 +197,7 @@ func (s *Server) sweep() {
 		}
 		silent, began := now-c.lastHeard.Load(), c.began.Load()
 		switch {
-		case began != 0 && now-began > upload:
+		case began != 0 && now-began > upload, pressed && c.dawdles(now):
 			c.verdict.Store(tooSlow)
 		case silent > idle:
 			c.verdict.Store(idleOut)

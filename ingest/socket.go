@@ -79,6 +79,7 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request) bool {
 	c.in = newIncoming(c, netConn, buffered.Reader)
 	c.socket, err = s.upgrader.UpgradeFromConn(c.net, bufio.NewReaderSize(c.in, readBufferSize), r)
 	if err != nil {
+		s.metrics.refusedHandshake.Inc()
 		s.logger.Debug("handshake failed", "remote", r.RemoteAddr, "error", err)
 		return false
 	}
@@ -106,6 +107,9 @@ func (s *Server) later(w http.ResponseWriter, e *wire.Error) {
 	wire.WriteError(w, s.status(e), e)
 }
 
+// closeProtocol is what gws ends a connection with whose frames are not WebSocket's (RFC 6455 §7.4.1).
+const closeProtocol uint16 = 1002
+
 // handler passes gws's events to the conn they belong to.
 type handler struct{ gws.BuiltinEventHandler }
 
@@ -125,10 +129,19 @@ func (handler) OnMessage(socket *gws.Conn, message *gws.Message) {
 	_ = message.Close()
 }
 
-// OnClose counts what gws refused by itself.
+// OnClose counts what was refused without a receipt.
 func (handler) OnClose(socket *gws.Conn, err error) {
-	if code, ok := err.(interface{ Uint16() uint16 }); ok && code.Uint16() == wire.CloseTooLarge {
-		byCode(connOf(socket).srv.metrics.rejectedFrames, wire.CodeFrameTooLarge).Inc()
+	code, ok := err.(interface{ Uint16() uint16 })
+	if !ok {
+		return
+	}
+	s := connOf(socket).srv
+	switch code.Uint16() {
+	case wire.CloseTooLarge:
+		byCode(s.metrics.rejectedFrames, wire.CodeFrameTooLarge).Inc()
+	case closeProtocol, wire.CloseProtocolError:
+		s.metrics.closedProtocol.Inc()
+		s.logger.Debug("protocol broken", "remote", socket.RemoteAddr())
 	}
 }
 
