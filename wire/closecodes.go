@@ -2,7 +2,7 @@ package wire
 
 import "slices"
 
-// WebSocket close codes. 4000–4099 ask a client to reconnect and resume, 4100–4199 to get a new token
+// WebSocket close codes. 4000–4099 ask a client to reconnect and subscribe anew, 4100–4199 to get a new token
 // first, 4200–4299 not to come back.
 const (
 	CloseNormal   uint16 = 1000

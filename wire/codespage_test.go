@@ -46,7 +46,7 @@ live client's message, any request, or any path or pattern. The status is that o
 	page.WriteString(`
 ## WebSocket close codes
 
-4000–4099: reconnect and resume. 4100–4199: get a new token first. 4200–4299: do not come back.
+4000–4099: reconnect and subscribe anew. 4100–4199: get a new token first. 4200–4299: do not come back.
 
 | code | reason | what the client does | meaning |
 |---|---|---|---|
