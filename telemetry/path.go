@@ -49,12 +49,6 @@ func SplitSeries(series string) (device, metric string, ok bool) {
 	return series[:i], series[i+1:], true
 }
 
-// Tenant is the first segment of a path.
-func Tenant(path string) string {
-	tenant, _, _ := strings.Cut(path, "/")
-	return tenant
-}
-
 // CheckDevice reports whether a device may use path as its own.
 func CheckDevice(path string) error { return checkPath(path) }
 

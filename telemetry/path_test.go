@@ -66,9 +66,6 @@ func TestSplitSeriesIsTheInverseOfSeries(t *testing.T) {
 	if device, metric, ok := SplitSeries("alone"); device != "" || metric != "alone" || ok {
 		t.Errorf("a single segment split to %q and %q, %v", device, metric, ok)
 	}
-	if got := Tenant("plant1/line3"); got != "plant1" {
-		t.Errorf("tenant %q", got)
-	}
 }
 
 func FuzzCheckDevice(f *testing.F) {
