@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"path/filepath"
 	"sync/atomic"
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"weir/auth"
 	"weir/kafka"
 	"weir/kafka/embedded"
 )
@@ -28,7 +28,8 @@ type App struct {
 	remembered identity // what the data directory knows
 	broker     *embedded.Broker
 
-	routes  atomic.Pointer[http.ServeMux]
+	gate    auth.Gate
+	routes  atomic.Pointer[auth.Router]
 	checks  atomic.Pointer[[]check]
 	failed  chan error // of a part that must not end
 	started chan struct{}
@@ -46,6 +47,7 @@ func New(o Options) (*App, error) {
 		opts:    o,
 		log:     o.Logger,
 		set:     metrics.NewSet(),
+		gate:    auth.Open{},
 		steps:   &stack{log: o.Logger, timeout: o.Config.StopTimeout},
 		failed:  make(chan error, 16),
 		started: make(chan struct{}),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"weir/auth"
 	dashboardui "weir/dashboard-ui"
 	"weir/wire"
 )
@@ -80,13 +81,13 @@ func (a *App) serve(name string, l net.Listener, h http.Handler) {
 }
 
 // baseRoutes are those of the process itself. The stages add theirs.
-func (a *App) baseRoutes() *http.ServeMux {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]bool{"ok": true}) })
-	mux.HandleFunc("GET /readyz", a.readyz)
-	mux.HandleFunc("GET /metrics", a.metrics)
-	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.opts.Build.info()) })
-	mux.HandleFunc("/v1/", func(w http.ResponseWriter, _ *http.Request) {
+func (a *App) baseRoutes() *auth.Router {
+	mux := auth.NewRouter(a.gate, a.origins())
+	mux.HandleFunc("GET /healthz", auth.Public, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]bool{"ok": true}) })
+	mux.HandleFunc("GET /readyz", auth.Public, a.readyz)
+	mux.HandleFunc("GET /metrics", auth.Public, a.metrics)
+	mux.HandleFunc("GET /version", auth.Public, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.opts.Build.info()) })
+	mux.HandleFunc("/v1/", auth.Public, func(w http.ResponseWriter, _ *http.Request) {
 		if a.checks.Load() == nil {
 			w.Header().Set("Retry-After", "1")
 			wire.WriteError(w, http.StatusServiceUnavailable, wire.NewError(wire.CodeNotReady, ""))
@@ -97,8 +98,8 @@ func (a *App) baseRoutes() *http.ServeMux {
 	return mux
 }
 
-func (a *App) dashboard(mux *http.ServeMux) {
-	mux.Handle("/", dashboardui.Handler(dashboardui.Options{
+func (a *App) dashboard(mux *auth.Router) {
+	mux.Handle("/", auth.Public, dashboardui.Handler(dashboardui.Options{
 		Insecure: a.opts.Config.InsecureOpen, Version: a.opts.Build.info().Version}))
 }
 

@@ -40,7 +40,7 @@ func (a *App) startStages(ctx context.Context) error {
 	if c.Has(config.RolePush) {
 		s, err := push.New(push.Options{
 			Logger: a.log.With("component", "push"), Metrics: a.set, Config: c.Push, Kafka: client,
-			Epoch: id.Epoch, Origin: a.origins(), Insecure: c.InsecureOpen,
+			Epoch: id.Epoch, Origin: a.origins(), Gate: a.gate, Insecure: c.InsecureOpen,
 		})
 		if err != nil {
 			return fmt.Errorf("push: %w", err)
@@ -61,6 +61,7 @@ func (a *App) startStages(ctx context.Context) error {
 	if c.Has(config.RoleIngest) {
 		s, err := ingest.New(ingest.Options{
 			Config: c.Ingest, Producer: producer, Partitions: id.Partitions, Origins: a.origins(),
+			Gate:   a.gate,
 			Logger: a.log.With("component", "ingest"), Metrics: a.set,
 		})
 		if err != nil {

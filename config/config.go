@@ -81,6 +81,8 @@ type Retention struct {
 	Updates     Keep `koanf:"updates"`
 	Alerts      Keep `koanf:"alerts"`
 	DeadLetters Keep `koanf:"dead_letters"`
+	Backlog     Keep `koanf:"backlog"`
+	Messages    Keep `koanf:"messages"`
 }
 
 // Keep bounds one topic.

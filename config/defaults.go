@@ -67,6 +67,10 @@ func (r *Retention) Of(topic string) *Keep {
 		return &r.Alerts
 	case wire.TopicDeadLetters:
 		return &r.DeadLetters
+	case wire.TopicBacklog:
+		return &r.Backlog
+	case wire.TopicMessages:
+		return &r.Messages
 	}
 	return nil
 }

@@ -142,6 +142,8 @@ func (c *Config) validateRetention() error {
 		{"updates", c.Retention.Updates},
 		{"alerts", c.Retention.Alerts},
 		{"dead_letters", c.Retention.DeadLetters},
+		{"backlog", c.Retention.Backlog},
+		{"messages", c.Retention.Messages},
 	} {
 		errs = append(errs, positive("retention."+k.name+".age", k.Age))
 		if k.Bytes <= 0 {

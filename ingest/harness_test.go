@@ -135,7 +135,7 @@ func start(t testing.TB, p Producer, change ...func(*Options)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
+	mux := auth.NewRouter(s.gate, s.origins)
 	s.Routes(mux)
 	web := httptest.NewServer(mux)
 	ctx, cancel := context.WithCancel(context.Background())

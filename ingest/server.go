@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +25,8 @@ type Options struct {
 	Partitions int
 	// Origins says which web pages may send readings.
 	Origins auth.OriginPolicy
+	// Gate tells who sends; nil: an open server.
+	Gate    auth.Gate
 	Logger  *slog.Logger
 	Metrics *metrics.Set
 }
@@ -36,6 +37,7 @@ type Server struct {
 	producer   Producer
 	partitions int
 	origins    auth.OriginPolicy
+	gate       auth.Gate
 	logger     *slog.Logger
 	metrics    *instruments
 	sessions   *sessions
@@ -78,6 +80,7 @@ func New(o Options) (*Server, error) {
 		producer:   o.Producer,
 		partitions: o.Partitions,
 		origins:    o.Origins,
+		gate:       o.Gate,
 		logger:     o.Logger,
 		sessions:   newSessions(o.Config.DedupeSessions),
 		statuses:   make(map[string]int),
@@ -86,6 +89,9 @@ func New(o Options) (*Server, error) {
 		aborted:    make(chan struct{}),
 	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
+	if s.gate == nil {
+		s.gate = auth.Open{}
+	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -102,9 +108,9 @@ func New(o Options) (*Server, error) {
 }
 
 // Routes registers the stage's endpoints.
-func (s *Server) Routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/ingest", s.handleSocket)
-	mux.HandleFunc("POST /v1/readings", s.handlePost)
+func (s *Server) Routes(r *auth.Router) {
+	r.HandleFunc("GET /v1/ingest", auth.Deferred, s.handleSocket)
+	r.HandleFunc("POST /v1/readings", auth.SignedIn, s.handlePost)
 }
 
 // Run accepts devices until ctx ends; then it takes no more frames, waits (DrainTimeout at most) until

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lxzan/gws"
 
+	"weir/auth"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -50,7 +51,7 @@ func startServer(t testing.TB, change func(*Options)) *testServer {
 	go func() { ended <- s.Run(ctx) }()
 	<-running
 
-	mux := http.NewServeMux()
+	mux := auth.NewRouter(s.gate, s.origin)
 	s.Routes(mux)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"weir/auth"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -177,7 +178,7 @@ func TestServerIsNotReadyFromTheMomentItIsToStop(t *testing.T) {
 	eventually(t, "ready", s.Ready)
 	stop()
 	eventually(t, "not ready", func() bool { return !s.Ready() })
-	mux := http.NewServeMux()
+	mux := auth.NewRouter(s.gate, s.origin)
 	s.Routes(mux)
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/alerts", nil))

@@ -27,6 +27,8 @@ type Options struct {
 	Epoch string
 	// Origin says from which pages a live connection may come.
 	Origin auth.OriginPolicy
+	// Gate tells who asks; nil: an open server.
+	Gate auth.Gate
 	// Insecure is told to clients: the server is open to the network without credentials.
 	Insecure bool
 }
@@ -37,6 +39,7 @@ type Server struct {
 	cfg      Config
 	epoch    string
 	origin   auth.OriginPolicy
+	gate     auth.Gate
 	insecure bool
 	hub      *hub
 	source   func(context.Context) error // feeds the hub until its context ends
@@ -65,11 +68,14 @@ func build(opts Options) (*Server, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opts.Gate == nil {
+		opts.Gate = auth.Open{}
+	}
 	if opts.Metrics == nil {
 		opts.Metrics = metrics.NewSet()
 	}
 	s := &Server{
-		log: opts.Logger, cfg: opts.Config, epoch: opts.Epoch, origin: opts.Origin, insecure: opts.Insecure,
+		log: opts.Logger, cfg: opts.Config, epoch: opts.Epoch, origin: opts.Origin, gate: opts.Gate, insecure: opts.Insecure,
 		hub: newHub(opts.Logger, newMeters(opts.Metrics), opts.Epoch, bounds{
 			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries,
 			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows,
@@ -99,15 +105,19 @@ type gwsLogger struct{ log *slog.Logger }
 func (l gwsLogger) Error(v ...any) { l.log.Error("websocket", "message", fmt.Sprint(v...)) }
 
 // Routes adds push's endpoints.
-func (s *Server) Routes(mux *http.ServeMux) {
-	for path, handler := range map[string]http.HandlerFunc{
-		"/v1/live":     s.live,
-		"/v1/snapshot": s.snapshot,
-		"/v1/alerts":   s.openAlerts,
-		"/v1/series":   s.listSeries,
+func (s *Server) Routes(r *auth.Router) {
+	for _, route := range []struct {
+		path   string
+		access auth.Access
+		handle http.HandlerFunc
+	}{
+		{"/v1/live", auth.Deferred, s.live},
+		{"/v1/snapshot", auth.SignedIn, s.snapshot},
+		{"/v1/alerts", auth.SignedIn, s.openAlerts},
+		{"/v1/series", auth.SignedIn, s.listSeries},
 	} {
-		mux.HandleFunc("GET "+path, handler)
-		mux.HandleFunc(path, refuseMethod)
+		r.HandleFunc("GET "+route.path, route.access, route.handle)
+		r.HandleFunc(route.path, auth.Public, refuseMethod)
 	}
 }
 

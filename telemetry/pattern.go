@@ -78,3 +78,27 @@ func (p Pattern) Match(path string) bool {
 	}
 	return !more
 }
+
+// Covers reports whether every path that other selects is selected by p, too.
+func (p Pattern) Covers(other Pattern) bool {
+	for i, s := range p.segments {
+		if s == "#" {
+			return i > 0 || !strings.HasPrefix(other.text, "_")
+		}
+		if i >= len(other.segments) {
+			return false
+		}
+		o := other.segments[i]
+		switch {
+		case o == "#":
+			return false
+		case s == "+":
+			if i == 0 && strings.HasPrefix(o, "_") {
+				return false
+			}
+		case s != o:
+			return false
+		}
+	}
+	return len(p.segments) == len(other.segments)
+}

@@ -5,11 +5,12 @@ import "slices"
 // WebSocket close codes. 4000–4099 ask a client to reconnect and subscribe anew, 4100–4199 to get a new token
 // first, 4200–4299 not to come back.
 const (
-	CloseNormal   uint16 = 1000
-	CloseDraining uint16 = 1001
-	CloseRefused  uint16 = 1008
-	CloseTooLarge uint16 = 1009
-	CloseInternal uint16 = 1011
+	CloseNormal    uint16 = 1000
+	CloseDraining  uint16 = 1001
+	CloseMalformed uint16 = 1002
+	CloseRefused   uint16 = 1008
+	CloseTooLarge  uint16 = 1009
+	CloseInternal  uint16 = 1011
 
 	CloseNoProgress     uint16 = 4000
 	CloseResyncOverflow uint16 = 4001
@@ -17,6 +18,7 @@ const (
 	CloseHeartbeat      uint16 = 4003
 
 	CloseTokenExpired uint16 = 4100
+	CloseTokenRevoked uint16 = 4101
 
 	CloseProtocolError       uint16 = 4200
 	CloseUnsupportedProtocol uint16 = 4201
@@ -27,6 +29,13 @@ const (
 	ReasonNormal              = "normal"
 	ReasonDraining            = "draining"
 	ReasonOriginRefused       = "origin_refused"
+	ReasonUnauthenticated     = CodeUnauthenticated
+	ReasonAuthTimeout         = CodeAuthTimeout
+	ReasonTokenInvalid        = CodeTokenInvalid
+	ReasonForbidden           = CodeForbidden
+	ReasonLimitAddress        = CodeLimitAddress
+	ReasonLimitPrincipal      = CodeLimitPrincipal
+	ReasonTokenRevoked        = CodeTokenRevoked
 	ReasonTooManyConns        = "connections_too_many"
 	ReasonFrameTooLarge       = "frame_too_large"
 	ReasonInternal            = "internal"
@@ -65,6 +74,13 @@ func CloseCodes() []CloseInfo { return slices.Clone(closeCodes) }
 var closeCodes = []CloseInfo{
 	{CloseNormal, ReasonNormal, ActionNone, "the connection has served its purpose"},
 	{CloseDraining, ReasonDraining, ActionReconnect, "the server is stopping; another one, or its successor, takes over"},
+	{CloseMalformed, ReasonProtocolError, ActionStop, "the client's frames are not WebSocket's"},
+	{CloseRefused, ReasonUnauthenticated, ActionToken, "credentials are needed"},
+	{CloseRefused, ReasonAuthTimeout, ActionToken, "no credentials came in time"},
+	{CloseRefused, ReasonTokenInvalid, ActionToken, "the credentials are not valid"},
+	{CloseRefused, ReasonForbidden, ActionStop, "the credentials do not permit this"},
+	{CloseRefused, ReasonLimitAddress, ActionReconnect, "too many connections from this address"},
+	{CloseRefused, ReasonLimitPrincipal, ActionReconnect, "too many connections with these credentials"},
 	{CloseRefused, ReasonOriginRefused, ActionStop, "a page of this origin may not connect"},
 	{CloseRefused, ReasonTooManyConns, ActionReconnect, "too many connections"},
 	{CloseTooLarge, ReasonFrameTooLarge, ActionStop, "a frame was larger than allowed"},
@@ -74,6 +90,7 @@ var closeCodes = []CloseInfo{
 	{CloseServerRestart, ReasonServerRestart, ActionReconnect, "the server restarts"},
 	{CloseHeartbeat, ReasonHeartbeat, ActionReconnect, "the client did not answer pings"},
 	{CloseTokenExpired, ReasonTokenExpired, ActionToken, "the token has expired"},
+	{CloseTokenRevoked, ReasonTokenRevoked, ActionToken, "the credentials have been revoked"},
 	{CloseProtocolError, ReasonProtocolError, ActionStop, "the client broke the protocol repeatedly"},
 	{CloseUnsupportedProtocol, ReasonUnsupportedProtocol, ActionStop, "none of the client's subprotocols is spoken here"},
 }

@@ -51,7 +51,38 @@ const (
 	CodeSubscriptionsMany  = "subscriptions_too_many"
 	CodePatternsTooMany    = "patterns_too_many"
 
+	CodeFormatUnknown    = "format_unknown"
+	CodeFormatSyntax     = "format_syntax"
+	CodeTemplateMismatch = "template_mismatch"
+	CodeEncodingInvalid  = "encoding_invalid"
+	CodeEncodingTooLarge = "encoding_too_large"
+	CodeTimeUnit         = "ts_unit_unknown"
+
+	CodeUnauthenticated = "unauthenticated"
+	CodeAuthTimeout     = "auth_timeout"
+	CodeTokenInvalid    = "token_invalid"
+	CodeTokenExpired    = "token_expired"
+	CodeTokenRevoked    = "token_revoked"
+	CodeForbidden       = "forbidden"
+
+	CodeLimitDevice    = "limit_device"
+	CodeLimitKey       = "limit_key"
+	CodeLimitTenant    = "limit_tenant"
+	CodeLimitGlobal    = "limit_global"
+	CodeLimitAddress   = "limit_address"
+	CodeLimitPrincipal = "limit_principal"
+	CodeLagging        = "lagging"
+
+	CodeDeviceUnknown   = "device_unknown"
+	CodeKeyUnknown      = "key_unknown"
+	CodeCommandExpired  = "command_expired"
+	CodeCommandUnknown  = "command_unknown"
+	CodeLetterUnknown   = "letter_unknown"
+	CodeLetterReplayed  = "letter_replayed"
+	CodeLetterTruncated = "letter_truncated"
+
 	CodeNotFound         = "not_found"
+	CodeUpgradeRequired  = "upgrade_required"
 	CodeMethodNotAllowed = "method_not_allowed"
 	CodeMediaType        = "media_type"
 	CodeOriginRefused    = "origin_refused"
@@ -92,6 +123,18 @@ var codes = []CodeInfo{
 	{CodeSeqInvalid, "frame", 400, "seq must be a whole number from 0 to 2^63-1"},
 	{CodeSeqMissing, "frame", 400, "a session needs a seq, or resends cannot be told from new frames"},
 
+	{CodeFormatUnknown, "frame", 415, "the frame is in none of the formats that are spoken here"},
+	{CodeFormatSyntax, "frame", 400, "the frame breaks the rules of its format"},
+	{CodeEncodingInvalid, "frame", 400, "the compressed body is damaged"},
+	{CodeEncodingTooLarge, "frame", 413, "the body is larger than allowed once it is decompressed"},
+	{CodeTimeUnit, "frame", 400, "ts_unit must be s, ms, us or ns"},
+	{CodeLimitDevice, "frame", 429, "the device sends more than its rate allows"},
+	{CodeLimitKey, "frame", 429, "the holder of these credentials sends more than its rate allows"},
+	{CodeLimitTenant, "frame", 429, "the tenant's devices together send more than its rate allows"},
+	{CodeLimitGlobal, "frame", 429, "all devices together send more than this server takes"},
+	{CodeLagging, "frame", 503, "the pipeline is too far behind to take more; send again later"},
+
+	{CodeTemplateMismatch, "reading", 422, "no device or metric follows from the names by the configured templates"},
 	{CodeReadingType, "reading", 422, "a reading is an object"},
 	{CodeDeviceMissing, "reading", 422, "no device is named by the reading, the envelope or the connection"},
 	{CodeDeviceType, "reading", 422, "device must be a string"},
@@ -131,6 +174,22 @@ var codes = []CodeInfo{
 	{CodeSubscriptionsMany, "message", 429, "more subscriptions than one connection may hold"},
 	{CodePatternsTooMany, "message", 400, "more patterns than one subscription may hold"},
 
+	{CodeUnauthenticated, "request", 401, "credentials are needed"},
+	{CodeAuthTimeout, "request", 401, "no credentials came in time"},
+	{CodeTokenInvalid, "request", 401, "the credentials are not valid"},
+	{CodeTokenExpired, "request", 401, "the credentials have expired"},
+	{CodeTokenRevoked, "request", 401, "the credentials have been revoked"},
+	{CodeForbidden, "request", 403, "the credentials do not permit this"},
+	{CodeLimitAddress, "request", 429, "too many connections from this address"},
+	{CodeLimitPrincipal, "request", 429, "too many connections with these credentials"},
+	{CodeDeviceUnknown, "request", 404, "nothing is known of this device"},
+	{CodeKeyUnknown, "request", 404, "there is no key of this id"},
+	{CodeCommandExpired, "request", 410, "the command's time to live is over"},
+	{CodeCommandUnknown, "request", 404, "there is no command of this id"},
+	{CodeLetterUnknown, "request", 404, "there is no dead letter of this id"},
+	{CodeLetterReplayed, "request", 409, "the dead letter has been replayed already"},
+	{CodeLetterTruncated, "request", 409, "the dead letter holds a part of the frame only; send the mended frame along"},
+	{CodeUpgradeRequired, "request", 426, "this endpoint speaks WebSocket"},
 	{CodeNotFound, "request", 404, "there is nothing at this path"},
 	{CodeMethodNotAllowed, "request", 405, "the method is not allowed here"},
 	{CodeMediaType, "request", 415, "the content type is not supported"},
@@ -150,4 +209,15 @@ func messageOf(code string) string {
 		}
 	}
 	return code
+}
+
+// StatusOf is the HTTP status that a code stands for as the failure of a request, 500 for one that the table does
+// not know.
+func StatusOf(code string) int {
+	for i := range codes {
+		if codes[i].Code == code {
+			return codes[i].Status
+		}
+	}
+	return 500
 }

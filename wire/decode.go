@@ -78,6 +78,9 @@ type Frame struct {
 	HasSeq   bool
 	// Total is how many readings the frame holds.
 	Total int
+	// Backlog says that the frame is of the past: it fills the history, raises no alert and replaces no
+	// newest value.
+	Backlog bool
 }
 
 // NewDecoder makes a Decoder.

@@ -11,6 +11,10 @@ const (
 	TopicLatest      = "weir.latest"
 	TopicDevices     = "weir.devices"
 	TopicDeadLetters = "weir.dead-letters"
+	TopicBacklog     = "weir.backlog"
+	TopicMessages    = "weir.messages"
+	TopicNodes       = "weir.nodes"
+	TopicAuth        = "weir.auth"
 )
 
 // TopicSpec is how a topic is to be kept. Retention and RetentionBytes (per partition) mean nothing for a
@@ -37,5 +41,9 @@ func TopicSpecs() []TopicSpec {
 		{Name: TopicLatest, Compact: true},
 		{Name: TopicDevices, Compact: true},
 		{Name: TopicDeadLetters, Retention: 7 * day, RetentionBytes: 256 * mib},
+		{Name: TopicBacklog, Retention: 7 * day, RetentionBytes: 4096 * mib},
+		{Name: TopicMessages, Retention: day, RetentionBytes: 256 * mib},
+		{Name: TopicNodes, Compact: true},
+		{Name: TopicAuth, Compact: true},
 	}
 }

@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"weir/telemetry"
+)
+
+// Roles of a principal. What each may do is in docs/security.md, and in the matrix that the app's tests go
+// through.
+const (
+	// RoleDevice may send readings of the devices its Write patterns match, and know about those devices.
+	RoleDevice = "device"
+	// RoleViewer may read what its Read patterns cover.
+	RoleViewer = "viewer"
+	// RoleOperator may also send commands, see connections and mend dead letters, within its patterns.
+	RoleOperator = "operator"
+	// RoleAdmin may also make and revoke credentials. Within a tenant: that tenant's.
+	RoleAdmin = "admin"
+)
+
+// Methods by which a principal has shown who it is.
+const (
+	MethodNone        = "none" // an open server asks for nothing
+	MethodKey         = "key"
+	MethodToken       = "token"
+	MethodCookie      = "cookie"
+	MethodCertificate = "certificate"
+)
+
+// Principal is who speaks. It does not change; new credentials make a new one.
+type Principal struct {
+	// Subject names it: of an API key its id, of a token its sub, of a certificate its subject.
+	Subject string
+	Method  string
+	// Tenant confines it to paths with this first segment; empty: all.
+	Tenant string
+	Roles  []string
+	// Read are the series it may see, Write the devices it may speak for.
+	Read, Write []telemetry.Pattern
+	// KeyID, TokenID (jti) and Family (of refresh tokens) are what it can be revoked by besides Subject.
+	KeyID, TokenID, Family string
+	// Issued is when the credentials were made, Expires when they end; zero: unknown, never.
+	Issued, Expires time.Time
+}
+
+// Has reports whether it has a role. An admin has them all but that of a device, an operator that of a viewer.
+func (p *Principal) Has(role string) bool {
+	switch {
+	case slices.Contains(p.Roles, role):
+		return true
+	case role == RoleViewer:
+		return p.Has(RoleOperator)
+	case role == RoleOperator:
+		return slices.Contains(p.Roles, RoleAdmin)
+	}
+	return false
+}
+
+// MayRead reports whether it may see everything that a pattern of series selects.
+func (p *Principal) MayRead(series telemetry.Pattern) bool {
+	return p.inTenant(series.String()) && slices.ContainsFunc(p.Read, func(r telemetry.Pattern) bool { return r.Covers(series) })
+}
+
+// MayReadPath reports whether it may see one series, or what is known of one device.
+func (p *Principal) MayReadPath(path string) bool {
+	return p.inTenant(path) && slices.ContainsFunc(p.Read, func(r telemetry.Pattern) bool { return r.Match(path) })
+}
+
+// MayWrite reports whether it may speak for a device.
+func (p *Principal) MayWrite(device string) bool {
+	return p.inTenant(device) && slices.ContainsFunc(p.Write, func(w telemetry.Pattern) bool { return w.Match(device) })
+}
+
+func (p *Principal) inTenant(path string) bool {
+	if p.Tenant == "" {
+		return true
+	}
+	first, _, _ := strings.Cut(path, "/")
+	return first == p.Tenant
+}
+
+// Everybody is who speaks to an open server.
+func Everybody() *Principal {
+	all := []telemetry.Pattern{Everything}
+	return &Principal{
+		Subject: "anonymous", Method: MethodNone, Roles: []string{RoleAdmin, RoleDevice}, Read: all, Write: all}
+}
+
+// Everything is the pattern "#".
+var Everything = mustPattern("#")
+
+func mustPattern(text string) telemetry.Pattern {
+	p, err := telemetry.ParsePattern(text)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}

@@ -1,0 +1,114 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+
+	"weir/wire"
+)
+
+// Access says who may use a route.
+type Access uint8
+
+const (
+	// Public: anybody, such as a load balancer or a browser that is about to sign in.
+	Public Access = iota
+	// Deferred: the handler asks the gate itself, as WebSockets do, whose credentials may come later.
+	Deferred
+	// SignedIn: whoever has valid credentials; the handler asks PrincipalOf what it may touch.
+	SignedIn
+	// Operators: principals with RoleOperator.
+	Operators
+	// Admins: principals with RoleAdmin.
+	Admins
+)
+
+// Route is an entry of a Router.
+type Route struct {
+	// Pattern is as http.ServeMux has it: "GET /v1/series".
+	Pattern string
+	Access  Access
+}
+
+// Router is an http.ServeMux of which every route says who may use it. It is complete before it serves.
+type Router struct {
+	mux     *http.ServeMux
+	gate    Gate
+	origins OriginPolicy
+	routes  []Route
+}
+
+// NewRouter makes a Router without routes.
+func NewRouter(gate Gate, origins OriginPolicy) *Router {
+	return &Router{mux: http.NewServeMux(), gate: gate, origins: origins}
+}
+
+// Handle adds a route.
+func (m *Router) Handle(pattern string, access Access, h http.Handler) {
+	m.routes = append(m.routes, Route{pattern, access})
+	if access > Deferred {
+		h = m.guard(access, h)
+	}
+	m.mux.Handle(pattern, h)
+}
+
+// HandleFunc adds a route.
+func (m *Router) HandleFunc(pattern string, access Access, h http.HandlerFunc) {
+	m.Handle(pattern, access, h)
+}
+
+// Routes lists all routes.
+func (m *Router) Routes() []Route { return m.routes }
+
+// ServeHTTP implements http.Handler.
+func (m *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }
+
+func (m *Router) guard(access Access, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, err := m.gate.Request(r)
+		if err != nil {
+			Refuse(w, Refusal(err))
+			return
+		}
+		if access == Operators && !p.Has(RoleOperator) || access == Admins && !p.Has(RoleAdmin) {
+			Refuse(w, wire.NewError(wire.CodeForbidden, ""))
+			return
+		}
+		if !m.sameSite(p, r) {
+			Refuse(w, wire.NewError(wire.CodeOriginRefused, ""))
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(WithPrincipal(r.Context(), p)))
+	})
+}
+
+// sameSite keeps foreign pages from acting in the name of whoever opens them: browsers send cookies along, and
+// to an open server need none.
+func (m *Router) sameSite(p *Principal, r *http.Request) bool {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || p.Method != MethodCookie && p.Method != MethodNone {
+		return true
+	}
+	return m.origins.Allow(r)
+}
+
+// Refuse answers a request that lacks credentials, or whose credentials do not do.
+func Refuse(w http.ResponseWriter, e *wire.Error) {
+	status := wire.StatusOf(e.Code)
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="weir"`)
+	}
+	wire.WriteError(w, status, e)
+}
+
+type principalKey struct{}
+
+// WithPrincipal says in a context who speaks.
+func WithPrincipal(ctx context.Context, p *Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// PrincipalOf is who speaks. A route that is not public always has one.
+func PrincipalOf(ctx context.Context) *Principal {
+	p, _ := ctx.Value(principalKey{}).(*Principal)
+	return p
+}
