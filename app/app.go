@@ -82,8 +82,11 @@ func (a *App) bind() error {
 	if err != nil {
 		return err
 	}
-	a.listener = a.limitSockets(l)
-	a.steps.push("listener", closing(a.listener))
+	limited := a.limitSockets(l)
+	a.steps.push("listener", closing(limited))
+	if a.listener, err = a.secure(limited); err != nil {
+		return err
+	}
 	if !c.HasAdmin() {
 		return nil
 	}
@@ -142,7 +145,11 @@ func (a *App) URL() string {
 	if tcp.IP.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, fmt.Sprint(tcp.Port)) + "/"
+	scheme := "http://"
+	if a.opts.Config.TLS.CertFile != "" {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, fmt.Sprint(tcp.Port)) + "/"
 }
 
 // Started is closed when all stages run. They may not all be ready yet; GET /readyz tells.

@@ -40,6 +40,8 @@ type Config struct {
 	// AllowedHosts are names, other than loopback's, under which a loopback server may be asked, as behind
 	// a proxy: it refuses the rest, which is how a foreign page would reach it (DNS rebinding).
 	AllowedHosts []string `koanf:"allowed_hosts"`
+	// TLS of Listen.
+	TLS TLS `koanf:"tls"`
 	// Partitions is into how many partitions each topic is divided, for ever. 0: as the topics have it, 4
 	// when they are made.
 	Partitions int `koanf:"partitions"`
@@ -57,6 +59,23 @@ type Config struct {
 	Push      push.Config     `koanf:"push"`
 	Log       Log             `koanf:"log"`
 }
+
+// TLS says with which certificate Listen is served. The files are read anew when they change.
+type TLS struct {
+	// CertFile and KeyFile are PEM: the chain, and its private key. None: no TLS.
+	CertFile string `koanf:"cert_file"`
+	KeyFile  string `koanf:"key_file"`
+	// ClientCAFile (PEM) holds the authorities whose client certificates count as credentials.
+	ClientCAFile string `koanf:"client_ca_file"`
+	// ClientCertificates is optional, or required of every client.
+	ClientCertificates string `koanf:"client_certificates"`
+}
+
+// Values of TLS.ClientCertificates.
+const (
+	CertificatesOptional = "optional"
+	CertificatesRequired = "required"
+)
 
 // Kafka says which cluster is used and how ingest writes to it.
 type Kafka struct {

@@ -30,6 +30,7 @@ func Default() Config {
 		AllowedOrigins: []string{},
 		AllowedHosts:   []string{},
 		StopTimeout:    15 * time.Second,
+		TLS:            TLS{ClientCertificates: CertificatesOptional},
 		Kafka: Kafka{
 			Brokers:          []string{},
 			Linger:           2 * time.Millisecond,

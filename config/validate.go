@@ -18,6 +18,7 @@ func (c *Config) Validate() error {
 		c.validateAdmin(),
 		c.validateRoles(),
 		c.validateOrigins(),
+		c.TLS.validate(),
 		within("partitions", c.Partitions, 0, 1024),
 		within("max_sockets", c.MaxSockets, 0, 1<<20),
 		positive("stop_timeout", c.StopTimeout),
@@ -45,6 +46,21 @@ func (c *Config) HasAdmin() bool { return c.AdminListen != "" && c.AdminListen !
 
 // AllowsEveryOrigin reports whether every web page may connect.
 func (c *Config) AllowsEveryOrigin() bool { return slices.Contains(c.AllowedOrigins, EveryOrigin) }
+
+func (t *TLS) validate() error {
+	var errs []error
+	if (t.CertFile == "") != (t.KeyFile == "") {
+		errs = append(errs, errors.New("tls.cert_file, tls.key_file: one needs the other"))
+	}
+	if t.ClientCAFile != "" && t.CertFile == "" {
+		errs = append(errs, errors.New("tls.client_ca_file: client certificates need tls.cert_file and tls.key_file"))
+	}
+	if t.ClientCertificates == CertificatesRequired && t.ClientCAFile == "" {
+		errs = append(errs, errors.New("tls.client_certificates: required needs tls.client_ca_file"))
+	}
+	errs = append(errs, choice("tls.client_certificates", t.ClientCertificates, CertificatesOptional, CertificatesRequired))
+	return errors.Join(errs...)
+}
 
 func (c *Config) validateAdmin() error {
 	if !c.HasAdmin() {
