@@ -36,6 +36,39 @@ type DecoderOptions struct {
 	MaxFuture time.Duration
 	// Now is the server's time in microseconds; nil stands for the system clock.
 	Now func() int64
+	// DefaultMetric is the metric of JSON readings that name none, as of a topic that is a series. It must have
+	// passed telemetry.CheckMetric.
+	DefaultMetric string
+	// TimeUnit is the unit of times that are numbers, where the format leaves it open and the frame does not
+	// say; UnitAuto stands for the format's own rule.
+	TimeUnit TimeUnit
+	// Templates name the device and metric of readings in formats that have neither; nil stands for
+	// DefaultTemplates.
+	Templates *Templates
+	// Tenant is put before a device that a template makes, unless it is there; empty: nothing is.
+	Tenant string
+	// Topic is where the frames are published, for templates that use it.
+	Topic string
+	// Labels gives the numbers that a metric's text values stand for, nil when it declares none. Labels itself
+	// may be nil. The map is only read, and only during the call of Decode.
+	Labels func(device, metric string) map[string]float64
+}
+
+// withDefaults fills in what is left at zero.
+func (o DecoderOptions) withDefaults() DecoderOptions {
+	if o.MaxReadings <= 0 || o.MaxReadings > telemetry.MaxReadingsPerRecord {
+		o.MaxReadings = telemetry.MaxReadingsPerRecord
+	}
+	if o.MaxFuture == 0 {
+		o.MaxFuture = DefaultMaxFuture
+	}
+	if o.Now == nil {
+		o.Now = func() int64 { return time.Now().UnixMicro() }
+	}
+	if o.Templates == nil {
+		o.Templates = DefaultTemplates()
+	}
+	return o
 }
 
 // Decoder reads the JSON frames of one connection. It remembers the connection's device and metric names
@@ -43,26 +76,25 @@ type DecoderOptions struct {
 // concurrent use.
 //
 // A frame is a reading {"device","metric","ts","value"}, an array of readings, or an envelope
-// {"device","session","seq","readings":[…]}. Of a repeated field the last counts; fields that are not known
-// are ignored; null stands for an absent device, session, seq, metric or ts.
+// {"device","session","seq","readings":[…]}. The outermost object may have "backlog" and "ts_unit" too. Of a
+// repeated field the last counts; fields that are not known are ignored; null stands for an absent field other
+// than value and readings. Metrics as Telegraf writes them are told by their "fields" or "metrics".
 type Decoder struct {
-	opts    DecoderOptions
+	gathering
 	scan    scanner
 	devices interner
 	metrics interner
 
 	// The frame being read.
-	now   int64
-	top   topFields
-	items []item
+	top topFields
+	// unit is that of its times; unitFixed says that ts_unit has been found by an earlier pass.
+	unit      TimeUnit
+	unitFixed bool
 	// at is for the path of an error.
 	at place
 
-	// The result; valid until the next Decode.
-	frame    Frame
-	readings []telemetry.Reading
-	index    []int
-	sorted   sorter
+	// telegraf reads the frames of that kind; nil until there is one.
+	telegraf *telegrafDecoder
 }
 
 // Frame is what a device's frame holds.
@@ -85,19 +117,10 @@ type Frame struct {
 
 // NewDecoder makes a Decoder.
 func NewDecoder(opts DecoderOptions) *Decoder {
-	if opts.MaxReadings <= 0 || opts.MaxReadings > telemetry.MaxReadingsPerRecord {
-		opts.MaxReadings = telemetry.MaxReadingsPerRecord
-	}
-	if opts.MaxFuture == 0 {
-		opts.MaxFuture = DefaultMaxFuture
-	}
-	if opts.Now == nil {
-		opts.Now = func() int64 { return time.Now().UnixMicro() }
-	}
 	return &Decoder{
-		opts:    opts,
-		devices: interner{check: telemetry.CheckDevice},
-		metrics: interner{check: telemetry.CheckMetric},
+		gathering: gathering{opts: opts.withDefaults()},
+		devices:   interner{check: telemetry.CheckDevice},
+		metrics:   interner{check: telemetry.CheckMetric},
 	}
 }
 
@@ -105,8 +128,8 @@ func NewDecoder(opts DecoderOptions) *Decoder {
 // Decode. The error, an *Error, is for frames that cannot be understood at all; readings that cannot be
 // accepted are in Frame.Rejected.
 func (d *Decoder) Decode(frame []byte) (*Frame, error) {
-	d.begin(frame)
-	err := d.decode()
+	d.unit, d.unitFixed = d.opts.TimeUnit, false
+	err := d.decode(frame)
 	// An idle connection keeps no frame alive.
 	d.scan.data, d.at.name = nil, nil
 	if err != nil {
@@ -115,9 +138,18 @@ func (d *Decoder) Decode(frame []byte) (*Frame, error) {
 	return &d.frame, nil
 }
 
-func (d *Decoder) decode() *Error {
+func (d *Decoder) decode(frame []byte) *Error {
+	d.begin(frame)
 	if !d.value() || !d.scan.end() {
 		return d.failure()
+	}
+	if d.top.unit == good && d.top.timeUnit != d.unit {
+		// The unit came after times. Fields of an object have no order, so they are read again.
+		d.unit, d.unitFixed = d.top.timeUnit, true
+		return d.decode(frame)
+	}
+	if d.isTelegraf() {
+		return d.decodeTelegraf(frame)
 	}
 	return d.finish()
 }
@@ -125,19 +157,17 @@ func (d *Decoder) decode() *Error {
 // Release ends the use of what Decode returned, and gives back the memory of an unusually large frame. Until
 // then, or the next Decode, it is kept.
 func (d *Decoder) Release() {
-	if cap(d.items) > keepReadings || cap(d.scan.scratch) > keepScratch {
-		d.items, d.readings, d.index, d.sorted = nil, nil, nil, sorter{}
-		d.frame = Frame{Session: d.frame.Session}
+	d.release()
+	if cap(d.scan.scratch) > keepScratch {
 		d.scan.scratch = nil
 	}
 }
 
 func (d *Decoder) begin(frame []byte) {
 	d.Release()
+	d.gathering.begin()
 	d.scan.reset(frame)
-	d.now = d.opts.Now()
 	d.top = topFields{}
-	d.items = d.items[:0]
 	d.at = place{reading: -1, field: fieldNone}
 }
 

@@ -25,6 +25,12 @@ type topFields struct {
 	session, seq, readings verdict
 	sessionName            string
 	seqNumber              uint64
+	// backlog and unit likewise.
+	backlog, unit verdict
+	isBacklog     bool
+	timeUnit      TimeUnit
+	// telegraf: there is a field that metrics of Telegraf have.
+	telegraf bool
 }
 
 // item is a reading as written: each field with what is wrong with it.
@@ -48,6 +54,11 @@ const (
 	fieldSession
 	fieldSeq
 	fieldReadings
+	fieldBacklog
+	fieldTimeUnit
+	// Fields by which metrics of Telegraf are told.
+	fieldMetrics
+	fieldFields
 	// fieldUnknown is any other, fieldNone a place between fields.
 	fieldUnknown
 	fieldNone
@@ -58,7 +69,8 @@ const (
 
 var fieldNames = [fieldUnknown]string{
 	fieldDevice: "device", fieldMetric: "metric", fieldTime: "ts", fieldValue: "value",
-	fieldSession: "session", fieldSeq: "seq", fieldReadings: "readings",
+	fieldSession: "session", fieldSeq: "seq", fieldReadings: "readings", fieldBacklog: "backlog", fieldTimeUnit: "ts_unit",
+	fieldMetrics: "metrics", fieldFields: "fields",
 }
 
 func fieldOf(name []byte) field {
@@ -77,6 +89,14 @@ func fieldOf(name []byte) field {
 		return fieldSeq
 	case "readings":
 		return fieldReadings
+	case "backlog":
+		return fieldBacklog
+	case "ts_unit":
+		return fieldTimeUnit
+	case "metrics":
+		return fieldMetrics
+	case "fields":
+		return fieldFields
 	}
 	return fieldUnknown
 }
@@ -118,6 +138,12 @@ const (
 	sessionInvalid
 	seqInvalid
 	readingsType
+	backlogType
+	unitUnknown
+	templateMismatch
+	syntaxInvalid
+	// valueText: a text that may be a label.
+	valueText
 )
 
 var verdictCodes = [...]string{
@@ -144,6 +170,12 @@ var verdictCodes = [...]string{
 	sessionInvalid: CodeSessionInvalid,
 	seqInvalid:     CodeSeqInvalid,
 	readingsType:   CodeReadingsType,
+	backlogType:    CodeFieldType,
+	unitUnknown:    CodeTimeUnit,
+
+	templateMismatch: CodeTemplateMismatch,
+	syntaxInvalid:    CodeFormatSyntax,
+	valueText:        CodeValueType,
 }
 
 // pathVerdict is the verdict for an error of telemetry.CheckDevice or CheckMetric.

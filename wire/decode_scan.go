@@ -25,6 +25,12 @@ func (d *Decoder) object() bool {
 			ok = d.sessionField()
 		case fieldSeq:
 			ok = d.seqField()
+		case fieldBacklog:
+			ok = d.backlogField()
+		case fieldTimeUnit:
+			ok = d.unitField()
+		case fieldMetrics, fieldFields:
+			ok = d.telegrafField(f)
 		default:
 			ok = d.readField(&d.top.own, f)
 		}
@@ -66,26 +72,11 @@ func (d *Decoder) array() bool {
 			d.at = outside
 			return s.fail(CodeReadingsTooMany, "one reading too many")
 		}
-		if !d.reading(d.nextItem()) {
+		if !d.reading(d.next(len(s.data))) {
 			return false
 		}
 	}
 }
-
-// nextItem makes room for one more reading. What is there of an earlier frame serves as a guess at its names.
-func (d *Decoder) nextItem() *item {
-	n := len(d.items)
-	if n == cap(d.items) {
-		d.items = slices.Grow(d.items, max(1, min(d.opts.MaxReadings, len(d.scan.data)/readingBytes)-n))
-	}
-	d.items = d.items[:n+1]
-	it := &d.items[n]
-	it.verdicts = [fieldCount]verdict{}
-	return it
-}
-
-// readingBytes is about how long a reading is, to guess from a frame's length how many it holds.
-const readingBytes = 48
 
 // reading reads an element of an array of readings.
 func (d *Decoder) reading(it *item) bool {
@@ -116,11 +107,13 @@ func (d *Decoder) readField(it *item, f field) (ok bool) {
 	case fieldMetric:
 		it.metric, it.verdicts[f], ok = d.nameField(&d.metrics, it.metric, metricType)
 	case fieldTime:
-		it.time, it.verdicts[f], ok = d.scan.timestamp()
+		it.time, it.verdicts[f], ok = d.scan.timestamp(d.unit)
 	case fieldValue:
-		it.value, it.verdicts[f], ok = d.scan.readingValue()
+		it.value, it.verdicts[f], ok = d.valueField()
 	case fieldDevice:
 		it.device, it.verdicts[f], ok = d.nameField(&d.devices, it.device, deviceType)
+	case fieldFields:
+		ok = d.telegrafElement()
 	default:
 		ok = d.scan.skip()
 	}

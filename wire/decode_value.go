@@ -65,6 +65,58 @@ func (d *Decoder) seqField() bool {
 	return ok
 }
 
+// backlogField reads whether a frame is of the past.
+func (d *Decoder) backlogField() bool {
+	t := &d.top
+	t.backlog, t.isBacklog = good, false
+	switch d.scan.peek() {
+	case 't':
+		t.isBacklog = true
+		return d.scan.literal("true")
+	case 'f':
+		return d.scan.literal("false")
+	case 'n':
+		t.backlog = absent
+		return d.scan.literal("null")
+	}
+	t.backlog = backlogType
+	return d.scan.skip()
+}
+
+// unitField reads the unit of a frame's times. It holds for those that follow; decode looks after those before.
+func (d *Decoder) unitField() bool {
+	t := &d.top
+	t.unit = unitUnknown
+	switch d.scan.peek() {
+	case '"':
+		raw, ok := d.scan.str()
+		if t.timeUnit = unitOf(raw); t.timeUnit != UnitAuto {
+			t.unit = good
+		}
+		if !d.unitFixed && t.unit == good && len(d.items) == 0 && t.own.verdicts[fieldTime] == absent {
+			d.unit = t.timeUnit
+		}
+		return ok
+	case 'n':
+		t.unit = absent
+		return d.scan.literal("null")
+	}
+	return d.scan.skip()
+}
+
+// valueField reads the value of a reading.
+func (d *Decoder) valueField() (float64, verdict, bool) {
+	if d.opts.Labels != nil && d.scan.peek() == '"' {
+		raw, ok := d.scan.str()
+		if !ok {
+			return 0, absent, false
+		}
+		number, v := d.text(raw)
+		return number, v, true
+	}
+	return d.scan.readingValue()
+}
+
 // readingValue reads a reading's value: a number, or a boolean as 0 or 1. The words that some encoders
 // write for values that are not finite are not JSON, but cost only their own reading.
 func (s *scanner) readingValue() (float64, verdict, bool) {

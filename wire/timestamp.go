@@ -2,10 +2,10 @@ package wire
 
 import "math"
 
-// timestamp reads a source time in microseconds: an RFC 3339 string, or a number whose unit follows from
-// its magnitude: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds.
-// Digits below the microsecond are cut off.
-func (s *scanner) timestamp() (int64, verdict, bool) {
+// timestamp reads a source time in microseconds: an RFC 3339 string, or a number in unit. With UnitAuto the unit
+// follows from its magnitude: below 1e11 seconds, below 1e14 milliseconds, below 1e17 microseconds, else
+// nanoseconds. Digits below the microsecond are cut off.
+func (s *scanner) timestamp(unit TimeUnit) (int64, verdict, bool) {
 	switch s.peek() {
 	case '"':
 		raw, ok := s.str()
@@ -23,7 +23,7 @@ func (s *scanner) timestamp() (int64, verdict, bool) {
 	if !ok {
 		return 0, absent, false
 	}
-	t, ok := s.micros(n)
+	t, ok := s.micros(n, unit)
 	return t, timeVerdict(t, ok), true
 }
 
@@ -36,14 +36,16 @@ func timeVerdict(t int64, ok bool) verdict {
 	return good
 }
 
-// micros converts a number to microseconds.
-func (s *scanner) micros(n number) (int64, bool) {
+// micros converts a number in unit to microseconds.
+func (s *scanner) micros(n number, unit TimeUnit) (int64, bool) {
 	// The power of ten from the number's unit to microseconds.
 	f, finite := s.float(n)
 	var shift int
 	switch abs := math.Abs(f); {
 	case !finite:
 		return 0, false
+	case unit != UnitAuto:
+		shift = unit.shift()
 	case abs < 1e11:
 		shift = 6
 	case abs < 1e14:
