@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"weir/telemetry"
@@ -48,9 +49,10 @@ func TestGoldenLive(t *testing.T) {
 	rows := []Row{{I: 0, Update: &u}}
 	entries := []Entry{{I: 0, Series: u.Series}}
 	alerts := []telemetry.Alert{sampleAlert()}
+	expires := time.UnixMicro(serverTime)
 	var server, client []json.RawMessage
 	for _, m := range []ServerMessage{
-		&Welcome{Protocol: LiveProtocol, Epoch: "6f1c", Session: "s1", ServerTime: serverTime, HeartbeatMS: 15000},
+		&Welcome{Protocol: LiveProtocol, Epoch: "6f1c", Session: "s1", ServerTime: serverTime, HeartbeatMS: 15000, Read: []string{"plant1/#"}},
 		&Subscribed{
 			ID: "a", View: 17, MaxHz: 20, Dictionary: entries, Rows: rows, Alerts: alerts, Cursor: "6f1c.1.2", PushTime: serverTime,
 		},
@@ -62,6 +64,9 @@ func TestGoldenLive(t *testing.T) {
 		&ErrorMsg{Error: *NewError(telemetry.CodePatternForm, "payload.patterns[0]"), ID: "a"},
 		&Draining{ReconnectAfterMS: 500, JitterMS: 2000},
 		&Pong{Payload: []byte(`{"t":1}`)},
+		&Authenticated{Subject: "alice", Roles: []string{"viewer"}, Read: []string{"plant1/#", "plant2/+/temperature"}, ExpiresAt: expires},
+		&Authenticated{Subject: "k4f7", Roles: []string{"device"}},
+		&TokenExpiring{ExpiresAt: expires},
 	} {
 		server = append(server, m.Append(nil))
 	}
@@ -70,6 +75,7 @@ func TestGoldenLive(t *testing.T) {
 		&Subscribe{ID: "b", Patterns: []telemetry.Pattern{pattern(t, "plant1/+/temperature"), pattern(t, "plant2/#")}},
 		&Unsubscribe{ID: "a"},
 		&Ping{Payload: []byte(`{"t":1}`)},
+		&Auth{Token: "weir_k4f7_secret"},
 	} {
 		text := m.Append(nil)
 		if _, err := DecodeClientMessage(text); err != nil {

@@ -24,9 +24,13 @@ const (
 	TypePing        = "app_ping"
 	TypePong        = "app_pong"
 	TypeReceipt     = "receipt"
+
+	TypeAuth          = "auth"
+	TypeAuthenticated = "authenticated"
+	TypeTokenExpiring = "token_expiring"
 )
 
-// Welcome is the server's first message.
+// Welcome is the server's first message, unless the client had to say first who it is.
 type Welcome struct {
 	Protocol string `json:"protocol"`
 	// Epoch names the topics' incarnation: versions and cursors of another one mean nothing.
@@ -37,6 +41,8 @@ type Welcome struct {
 	HeartbeatMS int64 `json:"heartbeat_ms"`
 	// Insecure: the server is open to the network without credentials.
 	Insecure bool `json:"insecure"`
+	// Read are patterns of the series that may be subscribed to.
+	Read []string `json:"read"`
 }
 
 // Entry of a dictionary: rows name a series by I.
@@ -144,6 +150,7 @@ func (m *Welcome) Append(dst []byte) []byte {
 	dst = intField(dst, `,"heartbeat_ms":`, m.HeartbeatMS)
 	dst = append(dst, `,"insecure":`...)
 	dst = strconv.AppendBool(dst, m.Insecure)
+	dst = stringsField(dst, `,"read":`, m.Read)
 	return append(dst, "}}"...)
 }
 

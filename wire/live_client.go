@@ -35,6 +35,7 @@ type ClientMessage struct {
 	Type        string
 	Subscribe   Subscribe
 	Unsubscribe Unsubscribe
+	Auth        Auth
 	// Ping's payload aliases the message it was read from.
 	Ping Ping
 }

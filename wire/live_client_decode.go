@@ -106,6 +106,8 @@ func (d *clientDecoder) payload(payload []byte) bool {
 		body = d.subscribe
 	case TypeUnsubscribe:
 		body = d.unsubscribe
+	case TypeAuth:
+		body = d.auth
 	default:
 		return d.refuse(CodeMessageType, "type")
 	}
@@ -153,6 +155,23 @@ func (d *clientDecoder) unsubscribe() bool {
 	})
 	if ok && d.msg.Unsubscribe.ID == "" {
 		return d.refuse(CodeFieldMissing, "payload.id")
+	}
+	return ok
+}
+
+func (d *clientDecoder) auth() bool {
+	token := &d.msg.Auth.Token
+	ok := d.fields("payload", func(name, path string) (ok bool) {
+		if name != "token" {
+			return d.refuse(CodeFieldUnknown, path)
+		}
+		if *token, ok = d.text(path); ok && len(*token) > MaxTokenBytes {
+			return d.refuse(CodeFieldRange, path)
+		}
+		return ok
+	})
+	if ok && *token == "" {
+		return d.refuse(CodeFieldMissing, "payload.token")
 	}
 	return ok
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // ServerMessage is one of *Welcome, *Subscribed, *SeriesMsg, *Updates, *AlertMsg, *Resync, *ErrorMsg,
-// *Draining, *Pong and *Other.
+// *Draining, *Pong, *Authenticated, *TokenExpiring and *Other.
 type ServerMessage interface{ Append(dst []byte) []byte }
 
 // Other is a message of a type this package does not know.
@@ -113,6 +113,10 @@ func (d *LiveDecoder) payload(kind string, payload []byte) (ServerMessage, error
 		return unmarshal(payload, new(ErrorMsg))
 	case TypeDraining:
 		return unmarshal(payload, new(Draining))
+	case TypeAuthenticated:
+		return unmarshal(payload, new(Authenticated))
+	case TypeTokenExpiring:
+		return unmarshal(payload, new(TokenExpiring))
 	case TypePong:
 		return &Pong{Payload: slices.Clone(payload)}, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -34,6 +35,11 @@ func TestClientMessagesReadBack(t *testing.T) {
 	got, err = DecodeClientMessage(unsubscribe.Append(nil))
 	if err != nil || got.Unsubscribe != unsubscribe || got.SubscriptionID() != "a" {
 		t.Errorf("unsubscribe: %+v, %v", got, err)
+	}
+	auth := Auth{Token: "weir_a_\"b\""}
+	got, err = DecodeClientMessage(auth.Append(nil))
+	if err != nil || got.Auth != auth {
+		t.Errorf("auth: %+v, %v", got, err)
 	}
 	ping := Ping{Payload: []byte(`{"t":[1,2]}`)}
 	got, err = DecodeClientMessage(ping.Append(nil))
@@ -80,6 +86,12 @@ func TestClientMessagesAreRefusedWithCodeAndPath(t *testing.T) {
 		`{"type":"subscribe","payload":{"id":"a","patterns":["b"],"max_hz":1e999}}`:             "field_range payload.max_hz",
 		`{"type":"subscribe","payload":{"id":"a","patterns":["b"],"pattern":["c"]}}`:            "field_unknown payload.pattern",
 		`{"type":"app_ping","payload":` + strings.Repeat("[", 8) + strings.Repeat("]", 8) + `}`: "json_depth payload",
+		`{"type":"auth"}`:                              "field_missing payload",
+		`{"type":"auth","payload":{}}`:                 "field_missing payload.token",
+		`{"type":"auth","payload":{"token":""}}`:       "field_missing payload.token",
+		`{"type":"auth","payload":{"token":7}}`:        "field_type payload.token",
+		`{"type":"auth","payload":{"key":"weir_a_b"}}`: "field_unknown payload.key",
+		`{"type":"auth","payload":{"token":"` + strings.Repeat("x", MaxTokenBytes+1) + `"}}`: "field_range payload.token",
 		"{\"type\":\"\xff\"}": "json_utf8 type",
 	} {
 		_, err := DecodeClientMessage([]byte(message))
@@ -180,7 +192,7 @@ func reordered(t *rapid.T, text []byte) []byte {
 func TestServerMessagesReadBack(t *testing.T) {
 	alert := sampleAlert()
 	for _, m := range []ServerMessage{
-		&Welcome{Protocol: LiveProtocol, Epoch: "e\n", Session: "s", ServerTime: 5, HeartbeatMS: 15000, Insecure: true},
+		&Welcome{Protocol: LiveProtocol, Epoch: "e\n", Session: "s", ServerTime: 5, HeartbeatMS: 15000, Insecure: true, Read: []string{"#"}},
 		&SeriesMsg{View: 3, Added: []Entry{{I: 0, Series: "a/b"}, {I: 1, Series: "c/d"}}},
 		&AlertMsg{alert},
 		&Resync{View: 3, Reason: "epoch"},
@@ -188,6 +200,9 @@ func TestServerMessagesReadBack(t *testing.T) {
 		&ErrorMsg{Error: *NewError(CodeJSONSyntax, "")},
 		&Draining{ReconnectAfterMS: 100, JitterMS: 900},
 		&Pong{Payload: []byte(`[1]`)},
+		&Authenticated{Subject: "a\n", Roles: []string{"viewer", "x"}, Read: []string{"p/#"}, ExpiresAt: time.Unix(1760000000, 0).UTC()},
+		&Authenticated{Subject: "a", Roles: []string{"device"}},
+		&TokenExpiring{ExpiresAt: time.Unix(1760000000, 0).UTC()},
 		&Other{Type: "presence", Payload: []byte(`{"x":1}`)},
 	} {
 		text := m.Append(nil)
@@ -254,6 +269,7 @@ func FuzzDecodeClientMessage(f *testing.F) {
 	for _, seed := range []string{
 		``, `{"type":"subscribe","payload":{"id":"a","patterns":["plant1/#"],"max_hz":20}}`,
 		`{"type":"unsubscribe","payload":{"id":"a"}}`, `{"type":"app_ping","payload":{"t":1}}`, `{"payload":null,"type":"\u0061"}`,
+		`{"type":"auth","payload":{"token":"weir_a_b"}}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -275,6 +291,8 @@ func FuzzDecodeClientMessage(f *testing.F) {
 			again = m.Subscribe.Append(nil)
 		case TypeUnsubscribe:
 			again = m.Unsubscribe.Append(nil)
+		case TypeAuth:
+			again = m.Auth.Append(nil)
 		default:
 			again = m.Ping.Append(nil)
 		}
