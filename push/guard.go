@@ -1,10 +1,11 @@
 package push
 
 import (
-	"encoding/binary"
 	"io"
 	"math"
 	"time"
+
+	"weir/internal/wsframe"
 )
 
 // guard is between a connection and gws. It follows the frames (RFC 6455 §5.2) without touching them, and
@@ -15,8 +16,7 @@ type guard struct {
 	in     io.Reader
 	client *client
 
-	header [14]byte
-	have   int    // bytes of the header so far
+	header wsframe.Header
 	left   uint64 // of the present frame's payload
 }
 
@@ -59,53 +59,19 @@ func (g *guard) check(p []byte) (reason closeReason, ok bool) {
 			p = p[skipped:]
 			continue
 		}
-		g.header[g.have] = p[0]
+		complete := g.header.Add(p[0])
 		p = p[1:]
-		if g.have++; g.have < g.headerBytes() {
+		if !complete {
 			continue
 		}
-		g.have, g.left = 0, g.payloadBytes()
+		g.header.Reset()
+		g.left = g.header.Payload()
 		if g.left > math.MaxInt64 {
 			return endedTooLarge, false
 		}
-		if !g.wholeMessage() && !g.client.frames.take(g.client.hub.now()) {
+		if !g.header.IsWholeMessage() && !g.client.frames.take(g.client.hub.now()) {
 			return endedProtocol, false
 		}
 	}
 	return 0, true
-}
-
-// wholeMessage reports whether the frame is a message, and not a part of one or a control frame.
-func (g *guard) wholeMessage() bool {
-	const final, control, opcodes = 0x80, 0x08, 0x0f
-	first := g.header[0]
-	return first&final != 0 && first&control == 0 && first&opcodes != 0
-}
-
-func (g *guard) headerBytes() int {
-	if g.have < 2 {
-		return 2
-	}
-	n := 2
-	switch g.header[1] & 0x7f {
-	case 126:
-		n += 2
-	case 127:
-		n += 8
-	}
-	if g.header[1]&0x80 != 0 {
-		n += 4
-	}
-	return n
-}
-
-func (g *guard) payloadBytes() uint64 {
-	switch n := g.header[1] & 0x7f; n {
-	case 126:
-		return uint64(binary.BigEndian.Uint16(g.header[2:]))
-	case 127:
-		return binary.BigEndian.Uint64(g.header[2:])
-	default:
-		return uint64(n)
-	}
 }
