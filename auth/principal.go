@@ -42,6 +42,8 @@ type Principal struct {
 	Read, Write []telemetry.Pattern
 	// KeyID, TokenID (jti) and Family (of refresh tokens) are what it can be revoked by besides Subject.
 	KeyID, TokenID, Family string
+	parent                 string // jti of the token that a session was made of
+	secret                 string // hash of the API key's secret that was shown
 	// Issued is when the credentials were made, Expires when they end; zero: unknown, never.
 	Issued, Expires time.Time
 }
@@ -72,6 +74,11 @@ func (p *Principal) MayReadPath(path string) bool {
 // MayWrite reports whether it may speak for a device.
 func (p *Principal) MayWrite(device string) bool {
 	return p.inTenant(device) && slices.ContainsFunc(p.Write, func(w telemetry.Pattern) bool { return w.Match(device) })
+}
+
+// MayWriteAll reports whether it may speak for every device there is.
+func (p *Principal) MayWriteAll() bool {
+	return p.Tenant == "" && slices.ContainsFunc(p.Write, func(w telemetry.Pattern) bool { return w.Covers(Everything) })
 }
 
 func (p *Principal) inTenant(path string) bool {

@@ -83,6 +83,8 @@ type record struct {
 // fault says why a record went to the dead letters.
 type fault struct {
 	code, path, message string
+	// rejected are the readings concerned, when the others count.
+	rejected []uint32
 }
 
 // fate tells what becomes of a reading.

@@ -10,6 +10,9 @@ import (
 	"weir/wire"
 )
 
+// formatOfRecords is how what stands in weir.readings is to be read.
+const formatOfRecords = "columns"
+
 // Bounds of dead letters: what is longer is cut, so that one fits into every topic's largest message. A record
 // that could not be buried would stop its partition for good.
 const (
@@ -81,7 +84,10 @@ func (s *emit) letter(r *record, key []byte) *wire.DeadLetter {
 		Device:    strings.ToValidUTF8(string(key), "\uFFFD"),
 		Time:      time.Now().UnixMicro(),
 		Raw:       raw,
-		Stage:     "pipeline",
+		Stage:     wire.StagePipeline,
+		Format:    formatOfRecords,
+		Rejected:  r.fault.rejected,
+		Size:      len(r.value),
 		Topic:     wire.TopicReadings,
 		Partition: int32(s.partition),
 		Offset:    r.offset,

@@ -142,6 +142,7 @@ func (s *decode) readings(b *Batch, r *record) {
 type surplus struct {
 	n, first int
 	metric   string
+	indexes  []uint32
 }
 
 func (l *surplus) add(i int, metric string) {
@@ -149,12 +150,14 @@ func (l *surplus) add(i int, metric string) {
 		l.first, l.metric = i, metric
 	}
 	l.n++
+	l.indexes = append(l.indexes, uint32(i))
 }
 
 func (l *surplus) fault(limit, of int) *fault {
 	return &fault{
-		code: wire.CodeTooManySeries,
-		path: fmt.Sprintf("readings[%d].metric", l.first),
+		code:     wire.CodeTooManySeries,
+		rejected: l.indexes,
+		path:     fmt.Sprintf("readings[%d].metric", l.first),
 		message: fmt.Sprintf("the device has %d series and gets no more: %d of %d readings are left out, the first of metric %q",
 			limit, l.n, of, l.metric),
 	}

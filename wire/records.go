@@ -28,10 +28,32 @@ type DeadLetter struct {
 	// Stage is who refused it: ingest, pipeline.
 	Stage string
 	// Topic, Partition and Offset are of the record, if it had been stored.
+	// Of a resolution (Stage StageReplay) they are of the letter that it is about.
 	Topic     string
 	Partition int32
 	Offset    int64
+	// Format is how Raw is to be read (Format.String), DefaultDevice the device of readings that name none.
+	Format, DefaultDevice string
+	// Rejected are the positions in the frame of the readings refused, when the others were stored; empty:
+	// nothing of the frame was.
+	Rejected []uint32
+	// Size is how many bytes the frame had, of which Raw may hold the beginning only.
+	Size int
+	// Subject is who sent it.
+	Subject string
 }
+
+// Stages of a DeadLetter.
+const (
+	StageIngest   = "ingest"
+	StagePipeline = "pipeline"
+	// StageReplay marks the record of what became of a letter: Code is replayed or discarded, Message who did
+	// it, Topic, Partition and Offset name the letter.
+	StageReplay = "replay"
+)
+
+// Truncated reports whether Raw lacks the end of the frame.
+func (d *DeadLetter) Truncated() bool { return d.Size > len(d.Raw) }
 
 // AppendAlert appends the record of an alert.
 func AppendAlert(dst []byte, a *telemetry.Alert) []byte {
@@ -77,6 +99,7 @@ func AppendDeadLetter(dst []byte, d *DeadLetter) []byte {
 	return appendMessage(dst, &weirpb.DeadLetter{
 		Code: d.Code, Path: d.Path, Message: d.Message, Device: d.Device, Time: d.Time, Raw: d.Raw,
 		Stage: d.Stage, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset,
+		Format: d.Format, DefaultDevice: d.DefaultDevice, Rejected: d.Rejected, Size: uint64(d.Size), Subject: d.Subject,
 	})
 }
 
@@ -89,6 +112,7 @@ func DecodeDeadLetter(b []byte) (DeadLetter, error) {
 	return DeadLetter{
 		Code: m.Code, Path: m.Path, Message: m.Message, Device: m.Device, Time: m.Time, Raw: m.Raw,
 		Stage: m.Stage, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
+		Format: m.Format, DefaultDevice: m.DefaultDevice, Rejected: m.Rejected, Size: int(m.Size), Subject: m.Subject,
 	}, nil
 }
 

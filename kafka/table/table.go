@@ -108,7 +108,7 @@ func (t *Table) Run(ctx context.Context) error {
 	}
 	var all sync.WaitGroup
 	for p := range t.opts.Partitions {
-		all.Go(func() { t.follow(ctx, p, ends[p].End) })
+		all.Go(func() { t.follow(ctx, p, ends[p]) })
 	}
 	if t.opts.Trimmer != nil {
 		all.Go(func() { t.compactUntil(ctx) })
@@ -222,11 +222,11 @@ func (t *Table) await(ctx context.Context, partition int, offset int64) error {
 }
 
 // follow applies a partition from its beginning on.
-func (t *Table) follow(ctx context.Context, partition int, end int64) {
+func (t *Table) follow(ctx context.Context, partition int, there kafka.OffsetRange) {
 	tail := t.opts.Client.NewTail(kafka.TailOptions{
 		Topic: t.opts.Topic, Partition: partition, Offset: kafka.FirstOffset, MaxWait: fetchWait})
 	defer func() { _ = tail.Close() }()
-	loaded := end == 0
+	loaded := there.First == there.End
 	if loaded {
 		t.loaded()
 	}
@@ -237,7 +237,7 @@ func (t *Table) follow(ctx context.Context, partition int, end int64) {
 			continue
 		}
 		t.apply(partition, fetch.Records, tail.Offset())
-		if !loaded && tail.Offset() >= end {
+		if !loaded && tail.Offset() >= there.End {
 			loaded = true
 			t.loaded()
 		}

@@ -548,10 +548,19 @@ type DeadLetter struct {
 	Raw     []byte `protobuf:"bytes,6,opt,name=raw,proto3" json:"raw,omitempty"`
 	// Which part refused it: ingest, pipeline.
 	Stage string `protobuf:"bytes,7,opt,name=stage,proto3" json:"stage,omitempty"`
-	// Where it came from, when it had been stored.
-	Topic         string `protobuf:"bytes,8,opt,name=topic,proto3" json:"topic,omitempty"`
-	Partition     int32  `protobuf:"varint,9,opt,name=partition,proto3" json:"partition,omitempty"`
-	Offset        int64  `protobuf:"varint,10,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Where it came from, when it had been stored. Of a resolution (stage "replay"): the letter it is about.
+	Topic     string `protobuf:"bytes,8,opt,name=topic,proto3" json:"topic,omitempty"`
+	Partition int32  `protobuf:"varint,9,opt,name=partition,proto3" json:"partition,omitempty"`
+	Offset    int64  `protobuf:"varint,10,opt,name=offset,proto3" json:"offset,omitempty"`
+	// How raw is to be read, and the device of readings that name none.
+	Format        string `protobuf:"bytes,11,opt,name=format,proto3" json:"format,omitempty"`
+	DefaultDevice string `protobuf:"bytes,12,opt,name=default_device,json=defaultDevice,proto3" json:"default_device,omitempty"`
+	// Positions in the frame of the readings refused, when the others were stored; empty: nothing was.
+	Rejected []uint32 `protobuf:"varint,13,rep,packed,name=rejected,proto3" json:"rejected,omitempty"`
+	// Bytes of the frame, of which raw may hold the beginning only.
+	Size uint64 `protobuf:"varint,14,opt,name=size,proto3" json:"size,omitempty"`
+	// Who sent it.
+	Subject       string `protobuf:"bytes,15,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -656,6 +665,41 @@ func (x *DeadLetter) GetOffset() int64 {
 	return 0
 }
 
+func (x *DeadLetter) GetFormat() string {
+	if x != nil {
+		return x.Format
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetDefaultDevice() string {
+	if x != nil {
+		return x.DefaultDevice
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetRejected() []uint32 {
+	if x != nil {
+		return x.Rejected
+	}
+	return nil
+}
+
+func (x *DeadLetter) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *DeadLetter) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
 var File_weir_v1_records_proto protoreflect.FileDescriptor
 
 const file_weir_v1_records_proto_rawDesc = "" +
@@ -712,7 +756,7 @@ const file_weir_v1_records_proto_rawDesc = "" +
 	"\x06Marker\x12%\n" +
 	"\x0eupdates_offset\x18\x01 \x01(\x03R\rupdatesOffset\x12#\n" +
 	"\ralerts_offset\x18\x02 \x01(\x03R\falertsOffset\x12'\n" +
-	"\x0freadings_offset\x18\x03 \x01(\x03R\x0ereadingsOffset\"\xee\x01\n" +
+	"\x0freadings_offset\x18\x03 \x01(\x03R\x0ereadingsOffset\"\xf7\x02\n" +
 	"\n" +
 	"DeadLetter\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
@@ -725,7 +769,12 @@ const file_weir_v1_records_proto_rawDesc = "" +
 	"\x05topic\x18\b \x01(\tR\x05topic\x12\x1c\n" +
 	"\tpartition\x18\t \x01(\x05R\tpartition\x12\x16\n" +
 	"\x06offset\x18\n" +
-	" \x01(\x03R\x06offsetB\x19Z\x17weir/wire/weirpb;weirpbb\x06proto3"
+	" \x01(\x03R\x06offset\x12\x16\n" +
+	"\x06format\x18\v \x01(\tR\x06format\x12%\n" +
+	"\x0edefault_device\x18\f \x01(\tR\rdefaultDevice\x12\x1a\n" +
+	"\brejected\x18\r \x03(\rR\brejected\x12\x12\n" +
+	"\x04size\x18\x0e \x01(\x04R\x04size\x12\x18\n" +
+	"\asubject\x18\x0f \x01(\tR\asubjectB\x19Z\x17weir/wire/weirpb;weirpbb\x06proto3"
 
 var (
 	file_weir_v1_records_proto_rawDescOnce sync.Once
