@@ -161,6 +161,9 @@ func (d *Decoder) Release() {
 	if cap(d.scan.scratch) > keepScratch {
 		d.scan.scratch = nil
 	}
+	if t := d.telegraf; t != nil && (cap(t.spots) > keepReadings || cap(t.key) > keepScratch) {
+		t.spots, t.key = nil, nil
+	}
 }
 
 func (d *Decoder) begin(frame []byte) {

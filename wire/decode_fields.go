@@ -29,8 +29,9 @@ type topFields struct {
 	backlog, unit verdict
 	isBacklog     bool
 	timeUnit      TimeUnit
-	// telegraf: there is a field that metrics of Telegraf have.
-	telegraf bool
+	// telegraf: there is a field that metrics of Telegraf have; telegrafForm: formEnvelope if it is "metrics".
+	telegraf     bool
+	telegrafForm form
 }
 
 // item is a reading as written: each field with what is wrong with it.

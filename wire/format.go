@@ -108,5 +108,9 @@ type FrameDecoder interface {
 
 // NewFrameDecoder makes the decoder of a format.
 func NewFrameDecoder(format Format, opts DecoderOptions) FrameDecoder {
+	switch format {
+	case FormatInflux:
+		return newInfluxDecoder(opts)
+	}
 	return NewDecoder(opts)
 }
