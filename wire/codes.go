@@ -74,6 +74,7 @@ const (
 	CodeLagging        = "lagging"
 
 	CodeDeviceUnknown   = "device_unknown"
+	CodeVersionConflict = "version_conflict"
 	CodeKeyUnknown      = "key_unknown"
 	CodeCommandExpired  = "command_expired"
 	CodeCommandUnknown  = "command_unknown"
@@ -183,6 +184,7 @@ var codes = []CodeInfo{
 	{CodeLimitAddress, "request", 429, "too many connections from this address"},
 	{CodeLimitPrincipal, "request", 429, "too many connections with these credentials"},
 	{CodeDeviceUnknown, "request", 404, "nothing is known of this device"},
+	{CodeVersionConflict, "request", 412, "it has been changed meanwhile; read it again"},
 	{CodeKeyUnknown, "request", 404, "there is no key of this id"},
 	{CodeCommandExpired, "request", 410, "the command's time to live is over"},
 	{CodeCommandUnknown, "request", 404, "there is no command of this id"},
