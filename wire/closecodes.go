@@ -22,6 +22,7 @@ const (
 
 	CloseProtocolError       uint16 = 4200
 	CloseUnsupportedProtocol uint16 = 4201
+	CloseSessionTakenOver    uint16 = 4202
 )
 
 // Reasons that go with the close codes. A code may have several.
@@ -46,6 +47,7 @@ const (
 	ReasonTokenExpired        = "token_expired"
 	ReasonProtocolError       = "protocol_error"
 	ReasonUnsupportedProtocol = "unsupported_protocol"
+	ReasonSessionTakenOver    = "session_taken_over"
 )
 
 // What a client does after a close.
@@ -93,4 +95,5 @@ var closeCodes = []CloseInfo{
 	{CloseTokenRevoked, ReasonTokenRevoked, ActionToken, "the credentials have been revoked"},
 	{CloseProtocolError, ReasonProtocolError, ActionStop, "the client broke the protocol repeatedly"},
 	{CloseUnsupportedProtocol, ReasonUnsupportedProtocol, ActionStop, "none of the client's subprotocols is spoken here"},
+	{CloseSessionTakenOver, ReasonSessionTakenOver, ActionStop, "the MQTT client has connected again under its id"},
 }

@@ -75,6 +75,12 @@ export const CLOSE_RULES: readonly CloseRule[] = [
     action: "stop",
     meaning: "none of the client's subprotocols is spoken here",
   },
+  {
+    code: 4202,
+    reason: "session_taken_over",
+    action: "stop",
+    meaning: "the MQTT client has connected again under its id",
+  },
 ];
 
 /** Rule for a close: exact by code and reason, else by the code's range, which also covers later codes. */
