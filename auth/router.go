@@ -82,13 +82,17 @@ func (m *Router) guard(access Access, next http.Handler) http.Handler {
 	})
 }
 
-// sameSite keeps foreign pages from acting in the name of whoever opens them: browsers send cookies along, and
-// to an open server need none.
+// sameSite keeps foreign pages from acting in the name of whoever opens them: browsers send cookies and client
+// certificates along, and to an open server need none.
 func (m *Router) sameSite(p *Principal, r *http.Request) bool {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead || p.Method != MethodCookie && p.Method != MethodNone {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return true
 	}
-	return m.origins.Allow(r)
+	switch p.Method {
+	case MethodCookie, MethodCertificate, MethodNone:
+		return m.origins.Allow(r)
+	}
+	return true
 }
 
 // Refuse answers a request that lacks credentials, or whose credentials do not do.
@@ -96,6 +100,9 @@ func Refuse(w http.ResponseWriter, e *wire.Error) {
 	status := wire.StatusOf(e.Code)
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="weir"`)
+	}
+	if e.Code == wire.CodeLimitAddress {
+		w.Header().Set("Retry-After", "10")
 	}
 	wire.WriteError(w, status, e)
 }

@@ -1,0 +1,216 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/telemetry"
+)
+
+// Config says whose credentials are believed, and for how long.
+type Config struct {
+	// SigningKeyFile holds the key of Weir's own tokens, from which the one that API keys are hashed with is
+	// derived: a secret text of at least 32 bytes (HS256), or an Ed25519 private key (PEM, PKCS #8). Empty: one is
+	// made in the data directory. Processes that share a cluster share this key.
+	SigningKeyFile string `koanf:"signing_key_file"`
+	// SessionLifetime is how long a browser stays signed in. A session never outlives the token it was made of.
+	SessionLifetime time.Duration `koanf:"session_lifetime"`
+	// AccessLifetime is that of access tokens which come with a refresh token.
+	AccessLifetime time.Duration `koanf:"access_lifetime"`
+	// RefreshLifetime is how long such a pair may be renewed.
+	RefreshLifetime time.Duration `koanf:"refresh_lifetime"`
+	// MaxTokenLifetime is how far ahead a token may expire; one that expires later, or never, is refused.
+	// Revocations are kept for as long.
+	MaxTokenLifetime time.Duration `koanf:"max_token_lifetime"`
+	// FailedAttempts is how many wrong credentials an address may send a minute.
+	FailedAttempts int `koanf:"failed_attempts"`
+	// SecureCookies marks cookies Secure although a request did not come by TLS, as far as Weir can tell.
+	SecureCookies bool `koanf:"secure_cookies"`
+	// TrustedProxies are addresses (CIDR) whose X-Forwarded-For and X-Forwarded-Proto are believed.
+	TrustedProxies []string `koanf:"trusted_proxies"`
+
+	JWT          JWTConfig         `koanf:"jwt"`
+	OIDC         OIDCConfig        `koanf:"oidc"`
+	Certificates []CertificateRule `koanf:"certificates"`
+}
+
+// JWTConfig says which tokens of others are believed.
+type JWTConfig struct {
+	// Issuer and Audience must be in a token's iss and aud. Empty: not asked for.
+	Issuer   string   `koanf:"issuer"`
+	Audience string   `koanf:"audience"`
+	Keys     []JWTKey `koanf:"keys"`
+	// JWKSURLs are where issuers publish their keys: https, or http on loopback.
+	JWKSURLs []string `koanf:"jwks_urls"`
+	// JWKSRefresh is how often they are read.
+	JWKSRefresh time.Duration `koanf:"jwks_refresh"`
+}
+
+// JWTKey is a key that tokens are verified with, by its algorithm and no other.
+type JWTKey struct {
+	// KID selects the key; empty: for tokens that name none.
+	KID string `koanf:"kid"`
+	// Alg is HS256, RS256, ES256 or EdDSA.
+	Alg string `koanf:"alg"`
+	// Secret or SecretFile: of HS256, at least 32 bytes. PublicKeyFile: PEM, of the others.
+	Secret        Secret `koanf:"secret"`
+	SecretFile    string `koanf:"secret_file"`
+	PublicKeyFile string `koanf:"public_key_file"`
+}
+
+// CertificateRule makes a principal of client certificates with a subject.
+type CertificateRule struct {
+	// Subject is compared with the common name and the alternative names: * stands for any text without a slash.
+	Subject string   `koanf:"subject"`
+	Tenant  string   `koanf:"tenant"`
+	Roles   []string `koanf:"roles"`
+	// Read and Write are patterns, in which {name} stands for the name that matched.
+	Read  []string `koanf:"read"`
+	Write []string `koanf:"write"`
+}
+
+// DefaultConfig believes Weir's own credentials only.
+func DefaultConfig() Config {
+	return Config{
+		SessionLifetime:  12 * time.Hour,
+		AccessLifetime:   15 * time.Minute,
+		RefreshLifetime:  30 * 24 * time.Hour,
+		MaxTokenLifetime: 365 * 24 * time.Hour,
+		FailedAttempts:   20,
+		TrustedProxies:   []string{},
+		JWT:              JWTConfig{Keys: []JWTKey{}, JWKSURLs: []string{}, JWKSRefresh: 15 * time.Minute},
+		OIDC:             defaultOIDC(),
+		Certificates:     []CertificateRule{},
+	}
+}
+
+// Validate names every field that cannot work.
+func (c Config) Validate() error {
+	errs := []error{
+		between("session_lifetime", c.SessionLifetime, time.Minute, c.MaxTokenLifetime),
+		between("access_lifetime", c.AccessLifetime, 10*time.Second, c.SessionLifetime),
+		between("refresh_lifetime", c.RefreshLifetime, c.AccessLifetime, c.MaxTokenLifetime),
+		between("max_token_lifetime", c.MaxTokenLifetime, time.Minute, 10*365*24*time.Hour),
+	}
+	if c.FailedAttempts < 1 || c.FailedAttempts > 100_000 {
+		errs = append(errs, fmt.Errorf("failed_attempts: must be between 1 and 100000, is %d", c.FailedAttempts))
+	}
+	for i, p := range c.TrustedProxies {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			errs = append(errs, fmt.Errorf("trusted_proxies[%d]: %q is not address/bits", i, p))
+		}
+	}
+	errs = append(errs, under("jwt.", c.JWT.validate()), under("oidc.", c.OIDC.validate()))
+	for i, rule := range c.Certificates {
+		errs = append(errs, under(fmt.Sprintf("certificates[%d].", i), rule.validate()))
+	}
+	return errors.Join(errs...)
+}
+
+func (c JWTConfig) validate() error {
+	errs := []error{between("jwks_refresh", c.JWKSRefresh, 10*time.Second, 24*time.Hour)}
+	seen := make(map[string]bool)
+	for i, k := range c.Keys {
+		name := fmt.Sprintf("keys[%d].", i)
+		if seen[k.KID] {
+			errs = append(errs, fmt.Errorf("%skid: %q is there already", name, k.KID))
+		}
+		seen[k.KID] = true
+		errs = append(errs, under(name, k.validate()))
+	}
+	for i, u := range c.JWKSURLs {
+		errs = append(errs, endpoint(fmt.Sprintf("jwks_urls[%d]", i), u))
+	}
+	return errors.Join(errs...)
+}
+
+func (k JWTKey) validate() error {
+	if !slices.Contains(algorithms, k.Alg) {
+		return fmt.Errorf("alg: %q is none of %s", k.Alg, strings.Join(algorithms, ", "))
+	}
+	if err := k.Secret.check("secret", k.SecretFile); err != nil {
+		return err
+	}
+	secret := k.Secret != "" || k.SecretFile != ""
+	switch {
+	case k.Alg == algHS256 && (!secret || k.PublicKeyFile != ""):
+		return errors.New("secret: HS256 needs a secret or secret_file, and nothing else")
+	case k.Alg != algHS256 && (secret || k.PublicKeyFile == ""):
+		return fmt.Errorf("public_key_file: %s needs it, and no secret", k.Alg)
+	case k.Secret != "" && len(k.Secret) < minSecret:
+		return fmt.Errorf("secret: must have at least %d bytes", minSecret)
+	}
+	return nil
+}
+
+func (r CertificateRule) validate() error {
+	var errs []error
+	if _, err := path.Match(r.Subject, ""); err != nil || r.Subject == "" {
+		errs = append(errs, fmt.Errorf("subject: %q is not a pattern of names", r.Subject))
+	}
+	// Any name will do to see whether the patterns hold.
+	named := strings.NewReplacer(namePlace, "n")
+	return errors.Join(append(errs, validRights(r.Tenant, r.Roles, replaced(named, r.Read), replaced(named, r.Write)))...)
+}
+
+// validRights checks what rules give.
+func validRights(tenant string, roles, read, write []string) error {
+	var errs []error
+	if tenant != "" && !validTenant(tenant) {
+		errs = append(errs, fmt.Errorf("tenant: %q is not a path segment", tenant))
+	}
+	for i, r := range roles {
+		if !slices.Contains(Roles(), r) {
+			errs = append(errs, fmt.Errorf("roles[%d]: %q is none of %s", i, r, strings.Join(Roles(), ", ")))
+		}
+	}
+	for name, list := range map[string][]string{"read": read, "write": write} {
+		for i, text := range list {
+			if _, err := telemetry.ParsePattern(text); err != nil {
+				errs = append(errs, fmt.Errorf("%s[%d]: %q: %w", name, i, text, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// endpoint refuses what could be read, or changed, on its way.
+func endpoint(name, text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return fmt.Errorf("%s: not a URL", name)
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && ip.IsLoopback()) {
+		return nil
+	}
+	return fmt.Errorf("%s: must be https (http only on loopback)", name)
+}
+
+func between(name string, d, low, high time.Duration) error {
+	if d >= low && d <= high {
+		return nil
+	}
+	return fmt.Errorf("%s: must be between %s and %s, is %s", name, low, high, d)
+}
+
+// under puts a prefix before the field that each error names.
+func under(prefix string, err error) error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return fmt.Errorf("%s%w", prefix, err)
+	}
+	var errs []error
+	for _, e := range joined.Unwrap() {
+		errs = append(errs, under(prefix, e))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,82 @@
+package auth
+
+import (
+	"path"
+	"slices"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"weir/wire"
+)
+
+// principal maps the claims of an ID token to rights. Whoever gets no role, or two tenants, is turned away.
+func (s *signIn) principal(id *oidc.IDToken) (*Principal, *wire.Error) {
+	var all map[string]any
+	if err := id.Claims(&all); err != nil || !validLabel(id.Subject, maxSubject) || id.Subject == "" {
+		return nil, wire.NewError(wire.CodeTokenInvalid, "")
+	}
+	given := rights{
+		Roles: textList(claimTexts(all, s.config.RolesClaim)).words(),
+		Read:  claimTexts(all, s.config.ReadClaim), Write: claimTexts(all, s.config.WriteClaim),
+	}
+	tenants := claimTexts(all, s.config.TenantClaim)
+	for _, rule := range s.config.Rules {
+		if !rule.fits(all) {
+			continue
+		}
+		given.Roles = append(given.Roles, rule.Roles...)
+		given.Read = append(given.Read, rule.Read...)
+		given.Write = append(given.Write, rule.Write...)
+		if rule.Tenant != "" {
+			tenants = append(tenants, rule.Tenant)
+		}
+	}
+	if tenants = slices.Compact(slices.Sorted(slices.Values(tenants))); len(tenants) > 1 {
+		return nil, &wire.Error{Code: wire.CodeForbidden, Message: "the sign-in service names more than one tenant"}
+	}
+	if len(tenants) == 1 {
+		if tenants[0] == "" { // an empty name must not lift the confinement
+			return nil, wire.NewError(wire.CodeForbidden, "tenant")
+		}
+		given.Tenant = tenants[0]
+	}
+	p := &Principal{Subject: id.Subject, Method: MethodToken, Issued: time.Unix(id.IssuedAt.Unix(), 0)}
+	if e := given.apply(p); e != nil {
+		return nil, wire.NewError(wire.CodeForbidden, e.Path)
+	}
+	if len(p.Roles) == 0 {
+		return nil, &wire.Error{Code: wire.CodeForbidden, Message: "this account has no role in Weir"}
+	}
+	return p, nil
+}
+
+func (r *OIDCRule) fits(all map[string]any) bool {
+	if r.Claim == "" {
+		return true
+	}
+	return slices.ContainsFunc(claimTexts(all, r.Claim), func(text string) bool {
+		ok, err := path.Match(r.Value, text)
+		return err == nil && ok
+	})
+}
+
+// claimTexts is a claim that is a text or a list of texts.
+func claimTexts(all map[string]any, name string) []string {
+	if name == "" {
+		return nil
+	}
+	switch value := all[name].(type) {
+	case string:
+		return []string{value}
+	case []any:
+		var out []string
+		for _, v := range value {
+			if text, ok := v.(string); ok {
+				out = append(out, text)
+			}
+		}
+		return out
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package auth
+
+import (
+	"net/http"
+	"time"
+
+	"weir/wire"
+)
+
+// Methods of attempts, beside those of principals.
+const (
+	methodCode    = "code"
+	methodRefresh = "refresh"
+	methodOIDC    = "oidc"
+)
+
+// maxCookie is what browsers keep of one cookie, in bytes, less its name and attributes.
+const maxCookie = 3800
+
+// Routes adds the endpoints of sessions, keys, tokens and revocations.
+func (k *Keeper) Routes(m *Router) {
+	m.HandleFunc("POST /v1/session", Public, k.postSession)
+	m.HandleFunc("GET /v1/session", SignedIn, k.getSession)
+	m.HandleFunc("DELETE /v1/session", SignedIn, k.deleteSession)
+	m.HandleFunc("POST /v1/session/refresh", Public, k.postRefresh)
+	m.HandleFunc("GET /v1/session/oidc", Public, k.getSignIn)
+	m.HandleFunc("GET "+callbackPath, Public, k.getCallback)
+	m.HandleFunc("GET /v1/keys", Admins, k.getKeys)
+	m.HandleFunc("POST /v1/keys", Admins, k.postKey)
+	m.HandleFunc("POST /v1/keys/{id}/rotate", Admins, k.postRotate)
+	m.HandleFunc("DELETE /v1/keys/{id}", Admins, k.deleteKey)
+	m.HandleFunc("POST /v1/tokens", Admins, k.postToken)
+	m.HandleFunc("POST /v1/revocations", Admins, k.postRevocation)
+}
+
+// sessionBody is what sessions are told as.
+type sessionBody struct {
+	Subject   string    `json:"subject"`
+	Method    string    `json:"method"`
+	Tenant    string    `json:"tenant,omitempty"`
+	Roles     []string  `json:"roles"`
+	Read      []string  `json:"read"`
+	Write     []string  `json:"write"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+func describe(p *Principal) sessionBody {
+	roles := p.Roles
+	if roles == nil {
+		roles = []string{}
+	}
+	return sessionBody{
+		Subject: p.Subject, Method: p.Method, Tenant: p.Tenant, Roles: roles, Read: texts(p.Read), Write: texts(p.Write),
+		ExpiresAt: p.Expires.UTC(),
+	}
+}
+
+// grantBody is a session without a cookie.
+type grantBody struct {
+	sessionBody
+	AccessToken      string    `json:"access_token"`
+	RefreshToken     string    `json:"refresh_token"`
+	RefreshExpiresAt time.Time `json:"refresh_expires_at"`
+}
+
+func grantOf(g Grant) grantBody {
+	return grantBody{
+		sessionBody: describe(g.Principal), AccessToken: g.Access, RefreshToken: g.Refresh, RefreshExpiresAt: g.RefreshExpires.UTC()}
+}
+
+func (k *Keeper) postSession(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Token   string `json:"token"`
+		Code    string `json:"code"`
+		Refresh bool   `json:"refresh"`
+	}
+	if e := readBody(w, r, &body); e != nil {
+		Refuse(w, e)
+		return
+	}
+	p, e := k.present(r, body.Token, body.Code)
+	if e != nil {
+		Refuse(w, e)
+		return
+	}
+	if body.Refresh {
+		grant, err := k.begin(r.Context(), p)
+		if err != nil {
+			k.fail(w, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, grantOf(grant))
+		return
+	}
+	made, err := k.setSession(w, r, p)
+	if err != nil {
+		k.fail(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, describe(made))
+}
+
+// present is who signs in with a credential or a one-time code.
+func (k *Keeper) present(r *http.Request, token, code string) (*Principal, *wire.Error) {
+	from := network(k.proxies.remote(r))
+	switch {
+	case token == "" && code == "":
+		return nil, wire.NewError(wire.CodeFieldMissing, "token")
+	case token != "":
+		return k.identify(r.Context(), token, from, false)
+	}
+	var e *wire.Error
+	switch {
+	case k.attempts.exhausted(from):
+		e = errTooManyAttempts()
+	case !k.codes.take(code):
+		k.attempts.failed(from)
+		e = wire.NewError(wire.CodeTokenInvalid, "code")
+	}
+	k.meters.attempt(methodCode, e)
+	if e != nil {
+		return nil, e
+	}
+	return operator(), nil
+}
+
+// setSession signs a browser in.
+func (k *Keeper) setSession(w http.ResponseWriter, r *http.Request, p *Principal) (*Principal, error) {
+	token, made, err := k.session(p, k.config.SessionLifetime)
+	if err != nil {
+		return nil, err
+	}
+	if len(token) > maxCookie {
+		return nil, &wire.Error{Code: wire.CodePatternsTooMany, Message: "the credentials have more patterns than fit into a cookie"}
+	}
+	made.Method = MethodCookie
+	http.SetCookie(w, k.cookie(r, cookieSession, token, "/", made.Expires, http.SameSiteStrictMode))
+	return made, nil
+}
+
+// cookie is one that no script reads. A zero time removes it.
+func (k *Keeper) cookie(r *http.Request, name, value, path string, until time.Time, site http.SameSite) *http.Cookie {
+	c := &http.Cookie{
+		Name: name, Value: value, Path: path, HttpOnly: true, SameSite: site, Secure: k.config.SecureCookies || k.proxies.secure(r), MaxAge: -1}
+	if !until.IsZero() {
+		c.MaxAge = max(1, int(until.Sub(k.now())/time.Second))
+	}
+	return c
+}
+
+func (k *Keeper) getSession(w http.ResponseWriter, r *http.Request) {
+	writeJSON(w, http.StatusOK, describe(PrincipalOf(r.Context())))
+}
+
+// deleteSession signs out. An API key or certificate stays what it is.
+func (k *Keeper) deleteSession(w http.ResponseWriter, r *http.Request) {
+	p := PrincipalOf(r.Context())
+	var err error
+	switch {
+	case p.Family != "":
+		err = k.revokeFamily(r.Context(), p.Family, p.Tenant, p.Subject)
+	case p.TokenID != "":
+		_, err = k.revoke(r.Context(), revokeToken, p.TokenID, p.Tenant, p.Subject)
+	}
+	if err != nil {
+		k.fail(w, err)
+		return
+	}
+	http.SetCookie(w, k.cookie(r, cookieSession, "", "/", time.Time{}, http.SameSiteStrictMode))
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (k *Keeper) postRefresh(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		RefreshToken string `json:"refresh_token"`
+	}
+	if e := readBody(w, r, &body); e != nil {
+		Refuse(w, e)
+		return
+	}
+	if body.RefreshToken == "" {
+		Refuse(w, wire.NewError(wire.CodeFieldMissing, "refresh_token"))
+		return
+	}
+	grant, err := k.Refresh(WithAddress(r.Context(), k.proxies.remote(r).String()), body.RefreshToken)
+	if err != nil {
+		k.fail(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, grantOf(grant))
+}

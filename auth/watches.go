@@ -1,0 +1,191 @@
+package auth
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"weir/wire"
+)
+
+// watches are the principals of live connections. Those whose credentials end wait in a heap, for which there is one
+// timer.
+type watches struct {
+	now func() time.Time
+
+	mu     sync.Mutex
+	all    map[*watch]struct{}
+	byTime deadlines
+	wake   chan struct{} // something is due earlier than was known
+}
+
+type watch struct {
+	principal *Principal
+	ended     func(*wire.Error) // nil once it was called, or the watch was stopped
+	until     time.Time         // zero: never
+	why       *wire.Error       // told then; nil: token_expired
+	place     int               // in the heap; -1: not there
+}
+
+func newWatches(now func() time.Time) *watches {
+	return &watches{now: now, all: make(map[*watch]struct{}), wake: make(chan struct{}, 1)}
+}
+
+func (w *watches) len() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.all)
+}
+
+// verdict says until when credentials hold (zero: for ever), or why they do not.
+type verdict func(*Principal) (until time.Time, over *wire.Error)
+
+// add begins a watch. If the credentials are over already, run says so: ended must not be called before the watch is
+// known to who asked for it.
+func (w *watches) add(p *Principal, v verdict, ended func(*wire.Error)) *watch {
+	one := &watch{principal: p, ended: ended, place: -1}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// Under the lock: what is revoked from now on is told to this watch, too.
+	until, over := v(p)
+	if over != nil {
+		one.why, until = over, w.now()
+	}
+	w.all[one] = struct{}{}
+	w.scheduleLocked(one, until)
+	return one
+}
+
+func (w *watches) scheduleLocked(one *watch, until time.Time) {
+	one.until = until
+	switch {
+	case until.IsZero() && one.place >= 0:
+		heap.Remove(&w.byTime, one.place)
+	case until.IsZero():
+	case one.place >= 0:
+		heap.Fix(&w.byTime, one.place)
+	default:
+		heap.Push(&w.byTime, one)
+	}
+	if one.place == 0 {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// stop ends a watch.
+func (w *watches) stop(one *watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.removeLocked(one)
+}
+
+func (w *watches) removeLocked(one *watch) func(*wire.Error) {
+	ended := one.ended
+	one.ended = nil
+	delete(w.all, one)
+	if one.place >= 0 {
+		heap.Remove(&w.byTime, one.place)
+	}
+	return ended
+}
+
+// end is a call that is due.
+type end struct {
+	call func(*wire.Error)
+	why  *wire.Error
+}
+
+// review looks at the watches that concern selects anew.
+func (w *watches) review(concern func(*Principal) bool, v verdict) {
+	var ends []end
+	w.mu.Lock()
+	for one := range w.all {
+		if !concern(one.principal) {
+			continue
+		}
+		until, over := v(one.principal)
+		if over != nil {
+			ends = append(ends, end{w.removeLocked(one), over})
+		} else if one.why == nil && !until.Equal(one.until) {
+			w.scheduleLocked(one, until)
+		}
+	}
+	w.mu.Unlock()
+	// Not under the lock: ended may stop the watch.
+	for _, e := range ends {
+		e.call(e.why)
+	}
+}
+
+// run ends watches as their time comes.
+func (w *watches) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-w.wake:
+		case <-ctx.Done():
+			return
+		}
+		timer.Reset(w.expire())
+	}
+}
+
+// idle is how long the timer sleeps when nothing is due, and at most: clocks are set.
+const idle = time.Minute
+
+// expire calls those that are due, and tells how long it is to the next.
+func (w *watches) expire() time.Duration {
+	var due []end
+	now := w.now()
+	w.mu.Lock()
+	for len(w.byTime) > 0 && !w.byTime[0].until.After(now) {
+		first := w.byTime[0]
+		why := first.why
+		if why == nil {
+			why = wire.NewError(wire.CodeTokenExpired, "")
+		}
+		due = append(due, end{w.removeLocked(first), why})
+	}
+	next := idle
+	if len(w.byTime) > 0 {
+		next = min(idle, w.byTime[0].until.Sub(now))
+	}
+	w.mu.Unlock()
+	for _, e := range due {
+		e.call(e.why)
+	}
+	return next
+}
+
+// deadlines is a heap by time.
+type deadlines []*watch
+
+func (d deadlines) Len() int           { return len(d) }
+func (d deadlines) Less(i, j int) bool { return d[i].until.Before(d[j].until) }
+func (d deadlines) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].place, d[j].place = i, j
+}
+
+// Push implements heap.Interface.
+func (d *deadlines) Push(x any) {
+	one := x.(*watch)
+	one.place = len(*d)
+	*d = append(*d, one)
+}
+
+// Pop implements heap.Interface.
+func (d *deadlines) Pop() any {
+	last := len(*d) - 1
+	one := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	one.place = -1
+	return one
+}
