@@ -170,11 +170,15 @@ func validRights(tenant string, roles, read, write []string) error {
 			errs = append(errs, fmt.Errorf("roles[%d]: %q is none of %s", i, r, strings.Join(Roles(), ", ")))
 		}
 	}
-	for name, list := range map[string][]string{"read": read, "write": write} {
-		for i, text := range list {
-			if _, err := telemetry.ParsePattern(text); err != nil {
-				errs = append(errs, fmt.Errorf("%s[%d]: %q: %w", name, i, text, err))
-			}
+	errs = append(errs, validPatterns("read", read), validPatterns("write", write))
+	return errors.Join(errs...)
+}
+
+func validPatterns(name string, list []string) error {
+	var errs []error
+	for i, text := range list {
+		if _, err := telemetry.ParsePattern(text); err != nil {
+			errs = append(errs, fmt.Errorf("%s[%d]: %q: %w", name, i, text, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -24,7 +24,10 @@ const (
 	// signInLifetime is how long somebody may take at the sign-in service.
 	signInLifetime = 10 * time.Minute
 	signInTimeout  = 10 * time.Second
+	signInPause    = 5 * time.Second
 )
+
+var errSilent = errors.New("it did not answer a moment ago")
 
 // signIn sends browsers to a sign-in service (OpenID Connect, code flow with PKCE).
 type signIn struct {
@@ -35,6 +38,7 @@ type signIn struct {
 
 	mu       sync.Mutex
 	provider *oidc.Provider // nil until it was asked for its endpoints
+	failed   time.Time      // when it last did not answer
 }
 
 // signInClaims are what a browser keeps, signed, while it is at the service: what comes back must fit them.
@@ -61,9 +65,13 @@ func (s *signIn) connect(ctx context.Context) (*oidc.Provider, *oauth2.Config, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.provider == nil {
+		if s.now().Sub(s.failed) < signInPause {
+			return nil, nil, errSilent // whoever waited for the lock need not try in turn
+		}
 		// The provider keeps the context for its later requests; each is bounded by its caller's.
 		provider, err := oidc.NewProvider(oidc.ClientContext(ctx, s.client), s.config.Issuer)
 		if err != nil {
+			s.failed = s.now()
 			return nil, nil, err
 		}
 		s.provider = provider

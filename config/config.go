@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"weir/auth"
 	"weir/ingest"
 	"weir/kafka/embedded"
 	"weir/pipeline"
@@ -57,6 +58,7 @@ type Config struct {
 	Ingest    ingest.Config   `koanf:"ingest"`
 	Pipeline  pipeline.Config `koanf:"pipeline"`
 	Push      push.Config     `koanf:"push"`
+	Auth      auth.Config     `koanf:"auth"`
 	Log       Log             `koanf:"log"`
 }
 

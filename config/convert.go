@@ -18,7 +18,7 @@ func convert(from, to reflect.Type, value any) (any, error) {
 		return toDuration(from, value)
 	}
 	if from.Kind() == reflect.String {
-		return fromText(to, value.(string))
+		return fromText(to, reflect.ValueOf(value).String())
 	}
 	if isWhole(to.Kind()) && isFloat(from.Kind()) {
 		if f := reflect.ValueOf(value).Float(); f != math.Trunc(f) {

@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"weir/auth"
 	"weir/ingest"
 	"weir/kafka/embedded"
 	"weir/pipeline"
@@ -43,6 +44,7 @@ func Default() Config {
 		Ingest:    ingest.DefaultConfig(),
 		Pipeline:  pipeline.DefaultConfig(),
 		Push:      push.DefaultConfig(),
+		Auth:      auth.DefaultConfig(),
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }
