@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"weir/auth"
 )
 
 // client is one live connection. Its fields are grouped by who may touch them.
@@ -18,6 +20,11 @@ type client struct {
 	// Owned by the goroutine that reads from the connection.
 	messages, frames, mistakes bucket
 	deaf                       bool // what else the client says is not to be heard
+	wanted                     wanted
+	unwatch                    func() // ends the watch over who's credentials; nil: there is none
+
+	// Guarded by registry.mu.
+	place place
 
 	// Guarded by hub.mu.
 	subs      map[string]*subscription
@@ -43,6 +50,11 @@ type client struct {
 	cutoff  time.Time       // when a closing connection is cut
 	bye     *frame          // the close frame that gws made, instead of that of the reason
 	hungUp  chan struct{}   // closed when the writer has ended, once the reader waits for that
+	authBy  time.Time       // until when it has to be known who speaks
+	warned  bool            // the end of who's credentials has been announced
+
+	// Who speaks, nil until that is known. Set under mu by the reading goroutine, which reads it without.
+	who *auth.Principal
 }
 
 // limits are the parts of Config that a client applies.

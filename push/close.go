@@ -1,6 +1,9 @@
 package push
 
-import "weir/wire"
+import (
+	"weir/auth"
+	"weir/wire"
+)
 
 // closeReason is why a connection ended. Each has a counter that exists from the start.
 type closeReason uint8
@@ -16,6 +19,13 @@ const (
 	endedProtocol
 	endedTooLarge
 	endedInternal
+	endedUnauthenticated
+	endedAuthTimeout
+	endedTokenInvalid
+	endedTokenExpired
+	endedTokenRevoked
+	endedForbidden
+	endedLimitPrincipal
 )
 
 // closeReasons are what each reason is called in metrics, and for those that the server decides what is
@@ -34,4 +44,23 @@ var closeReasons = [...]struct {
 	endedProtocol:   {wire.CloseProtocolError, wire.ReasonProtocolError},
 	endedTooLarge:   {wire.CloseTooLarge, wire.ReasonFrameTooLarge},
 	endedInternal:   {wire.CloseInternal, wire.ReasonInternal},
+
+	endedUnauthenticated: {wire.CloseRefused, wire.ReasonUnauthenticated},
+	endedAuthTimeout:     {wire.CloseRefused, wire.ReasonAuthTimeout},
+	endedTokenInvalid:    {wire.CloseRefused, wire.ReasonTokenInvalid},
+	endedTokenExpired:    {wire.CloseTokenExpired, wire.ReasonTokenExpired},
+	endedTokenRevoked:    {wire.CloseTokenRevoked, wire.ReasonTokenRevoked},
+	endedForbidden:       {wire.CloseRefused, wire.ReasonForbidden},
+	endedLimitPrincipal:  {wire.CloseRefused, wire.ReasonLimitPrincipal},
+}
+
+// endedFor is the reason that goes with what the gate says. One that was not foreseen counts as unauthenticated.
+func endedFor(e *wire.Error) closeReason {
+	code, reason := auth.CloseOf(e)
+	for r, info := range closeReasons {
+		if info.code == code && info.reason == reason {
+			return closeReason(r)
+		}
+	}
+	return endedUnauthenticated
 }

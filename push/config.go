@@ -25,6 +25,11 @@ type Config struct {
 	MaxConnections int `koanf:"max_connections"`
 	MaxViews       int `koanf:"max_views"`
 	MaxViewRows    int `koanf:"max_view_rows"`
+	// MaxConnectionsPerAddress bounds those from one IP address (of IPv6: one /64), and
+	// MaxConnectionsPerPrincipal those of one subject. A quarter of MaxConnections, at least one, is for clients that have
+	// not said who they are.
+	MaxConnectionsPerAddress   int `koanf:"max_connections_per_address"`
+	MaxConnectionsPerPrincipal int `koanf:"max_connections_per_principal"`
 	// MaxMessageBytes bounds a client's message; MessageRate (per second) and MessageBurst how fast
 	// they may come, and likewise control frames and fragments together. Too fast messages are dropped
 	// and answered, too fast frames end the connection.
@@ -38,9 +43,11 @@ type Config struct {
 	// SendBuffer is the kernel's send buffer of a connection. What waits there can no longer be merged.
 	SendBuffer int `koanf:"send_buffer"`
 
-	// HandshakeTimeout bounds the WebSocket upgrade, WriteTimeout how long a write may make no
+	// HandshakeTimeout bounds the WebSocket upgrade, AuthTimeout how long a client whose request had no
+	// credentials may take to send them, WriteTimeout how long a write may make no
 	// progress, Heartbeat how often the server pings, IdleTimeout how long a client may be silent.
 	HandshakeTimeout time.Duration `koanf:"handshake_timeout"`
+	AuthTimeout      time.Duration `koanf:"auth_timeout"`
 	WriteTimeout     time.Duration `koanf:"write_timeout"`
 	Heartbeat        time.Duration `koanf:"heartbeat"`
 	IdleTimeout      time.Duration `koanf:"idle_timeout"`
@@ -64,12 +71,17 @@ func DefaultConfig() Config {
 		MaxConnections:   20_000,
 		MaxViews:         10_000,
 		MaxViewRows:      5_000_000,
+
+		MaxConnectionsPerAddress:   4_000,
+		MaxConnectionsPerPrincipal: 2_000,
+
 		MaxMessageBytes:  64 << 10,
 		MessageRate:      50,
 		MessageBurst:     200,
 		MaxLosslessBytes: 1 << 20,
 		SendBuffer:       64 << 10,
 		HandshakeTimeout: 5 * time.Second,
+		AuthTimeout:      5 * time.Second,
 		WriteTimeout:     60 * time.Second,
 		Heartbeat:        25 * time.Second,
 		IdleTimeout:      90 * time.Second,
@@ -97,6 +109,8 @@ func (c Config) Validate() error {
 		{"max_patterns", c.MaxPatterns},
 		{"max_series", c.MaxSeries},
 		{"max_connections", c.MaxConnections},
+		{"max_connections_per_address", c.MaxConnectionsPerAddress},
+		{"max_connections_per_principal", c.MaxConnectionsPerPrincipal},
 		{"max_views", c.MaxViews},
 		{"max_view_rows", c.MaxViewRows},
 		{"message_burst", c.MessageBurst},
@@ -122,6 +136,7 @@ func (c Config) Validate() error {
 		value time.Duration
 	}{
 		{"handshake_timeout", c.HandshakeTimeout},
+		{"auth_timeout", c.AuthTimeout},
 		{"write_timeout", c.WriteTimeout},
 		{"heartbeat", c.Heartbeat},
 		{"idle_timeout", c.IdleTimeout},

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/lxzan/gws"
 
+	"weir/auth"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -31,7 +33,7 @@ const (
 func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		w.Header().Set("Upgrade", "websocket")
-		wire.WriteError(w, http.StatusUpgradeRequired, &wire.Error{Code: wire.CodeMediaType, Message: "this is a WebSocket endpoint"})
+		wire.WriteError(w, http.StatusUpgradeRequired, wire.NewError(wire.CodeUpgradeRequired, ""))
 		return
 	}
 	patterns, hz, refusal := s.querySubscriptions(r)
@@ -39,20 +41,27 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		wire.WriteError(w, http.StatusBadRequest, refusal)
 		return
 	}
-	if err := s.conns.admit(s.cfg.MaxConnections); err != nil {
-		s.hub.m.refused[err.Code].Inc()
-		status := http.StatusServiceUnavailable
-		if err.Code == wire.CodeTooManyConns {
-			status = http.StatusTooManyRequests
-		}
-		w.Header().Set("Retry-After", "1")
-		wire.WriteError(w, status, err)
+	c := s.newClient()
+	c.wanted = wanted{patterns, hz}
+	if err := s.conns.admit(c, addressOf(r)); err != nil {
+		s.refuseConnection(w, err)
 		return
 	}
-	c := s.newClient()
+	p, err := s.gate.Request(r)
+	if err != nil && !s.conns.wait(c) {
+		s.conns.dismiss(c)
+		s.refuseConnection(w, wire.NewError(wire.CodeTooManyConns, ""))
+		return
+	}
+	s.accept(w, r, c, p, err)
+}
+
+// accept completes the handshake of a connection that was admitted, and serves it. refused is why the gate does
+// not let the client in; a page learns that by the close code only.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, c *client, p *auth.Principal, refused error) {
 	socket, err := s.upgrade(w, r, c)
 	if err != nil {
-		s.conns.dismiss()
+		s.conns.dismiss(c)
 		s.hub.m.refused[refusedHandshake].Inc()
 		s.log.Debug("live connection refused", "error", err)
 		return
@@ -64,10 +73,19 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		c.close(endedOrigin)
 	case !inTime:
 		c.close(endedDraining)
-	default:
-		s.greet(c, patterns, hz)
+	case errors.Is(refused, auth.ErrNoCredentials): // they may come as a message
+	case refused != nil:
+		c.expel(endedFor(auth.Refusal(refused)))
+	case s.identify(c, p):
+		s.greet(c)
 	}
 	go s.serve(socket, c) // last: nothing that the client says is heard before it has its welcome
+}
+
+func (s *Server) refuseConnection(w http.ResponseWriter, err *wire.Error) {
+	s.hub.m.refused[err.Code].Inc()
+	w.Header().Set("Retry-After", "1")
+	wire.WriteError(w, wire.StatusOf(err.Code), err)
 }
 
 func (s *Server) newClient() *client {
@@ -79,21 +97,29 @@ func (s *Server) newClient() *client {
 		frames:   newBucket(s.cfg.MessageRate+2/s.cfg.Heartbeat.Seconds(), s.cfg.MessageBurst, now),
 		mistakes: newBucket(mistakesRate, mistakesBurst, now),
 		pinged:   now,
+		authBy:   now.Add(s.cfg.AuthTimeout),
 	}
 	c.heard.Store(now.UnixNano())
 	return c
 }
 
 // greet queues the welcome, and makes the subscriptions that were asked for in the URL.
-func (s *Server) greet(c *client, patterns []telemetry.Pattern, hz float64) {
+func (s *Server) greet(c *client) {
 	now := s.hub.now()
 	c.send(textFrame((&wire.Welcome{
 		Protocol: wire.LiveProtocol, Epoch: s.epoch, Session: c.session, ServerTime: now.UnixMicro(),
 		HeartbeatMS: s.cfg.Heartbeat.Milliseconds(), Insecure: s.insecure,
+		Read: readable(c.who),
 	}).Append(nil)))
-	for i, p := range patterns {
+	asked := c.wanted
+	c.wanted = wanted{}
+	for i, p := range asked.patterns {
+		var err error = wire.NewError(wire.CodeForbidden, fmt.Sprintf("subscribe[%d]", i))
+		if c.who.MayRead(p) {
+			err = s.hub.subscribe(c, p.String(), asked.patterns[i:i+1], asked.hz)
+		}
 		var refusal *wire.Error
-		if err := s.hub.subscribe(c, p.String(), patterns[i:i+1], hz); errors.As(err, &refusal) {
+		if errors.As(err, &refusal) {
 			c.send(errorFrame(refusal, p.String()))
 		}
 	}
@@ -205,6 +231,7 @@ func (s *Server) serve(socket *gws.Conn, c *client) {
 		c.waitHungUp()
 		_ = c.conn.Close()
 		s.hub.m.closes[c.ended(reason)].Inc()
+		c.stopWatch()
 		s.hub.leave(c)
 		s.hub.m.connections.Add(-1)
 		s.conns.remove(c)
@@ -246,7 +273,7 @@ func (e events) OnMessage(socket *gws.Conn, message *gws.Message) {
 	defer func() { _ = message.Close() }()
 	c := clientOf(socket)
 	c.heardNow()
-	c.handle(message.Bytes(), &e.s.cfg)
+	e.s.handle(c, message.Bytes())
 }
 
 func (c *client) heardNow() time.Time {

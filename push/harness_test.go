@@ -92,6 +92,7 @@ type wsClient struct {
 type dialOptions struct {
 	query      string
 	origin     string
+	token      string
 	recvBuffer int
 	protocol   string
 	stalled    bool // do not read until read is called
@@ -117,6 +118,9 @@ func (ts *testServer) dial(o dialOptions) *wsClient {
 	header := http.Header{}
 	if o.origin != "" {
 		header.Set("Origin", o.origin)
+	}
+	if o.token != "" {
+		header.Set("Authorization", "Bearer "+o.token)
 	}
 	if o.protocol != "" {
 		header.Set("Sec-WebSocket-Protocol", o.protocol)

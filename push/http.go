@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
+	"weir/auth"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -22,6 +25,10 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	patterns, refusal := parsePatterns(r.URL.Query()["series"], s.cfg.MaxPatterns, "series")
 	if refusal != nil {
 		wire.WriteError(w, http.StatusBadRequest, refusal)
+		return
+	}
+	if i := unreadable(auth.PrincipalOf(r.Context()), patterns); i >= 0 {
+		wire.WriteError(w, http.StatusForbidden, wire.NewError(wire.CodeForbidden, fmt.Sprintf("series[%d]", i)))
 		return
 	}
 	if !s.requireReady(w) {
@@ -78,8 +85,8 @@ func (h *hub) snapshot(patterns []telemetry.Pattern, limit int) (snap *wire.Snap
 	return snap, complete
 }
 
-// openAlerts answers GET /v1/alerts.
-func (s *Server) openAlerts(w http.ResponseWriter, _ *http.Request) {
+// openAlerts answers GET /v1/alerts with those of series that the asker may read.
+func (s *Server) openAlerts(w http.ResponseWriter, r *http.Request) {
 	if !s.requireReady(w) {
 		return
 	}
@@ -89,6 +96,8 @@ func (s *Server) openAlerts(w http.ResponseWriter, _ *http.Request) {
 		alerts = append(alerts, a.Alert)
 	}
 	s.hub.mu.Unlock()
+	p := auth.PrincipalOf(r.Context())
+	alerts = slices.DeleteFunc(alerts, func(a telemetry.Alert) bool { return !p.MayReadPath(a.Series) })
 	body := []byte(`{"alerts":[`)
 	for i := range alerts {
 		if i > 0 {
@@ -106,9 +115,10 @@ type seriesList struct {
 	Truncated bool `json:"truncated"`
 }
 
-// listSeries answers GET /v1/series[?pattern=PATTERN][&limit=N] with names, in order.
+// listSeries answers GET /v1/series[?pattern=PATTERN][&limit=N] with names, in order. Of what a pattern selects
+// only that is listed which the asker may read; without a pattern, all of that.
 func (s *Server) listSeries(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
+	query, p := r.URL.Query(), auth.PrincipalOf(r.Context())
 	for name := range query {
 		if name != "pattern" && name != "limit" {
 			refusal := &wire.Error{Code: wire.CodeFieldUnknown, Path: name, Message: "the parameters are pattern and limit"}
@@ -116,14 +126,13 @@ func (s *Server) listSeries(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	texts := query["pattern"]
-	if len(texts) == 0 {
-		texts = []string{"#"}
-	}
-	patterns, refusal := parsePatterns(texts, s.cfg.MaxPatterns, "pattern")
-	if refusal != nil {
-		wire.WriteError(w, http.StatusBadRequest, refusal)
-		return
+	patterns := readablePatterns(p)
+	if texts := query["pattern"]; len(texts) > 0 {
+		var refusal *wire.Error
+		if patterns, refusal = parsePatterns(texts, s.cfg.MaxPatterns, "pattern"); refusal != nil {
+			wire.WriteError(w, http.StatusBadRequest, refusal)
+			return
+		}
 	}
 	limit := s.cfg.MaxListed
 	if text := query.Get("limit"); text != "" {
@@ -137,7 +146,7 @@ func (s *Server) listSeries(w http.ResponseWriter, r *http.Request) {
 	if !s.requireReady(w) {
 		return
 	}
-	body, err := json.Marshal(s.hub.list(patterns, limit))
+	body, err := json.Marshal(s.hub.list(p, patterns, limit))
 	if err != nil {
 		s.log.Error("list series", "error", err)
 		wire.WriteError(w, http.StatusInternalServerError, wire.NewError(wire.CodeInternal, ""))
@@ -146,12 +155,16 @@ func (s *Server) listSeries(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, body)
 }
 
-func (h *hub) list(patterns []telemetry.Pattern, limit int) seriesList {
+func (h *hub) list(p *auth.Principal, patterns []telemetry.Pattern, limit int) seriesList {
 	patterns, _ = canonical(patterns)
+	all := unreadable(p, patterns) < 0
 	out := seriesList{Series: []string{}}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.store.matching(patterns, func(s *series) bool {
+		if !all && !p.MayReadPath(s.name) {
+			return true
+		}
 		if len(out.Series) == limit {
 			out.Truncated = true
 			return false

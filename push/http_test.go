@@ -105,7 +105,7 @@ func TestBadRequestsGetCodeAndPath(t *testing.T) {
 		{"/v1/series?limit=many", 400, wire.CodeFieldRange},
 		{"/v1/series?series=p/%23", 400, wire.CodeFieldUnknown},
 		{"/v1/series?pattern=", 400, telemetry.CodePathEmpty},
-		{"/v1/live", 426, wire.CodeMediaType},
+		{"/v1/live", 426, wire.CodeUpgradeRequired},
 	} {
 		if status, body := s.get(t, tc.path); status != tc.status || errorCode(body) != tc.code {
 			t.Errorf("%s: %d %s, want %d %s", tc.path, status, body, tc.status, tc.code)

@@ -12,16 +12,23 @@ import (
 )
 
 // handle does what a message asks for. Errors are answered, and too many of them end the connection.
-func (c *client) handle(data []byte, cfg *Config) {
+func (s *Server) handle(c *client, data []byte) {
 	now := c.hub.now()
 	c.hub.m.messages.Inc()
+	if c.deaf { // gws had it already
+		return
+	}
+	if c.who == nil {
+		s.introduce(c, data)
+		return
+	}
 	if !c.messages.take(now) {
 		c.refuse(now, &wire.Error{Code: wire.CodeOverloaded, Message: "messages come too fast; this one was dropped"}, "")
 		return
 	}
 	msg, err := wire.DecodeClientMessage(data)
 	if err == nil {
-		err = c.dispatch(&msg, cfg)
+		err = s.dispatch(c, &msg)
 	}
 	var refusal *wire.Error
 	if errors.As(err, &refusal) {
@@ -38,10 +45,12 @@ func (c *client) refuse(now time.Time, err *wire.Error, id string) {
 	c.send(errorFrame(err, id))
 }
 
-func (c *client) dispatch(msg *wire.ClientMessage, cfg *Config) error {
+func (s *Server) dispatch(c *client, msg *wire.ClientMessage) error {
 	switch msg.Type {
+	case wire.TypeAuth:
+		return s.renew(c, msg.Auth.Token)
 	case wire.TypeSubscribe:
-		return c.handleSubscribe(&msg.Subscribe, cfg)
+		return c.handleSubscribe(&msg.Subscribe, &s.cfg)
 	case wire.TypeUnsubscribe:
 		if !c.hub.unsubscribe(c, msg.Unsubscribe.ID) {
 			return wire.NewError(wire.CodeSubscriptionNone, "payload.id")
@@ -62,6 +71,9 @@ func (c *client) handleSubscribe(req *wire.Subscribe, cfg *Config) error {
 	}
 	if !validHz(hz) {
 		return hzError("payload.max_hz")
+	}
+	if i := unreadable(c.who, req.Patterns); i >= 0 {
+		return wire.NewError(wire.CodeForbidden, fmt.Sprintf("payload.patterns[%d]", i))
 	}
 	return c.hub.subscribe(c, req.ID, req.Patterns, hz)
 }

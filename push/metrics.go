@@ -77,7 +77,7 @@ func newMeters(set *metrics.Set) *meters {
 	for r, info := range closeReasons {
 		m.closes[r] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_closes_total{reason=%q}", info.reason))
 	}
-	for _, reason := range []string{wire.CodeNotReady, wire.CodeDraining, wire.CodeTooManyConns, refusedHandshake} {
+	for _, reason := range []string{wire.CodeNotReady, wire.CodeDraining, wire.CodeTooManyConns, wire.CodeLimitAddress, refusedHandshake} {
 		m.refused[reason] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_refused_total{reason=%q}", reason))
 	}
 	for _, info := range wire.Codes() {
@@ -92,7 +92,8 @@ func newMeters(set *metrics.Set) *meters {
 // ofMessages reports whether a live client's message can be answered with a code.
 func ofMessages(info wire.CodeInfo) bool {
 	switch info.Code {
-	case wire.CodeJSONSyntax, wire.CodeJSONUTF8, wire.CodeJSONDepth, wire.CodeOverloaded, wire.CodeInternal:
+	case wire.CodeJSONSyntax, wire.CodeJSONUTF8, wire.CodeJSONDepth, wire.CodeOverloaded, wire.CodeInternal,
+		wire.CodeForbidden, wire.CodeUnauthenticated, wire.CodeTokenInvalid, wire.CodeTokenExpired, wire.CodeTokenRevoked:
 		return true
 	}
 	return info.Scope == "message" || info.Scope == "path"

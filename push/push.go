@@ -80,7 +80,7 @@ func build(opts Options) (*Server, error) {
 			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries,
 			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows,
 		}),
-		conns: registry{clients: make(map[*client]struct{})},
+		conns: newRegistry(opts.Config),
 	}
 	s.upgrader = s.newUpgrader()
 	s.upgraderWithProtocol = s.newUpgrader(wire.LiveProtocol)

@@ -1,19 +1,30 @@
 package push
 
 import (
+	"net/http"
+	"net/netip"
 	"sync"
 
 	"weir/wire"
 )
 
-// registry is the set of connections, and the count of those whose handshake is under way.
+// registry is the set of connections, and the count of those whose handshake is under way; of all of them also by
+// address and by principal.
 type registry struct {
-	mu       sync.Mutex
-	phase    phase
-	admitted int
-	clients  map[*client]struct{}
-	empty    chan struct{} // closed when the last is gone, once somebody waits for it
+	limits connLimits // fixed
+
+	mu         sync.Mutex
+	phase      phase
+	admitted   int
+	clients    map[*client]struct{}
+	strangers  int // those of which it is not known who they are
+	addresses  map[netip.Addr]int
+	principals map[string]int
+	empty      chan struct{} // closed when the last is gone, once somebody waits for it
 }
+
+// connLimits are the parts of Config that the registry applies.
+type connLimits struct{ total, strangers, address, principal int }
 
 type phase uint8
 
@@ -22,6 +33,38 @@ const (
 	open
 	draining
 )
+
+// place is what a connection takes up.
+type place struct {
+	address   netip.Addr
+	stranger  bool
+	principal string // empty: it is not known, or not counted
+}
+
+func newRegistry(cfg Config) registry {
+	return registry{
+		limits: connLimits{
+			total: cfg.MaxConnections, strangers: max(cfg.MaxConnections/4, 1),
+			address: cfg.MaxConnectionsPerAddress, principal: cfg.MaxConnectionsPerPrincipal,
+		},
+		clients:   make(map[*client]struct{}),
+		addresses: make(map[netip.Addr]int), principals: make(map[string]int),
+	}
+}
+
+// addressOf is where a request comes from. Of an IPv6 address it is the network, within which a host can choose.
+func addressOf(r *http.Request) netip.Addr {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	a := from.Addr().Unmap().WithZone("")
+	if a.Is6() {
+		const network = 64
+		return netip.PrefixFrom(a, network).Masked().Addr()
+	}
+	return a
+}
 
 // begin takes connections from now on.
 func (r *registry) begin() {
@@ -50,7 +93,7 @@ func (r *registry) isDraining() bool {
 
 // admit lets a handshake begin, unless there are too many connections or none are taken. After it comes
 // add or dismiss.
-func (r *registry) admit(limit int) *wire.Error {
+func (r *registry) admit(c *client, from netip.Addr) *wire.Error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -58,19 +101,55 @@ func (r *registry) admit(limit int) *wire.Error {
 		return wire.NewError(wire.CodeNotReady, "")
 	case r.phase == draining:
 		return wire.NewError(wire.CodeDraining, "")
-	case len(r.clients)+r.admitted >= limit:
+	case r.addresses[from] >= r.limits.address:
+		return wire.NewError(wire.CodeLimitAddress, "")
+	case len(r.clients)+r.admitted >= r.limits.total:
 		return wire.NewError(wire.CodeTooManyConns, "")
 	}
 	r.admitted++
+	r.addresses[from]++
+	c.place.address = from
 	return nil
 }
 
+// wait counts an admitted connection among those of which it is not known who they are. It reports false when
+// there are too many: they must not keep others out.
+func (r *registry) wait(c *client) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.strangers >= r.limits.strangers {
+		return false
+	}
+	r.strangers++
+	c.place.stranger = true
+	return true
+}
+
+// identify counts a connection among those of a principal, if it is to be counted, and reports false when that
+// has too many.
+func (r *registry) identify(c *client, principal string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if principal != "" && r.principals[principal] >= r.limits.principal {
+		return false
+	}
+	if principal != "" {
+		r.principals[principal]++
+		c.place.principal = principal
+	}
+	if c.place.stranger {
+		c.place.stranger = false
+		r.strangers--
+	}
+	return true
+}
+
 // dismiss ends a handshake that failed.
-func (r *registry) dismiss() {
+func (r *registry) dismiss(c *client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.admitted--
-	r.checkLocked()
+	r.vacateLocked(c)
 }
 
 // add counts a connection in, and reports false when it came too late and has to be closed.
@@ -86,7 +165,27 @@ func (r *registry) remove(c *client) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.clients, c)
+	r.vacateLocked(c)
+}
+
+// vacateLocked gives a connection's place back.
+func (r *registry) vacateLocked(c *client) {
+	if c.place.stranger {
+		r.strangers--
+	}
+	leave(r.addresses, c.place.address)
+	if c.place.principal != "" {
+		leave(r.principals, c.place.principal)
+	}
+	c.place = place{}
 	r.checkLocked()
+}
+
+// leave counts down, and forgets what has come to nothing.
+func leave[K comparable](counts map[K]int, k K) {
+	if counts[k]--; counts[k] == 0 {
+		delete(counts, k)
+	}
 }
 
 func (r *registry) checkLocked() {

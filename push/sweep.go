@@ -7,9 +7,9 @@ import (
 )
 
 // sweep looks after the connections' clocks, for all of them in one goroutine: pings, silence, writes
-// without progress, and closing that takes too long.
+// without progress, credentials that are missing or about to end, and closing that takes too long.
 func (s *Server) sweep(ctx context.Context) {
-	shortest := min(s.cfg.Heartbeat, s.cfg.IdleTimeout, s.cfg.WriteTimeout, s.cfg.DrainTimeout)
+	shortest := min(s.cfg.AuthTimeout, s.cfg.Heartbeat, s.cfg.IdleTimeout, s.cfg.WriteTimeout, s.cfg.DrainTimeout)
 	tick := time.NewTicker(max(min(shortest/4, time.Second), time.Millisecond))
 	defer tick.Stop()
 	for {
@@ -43,6 +43,7 @@ func (c *client) check(now time.Time, cfg *Config) {
 		c.closeLocked(endedHeartbeat)
 		return
 	}
+	c.checkIdentityLocked(now)
 	if now.Sub(c.pinged) >= cfg.Heartbeat {
 		c.pinged = now
 		c.pushLocked(&item{frame: pingFrame(now), counted: true})

@@ -1,0 +1,176 @@
+package push
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"weir/auth"
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// knock asks for an upgrade, and returns the status and code of a refusal.
+func (ts *testServer) knock(t *testing.T, header ...string) (int, string) {
+	t.Helper()
+	status, body := ts.get(t, "/v1/live", append(header, "Connection", "Upgrade", "Upgrade", "websocket")...)
+	return status, errorCode(body)
+}
+
+func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
+	s, _ := startGuarded(t, func(o *Options) { o.Config.MaxConnectionsPerAddress = 2 })
+	first := s.dial(dialOptions{token: "p"})
+	await[*wire.Welcome](first, newFollower(t))
+	await[*wire.Welcome](s.dial(dialOptions{token: "q"}), newFollower(t))
+	if status, code := s.knock(t); status != http.StatusTooManyRequests || code != wire.CodeLimitAddress {
+		t.Errorf("the third is answered %d %s", status, code)
+	}
+	if n := s.hub.m.refused[wire.CodeLimitAddress].Get(); n != 1 {
+		t.Errorf("counted %d times", n)
+	}
+	_ = first.conn.NetConn().Close()
+	eventually(t, "its place is free", func() bool { return s.hub.m.connections.Load() == 1 })
+	await[*wire.Welcome](s.dial(dialOptions{token: "p"}), newFollower(t))
+}
+
+func TestConnectionsOfOnePrincipalAreBounded(t *testing.T) {
+	s, _ := startGuarded(t, func(o *Options) { o.Config.MaxConnectionsPerPrincipal = 2 })
+	first := s.dial(dialOptions{token: "p"})
+	await[*wire.Welcome](first, newFollower(t))
+	await[*wire.Welcome](s.dial(dialOptions{token: "p-again"}), newFollower(t)) // the same subject
+	s.dial(dialOptions{token: "p"}).waitClosed(wire.CloseRefused, wire.ReasonLimitPrincipal)
+	late := s.dial(dialOptions{})
+	late.authenticate("p")
+	late.waitClosed(wire.CloseRefused, wire.ReasonLimitPrincipal)
+	await[*wire.Welcome](s.dial(dialOptions{token: "q"}), newFollower(t))
+	await[*wire.Welcome](s.dial(dialOptions{token: "p-tom"}), newFollower(t)) // the subject's name in a tenant
+	eventually(t, "they are counted", func() bool { return s.hub.m.closes[endedLimitPrincipal].Get() == 2 })
+	_ = first.conn.NetConn().Close()
+	eventually(t, "its place is free", func() bool { return s.hub.m.connections.Load() == 3 })
+	await[*wire.Welcome](s.dial(dialOptions{token: "p"}), newFollower(t))
+}
+
+func TestPrincipalsOfAnOpenServerAreNotBounded(t *testing.T) {
+	s := startServer(t, func(o *Options) { o.Config.MaxConnectionsPerPrincipal = 1 })
+	for range 3 {
+		await[*wire.Welcome](s.dial(dialOptions{}), newFollower(t))
+	}
+}
+
+func TestStrangersKeepNobodyOut(t *testing.T) {
+	s, _ := startGuarded(t, func(o *Options) { o.Config.MaxConnections = 8 })
+	strangers := []*wsClient{s.dial(dialOptions{}), s.dial(dialOptions{})}
+	if status, code := s.knock(t); status != http.StatusTooManyRequests || code != wire.CodeTooManyConns {
+		t.Errorf("one stranger more is answered %d %s", status, code)
+	}
+	for range 6 {
+		await[*wire.Welcome](s.dial(dialOptions{token: "p"}), newFollower(t))
+	}
+	if status, code := s.knock(t, "Authorization", "Bearer p"); status != http.StatusTooManyRequests || code != wire.CodeTooManyConns {
+		t.Errorf("one connection more is answered %d %s", status, code)
+	}
+	strangers[0].authenticate("p")
+	await[*wire.Welcome](strangers[0], newFollower(t))
+	s.stop()
+	r := &s.conns
+	if r.strangers+r.admitted+len(r.clients)+len(r.addresses)+len(r.principals) != 0 {
+		t.Errorf("places that were not given back: %+v", r)
+	}
+}
+
+func TestAddressesAreCountedByHostOrNetwork(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.7:1234":                   "192.0.2.7",
+		"[::ffff:192.0.2.7]:1":             "192.0.2.7",
+		"[2001:db8:1:2:3:4:5:6]:1":         "2001:db8:1:2::",
+		"[2001:db8:1:2:ffff::1]:1":         "2001:db8:1:2::",
+		"[fe80::1%eth0]:1":                 "fe80::",
+		"@":                                "",
+		"something that is not an address": "",
+	} {
+		var addr netip.Addr
+		if want != "" {
+			addr = netip.MustParseAddr(want)
+		}
+		if got := addressOf(&http.Request{RemoteAddr: remote}); got != addr {
+			t.Errorf("%s counts as %s, want %s", remote, got, want)
+		}
+	}
+}
+
+func TestListsOverHTTPHoldWhatTheAskerMayRead(t *testing.T) {
+	s, _ := startGuarded(t, nil)
+	s.hub.alerts(0, []telemetry.Alert{alert("x", "p/a/m", telemetry.Firing, 0), alert("y", "q/a/m", telemetry.Firing, 0)}, 2)
+	for _, tc := range []struct {
+		token, path string
+		status      int
+		want        string
+	}{
+		{"", "/v1/series", 401, `"unauthenticated"`},
+		{"nonsense", "/v1/alerts", 401, `"token_invalid"`},
+		{"", "/v1/snapshot?series=p/%23", 401, `"unauthenticated"`},
+		{"all", "/v1/series", 200, `["p/a/m","p/b/m","q/a/m","shared/x/m"]`},
+		{"p", "/v1/series", 200, `["p/a/m","p/b/m","shared/x/m"]`},
+		{"p", "/v1/series?pattern=%2B/a/m", 200, `["p/a/m"]`},
+		{"p", "/v1/series?pattern=q/%23", 200, `{"series":[],"truncated":false}`},
+		{"p", "/v1/series?pattern=%23&limit=2", 200, `{"series":["p/a/m","p/b/m"],"truncated":true}`},
+		{"q", "/v1/series?pattern=%23&limit=1", 200, `{"series":["q/a/m"],"truncated":false}`},
+		{"tenant", "/v1/series", 200, `["p/a/m","p/b/m"]`},
+		{"tenant", "/v1/series?pattern=%23", 200, `["p/a/m","p/b/m"]`},
+		{"p", "/v1/snapshot?series=p/%23&series=shared/x/m", 200, `"shared/x/m"`},
+		{"p", "/v1/snapshot?series=p/%23&series=q/%23", 403, `"path":"series[1]"`},
+		{"tenant", "/v1/snapshot?series=%23", 403, `"forbidden"`},
+	} {
+		status, body := s.ask(t, tc.token, tc.path)
+		if status != tc.status || !strings.Contains(body, tc.want) {
+			t.Errorf("%s asks %s: %d %s, want %d %s", tc.token, tc.path, status, body, tc.status, tc.want)
+		}
+	}
+	for token, want := range map[string]string{"all": "xy", "p": "x", "q": "y", "tenant": "x"} {
+		_, body := s.ask(t, token, "/v1/alerts")
+		if x, y := strings.Contains(body, `"id":"x"`), strings.Contains(body, `"id":"y"`); x != strings.Contains(want, "x") || y != strings.Contains(want, "y") {
+			t.Errorf("%s is told of alerts %s", token, body)
+		}
+	}
+}
+
+func (ts *testServer) ask(t *testing.T, token, path string) (int, string) {
+	t.Helper()
+	var header []string
+	if token != "" {
+		header = []string{"Authorization", "Bearer " + token}
+	}
+	status, body := ts.get(t, path, header...)
+	return status, string(body)
+}
+
+func TestReadablePatternsAreWhatMayBeRead(t *testing.T) {
+	segment := rapid.SampledFrom([]string{"a", "b", "_x"})
+	wild := rapid.SampledFrom([]string{"a", "b", "_x", "+"})
+	rapid.Check(t, func(t *rapid.T) {
+		p := &auth.Principal{Tenant: rapid.SampledFrom([]string{"", "a", "_x"}).Draw(t, "tenant")}
+		for _, s := range rapid.SliceOfN(rapid.SliceOfN(wild, 0, 3), 0, 4).Draw(t, "read") {
+			if rapid.Bool().Draw(t, "hash") || len(s) == 0 {
+				s = append(s, "#")
+			}
+			p.Read = append(p.Read, patterns(strings.Join(s, "/"))...)
+		}
+		got := readablePatterns(p)
+		for range 10 {
+			path := strings.Join(rapid.SliceOfN(segment, 1, 4).Draw(t, "path"), "/")
+			selected := slices.ContainsFunc(got, func(r telemetry.Pattern) bool { return r.Match(path) })
+			if selected != p.MayReadPath(path) {
+				t.Fatalf("tenant %q, read %v: %v select %s: %v", p.Tenant, p.Read, got, path, selected)
+			}
+		}
+		for _, r := range got {
+			if !p.MayRead(r) {
+				t.Fatalf("tenant %q, read %v: %s may not be read", p.Tenant, p.Read, r)
+			}
+		}
+	})
+}
