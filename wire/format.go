@@ -109,6 +109,10 @@ type FrameDecoder interface {
 // NewFrameDecoder makes the decoder of a format.
 func NewFrameDecoder(format Format, opts DecoderOptions) FrameDecoder {
 	switch format {
+	case FormatSenMLJSON:
+		return newSenMLJSONDecoder(opts)
+	case FormatSenMLCBOR:
+		return newSenMLCBORDecoder(opts)
 	case FormatInflux:
 		return newInfluxDecoder(opts)
 	}
