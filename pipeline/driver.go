@@ -89,6 +89,7 @@ func (d *driver) requestTick(after time.Duration) {
 func (d *driver) done(b *Batch) {
 	switch b.kind {
 	case data:
+		d.lag.passed()
 		b.reset()
 		d.free <- b // never blocks: there is room for all of them
 	case tick:

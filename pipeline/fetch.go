@@ -78,13 +78,24 @@ func (o *owner) fill(ctx context.Context, tail *kafka.Tail, b *Batch) error {
 		o.m.lost.Add(int(corrupt.Next - corrupt.First))
 		tail.SeekTo(corrupt.Next)
 		b.loadCorrupt(corrupt)
+		o.fetched(b, corrupt.Next, nil)
 		return nil
 	case err != nil:
 		return err
 	}
 	o.gauges.lag.Set(float64(f.HighWatermark - tail.Offset()))
 	b.load(f.Records, tail.Offset())
+	o.fetched(b, f.HighWatermark, f.Records)
 	return nil
+}
+
+// fetched tells the lag about a batch. It is counted before it is handed on.
+func (o *owner) fetched(b *Batch, end int64, records []kafka.Record) {
+	var first, newest int64
+	if n := len(records); n > 0 {
+		first, newest = records[0].Time, records[n-1].Time
+	}
+	o.lag.fetched(b, end, first, newest)
 }
 
 // loadCorrupt loads what stands for records that cannot be read.

@@ -19,6 +19,7 @@ type owner struct {
 	partition int
 	log       *slog.Logger
 	gauges    *gauges
+	lag       lag
 	// restored is guarded by Pipeline.mu.
 	restored bool
 	// committed is the group's offset, -1 without one; commit moves it.
@@ -85,6 +86,7 @@ func (o *owner) run(stop context.Context) error {
 	if err := o.at("restored"); err != nil {
 		return err
 	}
+	o.lag.begin(from.position)
 	o.ready(o)
 	return o.newDriver(from, f).run(stop)
 }

@@ -1,0 +1,47 @@
+package nodes
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"weir/auth"
+	"weir/wire"
+)
+
+// list is the answer to GET /v1/nodes.
+type list struct {
+	Nodes []*Node `json:"nodes"`
+	// Partitions is the lag of all partitions, those included that no node reports.
+	Partitions []PartitionLag `json:"partitions"`
+}
+
+// Routes registers GET /v1/nodes.
+func (r *Registry) Routes(m *auth.Router) {
+	m.HandleFunc("GET /v1/nodes", auth.Operators, r.handleList)
+}
+
+func (r *Registry) handleList(w http.ResponseWriter, q *http.Request) {
+	out := list{Nodes: r.Nodes(), Partitions: make([]PartitionLag, 0, r.opts.Partitions)}
+	if p := auth.PrincipalOf(q.Context()); p == nil || p.Tenant != "" {
+		for i, n := range out.Nodes { // where processes are reached is not a tenant's business
+			shown := *n
+			shown.Address = ""
+			out.Nodes[i] = &shown
+		}
+	}
+	for p := range r.opts.Partitions {
+		if lag, known := r.Lag(p); known {
+			out.Partitions = append(out.Partitions, lag)
+		}
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		wire.WriteError(w, http.StatusInternalServerError, wire.NewError(wire.CodeInternal, ""))
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(append(text, '\n'))
+}
