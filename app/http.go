@@ -19,10 +19,8 @@ import (
 )
 
 const (
-	readHeaderTimeout = 5 * time.Second
 	requestTimeout    = time.Minute // reading a request, and writing its answer; not WebSockets
 	idleTimeout       = 30 * time.Second
-	maxHeaderBytes    = 16 << 10
 )
 
 // serveHTTP begins to answer: until the stages run, with what can be told about the process.
@@ -54,8 +52,8 @@ func (a *App) handler() http.Handler {
 
 func (a *App) serve(name string, l net.Listener, h http.Handler) {
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Handler: h, ReadHeaderTimeout: a.opts.Config.HeaderTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: a.opts.Config.MaxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(a.log.With("component", name).Handler(), slog.LevelDebug),
 	}
 	ended := make(chan struct{})

@@ -41,7 +41,7 @@ func TestIdleSocketsDoNotKeepTheServerFromServing(t *testing.T) {
 
 	// Those that send nothing have to leave, and make room.
 	began := time.Now()
-	if status, body := r.get("/healthz", ""); status != http.StatusOK || time.Since(began) > 2*readHeaderTimeout {
+	if status, body := r.get("/healthz", ""); status != http.StatusOK || time.Since(began) > 2*r.opts.Config.HeaderTimeout {
 		t.Errorf("%d %s after %s", status, body, time.Since(began))
 	}
 }

@@ -41,6 +41,12 @@ type Config struct {
 	// AllowedHosts are names, other than loopback's, under which a loopback server may be asked, as behind
 	// a proxy: it refuses the rest, which is how a foreign page would reach it (DNS rebinding).
 	AllowedHosts []string `koanf:"allowed_hosts"`
+	// TrustedProxies are addresses and networks of proxies in front, whose X-Forwarded-For is believed: limits per
+	// address then count the clients behind them.
+	TrustedProxies []string `koanf:"trusted_proxies"`
+	// HeaderTimeout bounds how long a request's line and headers may take to come, MaxHeaderBytes how long they may be.
+	HeaderTimeout  time.Duration `koanf:"header_timeout"`
+	MaxHeaderBytes int           `koanf:"max_header_bytes"`
 	// TLS of Listen.
 	TLS TLS `koanf:"tls"`
 	// Partitions is into how many partitions each topic is divided, for ever. 0: as the topics have it, 4

@@ -30,6 +30,9 @@ func Default() Config {
 		Roles:          Roles(),
 		AllowedOrigins: []string{},
 		AllowedHosts:   []string{},
+		TrustedProxies: []string{},
+		HeaderTimeout:  5 * time.Second,
+		MaxHeaderBytes: 16 << 10,
 		StopTimeout:    15 * time.Second,
 		TLS:            TLS{ClientCertificates: CertificatesOptional},
 		Kafka: Kafka{

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"weir/internal/remote"
 )
 
 // Validate names every field that cannot work, by its full path.
@@ -18,6 +20,9 @@ func (c *Config) Validate() error {
 		c.validateAdmin(),
 		c.validateRoles(),
 		c.validateOrigins(),
+		c.validateProxies(),
+		positive("header_timeout", c.HeaderTimeout),
+		within("max_header_bytes", c.MaxHeaderBytes, 4<<10, 1<<20),
 		c.TLS.validate(),
 		within("partitions", c.Partitions, 0, 1024),
 		within("max_sockets", c.MaxSockets, 0, 1<<20),
@@ -34,6 +39,13 @@ func (c *Config) Validate() error {
 		prefixed("push.", c.Push.Validate()),
 		prefixed("auth.", c.Auth.Validate()),
 	)
+}
+
+func (c *Config) validateProxies() error {
+	if _, err := remote.ParseProxies(c.TrustedProxies); err != nil {
+		return fmt.Errorf("trusted_proxies: %w", err)
+	}
+	return nil
 }
 
 // Has reports whether the process has a role.

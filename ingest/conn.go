@@ -1,10 +1,9 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/lxzan/gws"
 
+	"weir/auth"
 	"weir/wire"
 )
 
@@ -27,9 +27,21 @@ type conn struct {
 	ctx    context.Context // ends when the connection does; what Produce waits under
 	cancel context.CancelFunc
 
+	address netip.Prefix // under which the connection is counted; zero: it is not
+
 	// The ReadLoop's.
-	enc    *encoder
-	frames uint64 // frames that get a receipt, so far
+	enc       *encoder
+	frames    uint64 // frames that get a receipt, so far
+	messages  uint64 // messages that have come so far
+	typedRate rate
+	speaker
+
+	// Who speaks, nil as long as nobody has said; and why they are not to be heard any longer.
+	who    atomic.Pointer[auth.Principal]
+	ousted atomic.Pointer[wire.Error]
+
+	mail outbox
+	mqtt *mqttLink // nil: Weir's own protocol is spoken
 
 	// The writer's.
 	pace pace
@@ -47,6 +59,8 @@ type conn struct {
 
 	// Written by one side, read by the server's sweep.
 	lastHeard atomic.Int64 // µs
+	authBy    atomic.Int64 // until when credentials may take to come, µs; 0: they have
+	expires   atomic.Int64 // when they end, µs; 0: never, or the client knows
 	began     atomic.Int64 // when the message that is coming did, µs; 0: none is
 	holds     atomic.Int64 // since when it has had room for that message, µs; 0: it has none
 	came      atomic.Int64 // bytes since then
@@ -61,36 +75,48 @@ type conn struct {
 const (
 	idleOut int32 = iota + 1
 	tooSlow
+	authLate
+	signedOut
+	sessionOver
 )
 
-func newConn(srv *Server, device string) *conn {
+func newConn(srv *Server, d dialect) *conn {
 	c := &conn{
 		srv:   srv,
-		enc:   newEncoder(srv, device),
+		enc:   newEncoderFor(srv, d),
 		pace:  newPace(&srv.cfg),
 		ring:  make([]*receipt, srv.cfg.Credit),
 		wake:  make(chan struct{}, 1),
 		room:  make(chan struct{}, 1),
 		ended: make(chan struct{}),
+
+		typedRate: rate{perSecond: typedPerSecond, atOnce: typedAtOnce},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.lastHeard.Store(nowMicros())
 	return c
 }
 
-// serve runs the connection until it ends. Not all of gws is under its own recovery.
-func (c *conn) serve() {
+// serve runs the connection until it ends; p and err are what the gate said to the request. Not all of gws is under
+// its own recovery.
+func (c *conn) serve(p *auth.Principal, err error) {
 	var writer sync.WaitGroup
 	writer.Go(c.writeReceipts)
 	func() {
 		defer c.recovered()
-		c.socket.ReadLoop()
+		if c.admit(p, err) {
+			c.socket.ReadLoop()
+		}
 	}()
 	c.cancel()
 	c.in.giveBack()
+	c.mail.close()
 	close(c.ended)
 	writer.Wait()
 	_ = c.net.Close() // gws did, unless it panicked
+	if c.mqtt != nil {
+		c.mqtt.ended()
+	}
 	c.srv.inflight.Add(-int64(c.tail.Load() - c.head.Load()))
 }
 
@@ -107,20 +133,30 @@ func (c *conn) recovered() {
 
 // close begins the end: gws sends the code, closes the socket, and the ReadLoop returns.
 func (c *conn) close(code uint16, reason string) {
+	if c.mqtt != nil {
+		c.mqtt.session.Farewell(reason)
+	}
 	c.cancel()
-	_ = c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
+	wait := c.srv.cfg.WriteTimeout
+	if c.verdict.Load() == signedOut {
+		wait = min(wait, signOutTime)
+	}
+	_ = c.net.SetWriteDeadline(time.Now().Add(wait))
 	_ = c.socket.WriteClose(code, []byte(reason))
 }
 
 // breaks ends the connection of a client that does what it must not; OnClose counts it. The error is for gws,
 // which has been spared the rest.
 func (c *conn) breaks(b breach) error {
-	code := wire.CloseProtocolError
-	if b == badLength {
+	code, reason := wire.CloseProtocolError, wire.ReasonProtocolError
+	switch b {
+	case badLength, reservedBits:
 		code = closeProtocol
+	case earlyLarge:
+		code, reason = wire.CloseTooLarge, wire.ReasonFrameTooLarge
 	}
 	c.srv.logger.Debug("protocol broken", "remote", c.net.RemoteAddr(), "breach", b)
-	c.close(code, wire.ReasonProtocolError)
+	c.close(code, reason)
 	return net.ErrClosed
 }
 
@@ -132,7 +168,22 @@ func (c *conn) message(data []byte) {
 	defer c.in.giveBack()
 	now := nowMicros()
 	c.lastHeard.Store(now)
-	if c.answerPing(data) || !c.await(now) {
+	c.messages++
+	data, refusal := c.unpack(data)
+	if c.mqtt != nil {
+		c.mqtt.take(data, refusal)
+		return
+	}
+	switch {
+	case c.ctx.Err() != nil || c.verdict.Load() == signedOut:
+		return // gws hands on what it has read before the end
+	case isTyped(data) && refusal == nil:
+		c.converse(data)
+		return
+	case c.who.Load() == nil:
+		c.expel(wire.NewError(wire.CodeUnauthenticated, ""))
+		return
+	case !c.await(now):
 		return
 	}
 	r := c.next()
@@ -141,7 +192,11 @@ func (c *conn) message(data []byte) {
 	c.tail.Add(1)
 	c.srv.inflight.Add(1)
 	c.srv.metrics.framesWS.Inc()
-	c.enc.submit(c.ctx, data, r)
+	if refusal == nil {
+		c.enc.submit(c.ctx, data, r)
+	} else {
+		c.enc.refuse(c.ctx, data, r, refusal)
+	}
 	c.owed.Add(r.owed())
 	r.release()
 }
@@ -164,7 +219,7 @@ func (c *conn) idle() {
 func (c *conn) await(since int64) bool {
 	waited := false
 	for !c.draining.Load() && c.ctx.Err() == nil {
-		if c.tail.Load()-c.head.Load() < uint64(len(c.ring)) && c.owed.Load() <= receiptBytes {
+		if c.tail.Load()-c.head.Load() < c.enc.places(len(c.ring)) && c.owed.Load() <= receiptBytes {
 			if waited {
 				c.srv.metrics.blockedCredit.Add(float64(nowMicros()-since) / 1e6)
 			}
@@ -205,27 +260,9 @@ func (c *conn) signal() {
 	}
 }
 
-// answerPing answers {"type":"app_ping","payload":…}. Readings do not begin with a type.
-func (c *conn) answerPing(data []byte) bool {
-	data = bytes.TrimLeft(data, " \t\r\n")
-	if len(data) > 1024 || !bytes.HasPrefix(data, []byte(`{"type"`)) {
-		return false
-	}
-	var message struct {
-		Type    string          `json:"type"`
-		Payload json.RawMessage `json:"payload,omitempty"`
-	}
-	if json.Unmarshal(data, &message) != nil || message.Type != "app_ping" {
-		return false
-	}
-	message.Type = "app_pong"
-	answer, err := json.Marshal(message)
-	if err != nil {
-		return false
-	}
-	_ = c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
-	_ = c.socket.WriteMessage(gws.OpcodeText, answer)
-	return true
+// say sends a message from the ReadLoop, which waits for the socket to take it.
+func (c *conn) say(message []byte) {
+	_ = c.write(textFrame(nil, message))
 }
 
 // nudge wakes a ReadLoop that waits for a place in the ring.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"weir/auth"
+	"weir/devices"
 	"weir/kafka"
 	"weir/telemetry"
 	"weir/wire"
@@ -16,6 +18,8 @@ const (
 	// keepBytes of records, of keepDevices devices, are what an encoder keeps room for between frames.
 	keepBytes   = 16 << 10
 	keepDevices = 64
+	// recordOverhead is about what a record takes in the log beside its key and value.
+	recordOverhead = 24
 )
 
 // Producer stores records; *kafka.Producer is one.
@@ -23,21 +27,41 @@ type Producer interface {
 	Produce(ctx context.Context, topic string, partition int, recs []kafka.Record, done func(base int64, err error)) error
 }
 
-// encoder turns frames into records and hands them to the producer. Each connection has one, as it holds
-// the decoder's buffers; it is not safe for concurrent use.
+// encoder turns frames into records and hands them to the producer, if the principal may write them and the server
+// takes them. Each connection has one, as it holds the decoder's buffers; it is not safe for concurrent use.
 type encoder struct {
-	srv    *Server
-	dec    *wire.Decoder
-	device string // of a connection that named one
+	srv     *Server
+	device  string // of a connection that named one
+	format  wire.Format
+	unit    wire.TimeUnit // of times that are numbers, as the client has declared
+	dry     bool          // frames are checked and nothing of them is stored
+	numbers numbers       // that came beside the frame
+	// principal is who speaks; nil may do everything. It is set anew when new credentials come.
+	principal *auth.Principal
+	allowed   allowed
 
-	buf   []byte           // keys and values of the frame's records
-	spans []span           // where they lie in buf
-	recs  [][]kafka.Record // by partition
-	last  knownSession
+	dec wire.FrameDecoder
+	own string // the device of readings that name none, if the principal may write it
+	// tenant is put before devices that names in the frame make.
+	tenant string
+
+	buf      []byte // keys and values of the frame's records
+	spans    []span // where they lie in buf
+	late     []telemetry.Reading
+	recs     [][]kafka.Record // by slot; those of the backlog are made when they are first needed
+	last     knownSession
+	quotas   [lanes]quota
+	charges  []charge
+	credits  [lanes]credit
+	pressure uint32 // of the partitions that the frame has readings for
 }
 
 // span is a record in buf: its key is the device's name, its value follows.
-type span struct{ partition, key, value, end int }
+type span struct {
+	lane                  lane
+	partition, key, value int
+	end                   int
+}
 
 // knownSession saves the look-up for a connection that speaks for one device.
 type knownSession struct {
@@ -46,31 +70,61 @@ type knownSession struct {
 }
 
 func newEncoder(srv *Server, device string) *encoder {
-	return &encoder{
-		srv:    srv,
-		device: device,
-		dec:    wire.NewDecoder(srv.decoderOptions(device)),
-		recs:   make([][]kafka.Record, srv.partitions),
+	return newEncoderFor(srv, dialect{device: device})
+}
+
+func newEncoderFor(srv *Server, d dialect) *encoder {
+	e := &encoder{srv: srv, device: d.device, format: d.format, unit: d.unit, recs: make([][]kafka.Record, srv.partitions)}
+	for i := range e.credits {
+		e.credits[i].most = srv.cfg.Credit
 	}
+	return e
 }
 
 // submit decodes one frame, which came at r.started, and produces its records. The caller's release of r
 // follows. It blocks while the producer's buffer is full, until ctx ends.
 func (e *encoder) submit(ctx context.Context, raw []byte, r *receipt) {
+	e.recognise()
 	defer e.shrink()
+	r.tracker = e.tracker()
 	e.srv.metrics.bytes.Add(len(raw))
+	e.begin()
 	frame, err := e.dec.Decode(raw)
 	if err != nil {
 		e.refuse(ctx, raw, r, err)
 		return
 	}
+	e.renumber(frame)
 	r.Seq, r.HasSeq = frame.Seq, frame.HasSeq
+	e.permit(frame, raw)
 	e.reject(frame, r)
-	e.encode(frame, r)
+	lane := e.encode(frame, r)
+	if e.dry {
+		r.checked()
+		return
+	}
+	e.chargeRefused(len(frame.Rejected))
+	r.Credit = e.credit(lane, r.started)
+	if e.lagging(r) || e.crowded(r, lane) || e.limited(r, lane) {
+		return
+	}
 	if len(frame.Rejected) > 0 {
 		e.deadLetter(ctx, raw, r, letterOf(frame))
 	}
 	e.produce(ctx, r)
+}
+
+// tracker is told of what is stored; what is only checked concerns nobody.
+func (e *encoder) tracker() Tracker {
+	if e.dry {
+		return nil
+	}
+	return e.srv.tracker
+}
+
+// begin forgets the frame before.
+func (e *encoder) begin() {
+	e.buf, e.spans, e.late, e.charges, e.pressure = e.buf[:0], e.spans[:0], e.late[:0], e.charges[:0], 0
 }
 
 // shrink gives back what an unusually large frame has grown: its connection may stay silent for days.
@@ -79,23 +133,42 @@ func (e *encoder) shrink() {
 	if cap(e.buf) > keepBytes {
 		e.buf = nil
 	}
-	if cap(e.spans) > keepDevices {
-		e.spans = nil
+	if cap(e.late) > keepDevices {
+		e.late = nil
 	}
-	for partition := range e.recs {
-		if cap(e.recs[partition]) > keepDevices {
-			e.recs[partition] = nil
+	if cap(e.spans) > keepDevices || cap(e.charges) > keepDevices {
+		e.spans, e.charges = nil, nil
+	}
+	for slot := range e.recs {
+		if cap(e.recs[slot]) > keepDevices {
+			e.recs[slot] = nil
 		}
 	}
 }
 
-// refuse answers a frame that could not be understood at all.
+// refuse answers a frame that could not be understood at all. It counts as one reading.
 func (e *encoder) refuse(ctx context.Context, raw []byte, r *receipt, err error) {
+	e.recognise()
+	e.begin()
+	if !e.dry {
+		e.chargeRefused(1)
+		r.Credit = e.credit(live, r.started)
+		if e.limited(r, live) {
+			return
+		}
+	}
 	if !errors.As(err, &r.Err) {
 		r.Err = wire.NewError(wire.CodeInternal, "")
 		e.srv.logger.Error("decode failed without a code", "error", err)
 	}
+	if e.dry {
+		r.checked()
+		return
+	}
 	byCode(e.srv.metrics.rejectedFrames, r.Err.Code).Inc()
+	if r.tracker != nil {
+		r.trackRefused(e.own, 0, r.Err.Code, r.Err.Path)
+	}
 	e.deadLetter(ctx, raw, r, wire.DeadLetter{Code: r.Err.Code, Path: r.Err.Path, Message: r.Err.Message})
 }
 
@@ -106,35 +179,79 @@ func (e *encoder) reject(frame *wire.Frame, r *receipt) {
 	}
 }
 
-// encode lays the frame's batches into buf, but those known to be stored already.
-func (e *encoder) encode(frame *wire.Frame, r *receipt) {
-	e.buf, e.spans = e.buf[:0], e.spans[:0]
-	newest := int64(0)
+// encode lays the frame's batches into buf, but those known to be stored already, and tells which lane the frame
+// belongs to: the backlog's if nothing in it is live.
+func (e *encoder) encode(frame *wire.Frame, r *receipt) lane {
+	newest, current := int64(0), false
 	for i := range frame.Batches {
 		b := &frame.Batches[i]
+		t := timesOf(b.Readings, b.Ingest)
+		newest = max(newest, t.newest)
+		var info *devices.FrameInfo
+		if r.tracker != nil {
+			info = r.track(b, &t)
+		}
 		if frame.HasSeq && frame.Session != "" {
 			s := e.session(b.Device, frame.Session)
 			if s.acknowledged(frame.Seq) {
 				r.Duplicate += len(b.Readings)
+				if info != nil {
+					info.Duplicate = len(b.Readings)
+				}
 				continue
 			}
 			r.acks = append(r.acks, s)
 		}
-		r.Accepted += len(b.Readings)
-		newest = max(newest, b.Readings[len(b.Readings)-1].Time)
-		e.place(b)
+		e.charges = append(e.charges, charge{b.Device, len(b.Readings)})
+		accepted, late := e.encodeBatch(b, &t, frame.Backlog)
+		current = current || accepted > 0
+		r.Accepted += accepted
+		r.Late += late
+		if info != nil {
+			info.Accepted, info.Late, info.Backlog = accepted, late, late
+			if frame.Backlog {
+				info.Backlog = accepted
+			}
+		}
 	}
-	if newest > 0 && newest < r.started {
+	if r.tracker != nil && len(frame.Rejected) > 0 {
+		r.trackRefused(e.own, len(frame.Rejected), frame.Rejected[0].Code, frame.Rejected[0].Path)
+	}
+	if newest > 0 && newest < r.started && !frame.Backlog {
 		e.srv.metrics.deviceLatency.Update(float64(r.started-newest) / 1e6)
 	}
+	if frame.Backlog || r.Late > 0 && !current {
+		return backlog
+	}
+	return live
 }
 
-func (e *encoder) place(b *telemetry.Batch) {
+// encodeBatch lays a batch into buf, as one record, or as two if some of it is late.
+func (e *encoder) encodeBatch(b *telemetry.Batch, t *times, marked bool) (accepted, late int) {
+	partition := kafka.PartitionFor(b.Device, e.srv.partitions)
+	if marked {
+		e.place(b, backlog, partition)
+		return len(b.Readings), 0
+	}
+	if bound := b.Ingest - e.srv.lateness; e.srv.lateness > 0 && t.oldest != 0 && t.oldest < bound {
+		old := *b
+		old.Readings = e.split(b, bound)
+		late = len(old.Readings)
+		e.place(&old, backlog, partition)
+	}
+	if len(b.Readings) > 0 {
+		e.pressure = max(e.pressure, e.srv.admission.of(partition))
+		e.place(b, live, partition)
+	}
+	return len(b.Readings), late
+}
+
+func (e *encoder) place(b *telemetry.Batch, lane lane, partition int) {
 	key := len(e.buf)
 	e.buf = append(e.buf, b.Device...)
 	value := len(e.buf)
 	e.buf = wire.AppendReadingBatch(e.buf, b)
-	e.spans = append(e.spans, span{kafka.PartitionFor(b.Device, e.srv.partitions), key, value, len(e.buf)})
+	e.spans = append(e.spans, span{lane, partition, key, value, len(e.buf)})
 }
 
 func (e *encoder) session(device, name string) *session {
@@ -146,35 +263,54 @@ func (e *encoder) session(device, name string) *session {
 	return e.last.s
 }
 
-// produce sends what encode has laid out: one call, hence one atomic record batch, per partition.
+// credit is what the receipt says a device may have without one.
+func (e *encoder) credit(lane lane, now int64) int {
+	pressure := e.srv.shares[lane].fill()
+	if lane == live {
+		pressure = max(pressure, e.pressure)
+	}
+	return e.credits[lane].next(now, pressure)
+}
+
+// places is how many of the ring's places may be taken: those that the device has credit for.
+func (e *encoder) places(ring int) uint64 {
+	c := &e.credits[live]
+	if c.at == 0 || c.now >= float64(c.most) {
+		return uint64(ring) // as most of the time; the next frame looks again
+	}
+	return uint64(min(ring, max(1, c.next(nowMicros(), e.srv.shares[live].fill()))))
+}
+
+// produce sends what encode has laid out: one call, hence one atomic record batch, per partition and lane.
 func (e *encoder) produce(ctx context.Context, r *receipt) {
 	for _, s := range e.spans {
 		rec := kafka.Record{Time: r.started / 1000, Key: e.buf[s.key:s.value], Value: e.buf[s.value:s.end]}
-		e.recs[s.partition] = append(e.recs[s.partition], rec)
+		slot := e.slot(s)
+		e.recs[slot] = append(e.recs[slot], rec)
+		r.hold(&e.srv.shares[s.lane], s.lane, int64(s.end-s.key+recordOverhead))
 	}
 	for _, s := range e.spans {
-		recs := e.recs[s.partition]
+		slot := e.slot(s)
+		recs := e.recs[slot]
 		if len(recs) == 0 {
 			continue // went out with an earlier span
 		}
-		e.send(ctx, r, wire.TopicReadings, s.partition, recs)
+		e.send(ctx, r, laneTopics[s.lane], s.partition, recs)
 		clear(recs)
-		e.recs[s.partition] = recs[:0]
+		e.recs[slot] = recs[:0]
+	}
+	if len(e.spans) > 0 {
+		e.srv.written.add(len(e.spans), len(e.buf)+recordOverhead*len(e.spans))
 	}
 }
 
-// deadLetter keeps a frame that was refused, wholly or in part, so that it can be mended and replayed. It
-// counts among the frame's records: its receipt waits for it.
-func (e *encoder) deadLetter(ctx context.Context, raw []byte, r *receipt, letter wire.DeadLetter) {
-	letter.Time, letter.Stage = r.started, "ingest"
-	if letter.Device == "" {
-		letter.Device = e.device
+// slot is where the records of a lane and partition are gathered.
+func (e *encoder) slot(s span) int {
+	slot := int(s.lane)*e.srv.partitions + s.partition
+	if slot >= len(e.recs) {
+		e.recs = append(e.recs, make([][]kafka.Record, e.srv.partitions)...)
 	}
-	letter.Raw = raw[:min(len(raw), maxDeadLetterBytes)]
-	value := wire.AppendDeadLetter(nil, &letter)
-	rec := kafka.Record{Time: r.started / 1000, Key: []byte(letter.Device), Value: value}
-	e.srv.metrics.deadLetters.Inc()
-	e.send(ctx, r, wire.TopicDeadLetters, kafka.PartitionFor(letter.Device, e.srv.partitions), []kafka.Record{rec})
+	return slot
 }
 
 func (e *encoder) send(ctx context.Context, r *receipt, topic string, partition int, recs []kafka.Record) {
@@ -187,14 +323,4 @@ func (e *encoder) send(ctx context.Context, r *receipt, topic string, partition 
 	if waited := time.Since(asked); waited > time.Millisecond {
 		e.srv.metrics.blockedProducer.Add(waited.Seconds())
 	}
-}
-
-// letterOf describes a frame by the first reading refused in it.
-func letterOf(frame *wire.Frame) wire.DeadLetter {
-	first := &frame.Rejected[0]
-	letter := wire.DeadLetter{Code: first.Code, Path: first.Path, Message: first.Message}
-	if len(frame.Batches) > 0 {
-		letter.Device = frame.Batches[0].Device
-	}
-	return letter
 }

@@ -20,20 +20,17 @@ func (c *conn) dawdles(now int64) bool {
 	return since != 0 && held > holdGrace && float64(c.came.Load()) < holdRate*held.Seconds()
 }
 
-// controlRate bounds the control frames of one connection: each is answered, and none counts as work.
-type controlRate struct {
-	seen  int     // of the framing's
-	spent float64 // of controlsAtOnce
+// rate bounds how often a client does something that is answered and does not count as work.
+type rate struct {
+	perSecond, atOnce float64
+
+	spent float64 // of atOnce
 	at    int64   // µs
 }
 
-// allow counts the control frames that have come since it was last asked.
-func (r *controlRate) allow(f *framing, now int64) bool {
-	came := f.controls - r.seen
-	if came == 0 {
-		return true
-	}
-	r.spent = max(0, r.spent-float64(now-r.at)/1e6*controlsPerSecond) + float64(came)
-	r.seen, r.at = f.controls, now
-	return r.spent <= controlsAtOnce
+// allow counts that it has been done n times more.
+func (r *rate) allow(n int, now int64) bool {
+	r.spent = max(0, r.spent-float64(now-r.at)/1e6*r.perSecond) + float64(n)
+	r.at = now
+	return r.spent <= r.atOnce
 }

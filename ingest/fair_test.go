@@ -134,22 +134,18 @@ func TestAFloodOfPingsEndsTheConnection(t *testing.T) {
 }
 
 func TestPingsAtAModestRateAreAllowed(t *testing.T) {
-	var r controlRate
-	var f framing
+	r := rate{perSecond: controlsPerSecond, atOnce: controlsAtOnce}
 	now := nowMicros()
-	f.controls = controlsAtOnce
-	if !r.allow(&f, now) {
+	if !r.allow(controlsAtOnce, now) {
 		t.Fatal("a burst is refused")
 	}
 	for range 1000 {
-		f.controls++
 		now += 1e6 / controlsPerSecond
-		if !r.allow(&f, now) {
+		if !r.allow(1, now) {
 			t.Fatal("a steady rate is refused")
 		}
 	}
-	f.controls += 2
-	if r.allow(&f, now) {
+	if r.allow(2, now) {
 		t.Error("too many are allowed")
 	}
 }

@@ -1,19 +1,26 @@
 package ingest
 
 import (
-	"encoding/binary"
 	"math"
+
+	"weir/internal/wsframe"
 )
 
 // maxFragments is in how many frames a message may come.
 const maxFragments = 1024
 
-// framing follows a client's stream of WebSocket frames (RFC 6455 §5.2) without touching it: where headers
-// end, and how long the messages are that they announce. gws judges whether the frames are legal, but for what it
-// cannot stand; what framing makes of other illegal ones does not matter, as they end the connection.
+// framing follows a client's stream of WebSocket frames (RFC 6455 §5.2): where headers end, and how long the
+// messages are that they announce. gws judges whether the frames are legal, but for what it cannot stand or does not
+// look at; what framing makes of other illegal ones does not matter, as they end the connection.
+//
+// It changes one thing. The bit that marks a compressed message (RFC 7692) is cleared and remembered: gws would
+// decompress without regard to room, and end the connection over a damaged message.
 type framing struct {
-	header [14]byte
-	have   int    // bytes of the header so far
+	deflate bool // messages may be compressed
+	// most is the longest message of a client that has yet to say who it is; 0: whatever there is room for.
+	most int
+
+	header wsframe.Header
 	left   uint64 // of the present frame's payload
 
 	data      bool   // the present frame is part of a message, not a control frame
@@ -21,6 +28,10 @@ type framing struct {
 	fragments int    // how many frames of the present message have begun; 0 between messages
 	final     bool   // the present frame is its message's last
 	granted   bool   // there is room for the message, however long it gets
+	squeezed  bool   // the frame whose header is being read, or the message it begins, is marked as compressed
+
+	messages   uint64   // messages begun so far
+	compressed []uint64 // which of them are, in order, that have not been asked for
 
 	controls int    // control frames begun so far
 	broken   breach // what the header that advance stopped at does
@@ -37,14 +48,17 @@ func (f *framing) advance(p []byte, limit int) (n int, wants int64) {
 			f.pass(skipped)
 			continue
 		}
-		f.header[f.have] = p[n]
-		if f.have++; f.have == f.headerBytes() {
+		complete := f.header.Add(p[n])
+		if f.header.Have() == 1 {
+			p[n] = f.unmark(p[n])
+		}
+		if complete {
 			if f.broken = f.judge(); f.broken != lawful {
-				f.have--
+				f.header.TakeBack()
 				return n, 0
 			}
 			if wants = f.wants(limit); wants > 0 {
-				f.have--
+				f.header.TakeBack()
 				return n, wants
 			}
 			f.begin()
@@ -60,46 +74,45 @@ func (f *framing) grant() { f.granted = true }
 // inMessage reports whether a message has begun and is not complete.
 func (f *framing) inMessage() bool { return f.fragments > 0 }
 
-func (f *framing) headerBytes() int {
-	if f.have < 2 {
-		return 2
+// unmark clears the mark of a compressed message in the first byte of a header, where it may be.
+func (f *framing) unmark(first byte) byte {
+	if !f.header.IsData() {
+		return first
 	}
-	n := 2
-	switch f.header[1] & 0x7f {
-	case 126:
-		n += 2
-	case 127:
-		n += 8
+	marked := f.deflate && f.header.Opcode() != wsframe.OpContinuation && f.header.ReservedBits() == wsframe.Compressed
+	if f.fragments == 0 {
+		f.squeezed = marked
 	}
-	if f.header[1]&0x80 != 0 {
-		n += 4
+	if marked {
+		first &^= wsframe.Compressed
 	}
-	return n
+	return first
 }
 
-func (f *framing) payloadBytes() uint64 {
-	switch n := f.header[1] & 0x7f; n {
-	case 126:
-		return uint64(binary.BigEndian.Uint16(f.header[2:]))
-	case 127:
-		return binary.BigEndian.Uint64(f.header[2:])
-	default:
-		return uint64(n)
+// takeCompressed reports whether the message of a number, counted from 1, is compressed. Each is asked for once, in
+// order.
+func (f *framing) takeCompressed(message uint64) bool {
+	if len(f.compressed) == 0 || f.compressed[0] != message {
+		return false
 	}
+	if f.compressed = f.compressed[1:]; len(f.compressed) == 0 {
+		f.compressed = nil
+	}
+	return true
 }
-
-func (f *framing) isData() bool  { return f.header[0]&0x8 == 0 }
-func (f *framing) isFinal() bool { return f.header[0]&finalFrame != 0 }
 
 // wants is how much room the message needs whose frame's header is complete. One that comes in several frames
-// may reach the limit, and gws holds the frame that is coming beside those that came. What is beyond the limit
-// is refused without a buffer.
+// may reach the limit, and gws holds the frame that is coming beside those that came; one that is compressed may
+// reach it once more when it is not. What is beyond the limit is refused without a buffer.
 func (f *framing) wants(limit int) int64 {
-	bytes := f.payloadBytes()
+	bytes, free := f.header.Payload(), uint64(freeBytes)
+	if f.most > 0 {
+		free = uint64(f.most)
+	}
 	switch {
-	case f.granted || !f.isData() || bytes > uint64(limit) || f.message+bytes <= freeBytes:
+	case f.granted || !f.header.IsData() || bytes > uint64(limit) || f.message+bytes <= free:
 		return 0
-	case f.fragments == 0 && f.isFinal():
+	case f.fragments == 0 && f.header.IsFinal() && !f.squeezed:
 		return int64(bytes)
 	default:
 		return 2 * int64(limit)
@@ -112,20 +125,26 @@ type breach uint8
 const (
 	lawful breach = iota
 	badLength
+	reservedBits
 	manyFragments
 	manyControls
+	manyMessages
+	earlyLarge
 )
 
 func (b breach) String() string {
-	return [...]string{"none", "length beyond 2^63", "too many fragments", "too many control frames"}[b]
+	return [...]string{"none", "length beyond 2^63", "reserved bits", "too many fragments", "too many control frames",
+		"too many messages", "large message before credentials"}[b]
 }
 
 // judge is what the header that is complete breaks. gws panics on a length with the top bit set.
 func (f *framing) judge() breach {
-	switch {
-	case f.payloadBytes() > math.MaxInt64:
+	switch reserved := f.header.ReservedBits(); {
+	case f.header.Payload() > math.MaxInt64:
 		return badLength
-	case f.isData() && f.fragments == maxFragments:
+	case reserved != 0 && !(reserved == wsframe.Compressed && f.squeezed && f.fragments == 0 && f.header.IsData()):
+		return reservedBits
+	case f.header.IsData() && f.fragments == maxFragments:
 		return manyFragments
 	}
 	return lawful
@@ -133,16 +152,27 @@ func (f *framing) judge() breach {
 
 // begin starts the frame whose header is complete.
 func (f *framing) begin() {
-	f.have, f.left = 0, f.payloadBytes()
-	if f.data = f.isData(); f.data {
+	f.header.Reset()
+	f.left = f.header.Payload()
+	if f.data = f.header.IsData(); f.data {
+		if f.fragments == 0 {
+			f.open()
+		}
 		f.message += f.left
 		f.fragments++
-		f.final = f.isFinal()
+		f.final = f.header.IsFinal()
 	} else {
 		f.controls++
 	}
 	if f.left == 0 {
 		f.pass(0)
+	}
+}
+
+// open counts a message.
+func (f *framing) open() {
+	if f.messages++; f.squeezed {
+		f.compressed = append(f.compressed, f.messages)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"weir/internal/wsframe"
 )
 
 // clientFrame is one frame as a client sends it.
@@ -97,8 +99,8 @@ func FuzzFraming(f *testing.F) {
 			if f.broken != lawful {
 				return // the connection ends here
 			}
-			if wants < 0 || wants > 2<<20 || wants == 0 && n != len(stream) || f.have >= len(f.header) {
-				t.Fatalf("%d of %d bytes, wants %d, %d bytes of a header", n, len(stream), wants, f.have)
+			if wants < 0 || wants > 2<<20 || wants == 0 && n != len(stream) || f.header.Have() >= wsframe.MaxBytes {
+				t.Fatalf("%d of %d bytes, wants %d, %d bytes of a header", n, len(stream), wants, f.header.Have())
 			}
 			stream = stream[n:]
 			if wants > 0 {

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"weir/auth"
+	"weir/internal/remote"
 	"weir/kafka"
 	"weir/telemetry"
 	"weir/wire"
@@ -128,6 +129,7 @@ type site struct {
 func start(t testing.TB, p Producer, change ...func(*Options)) *site {
 	t.Helper()
 	o := Options{Config: DefaultConfig(), Producer: p, Partitions: 4, Metrics: metrics.NewSet(), Origins: auth.OriginPolicy{}}
+	o.Config.Lateness = 0 // tests write times of their own
 	for _, c := range change {
 		c(&o)
 	}
@@ -247,4 +249,12 @@ func (d *device) closeCode() (uint16, string) {
 		d.t.Fatal("connection stays open")
 	}
 	return 0, ""
+}
+
+func mustProxies(networks ...string) remote.Proxies {
+	p, err := remote.ParseProxies(networks)
+	if err != nil {
+		panic(err)
+	}
+	return p
 }

@@ -22,13 +22,14 @@ type incoming struct {
 
 	framing  framing
 	held     int64 // of the server's budget
-	controls controlRate
+	controls rate
+	counted  int // of the framing's control frames
 }
 
 // newIncoming goes on where net/http stopped: clients may send frames along with their request. Its reader is
 // not kept: its 4 KiB would stay with every idle connection.
 func newIncoming(c *conn, src io.Reader, read *bufio.Reader) *incoming {
-	in := &incoming{c: c, src: src}
+	in := &incoming{c: c, src: src, controls: rate{perSecond: controlsPerSecond, atOnce: controlsAtOnce}}
 	if n := read.Buffered(); n > 0 {
 		early, _ := read.Peek(n) // all of it is there
 		in.ahead = bytes.Clone(early)
@@ -44,7 +45,9 @@ func (in *incoming) Read(p []byte) (int, error) {
 	}
 	n, err = in.follow(p[:n], err)
 	in.heard(n)
-	if !in.controls.allow(&in.framing, nowMicros()) {
+	came := in.framing.controls - in.counted
+	in.counted = in.framing.controls
+	if came > 0 && !in.controls.allow(came, nowMicros()) {
 		return 0, in.c.breaks(manyControls)
 	}
 	return n, err
@@ -72,6 +75,9 @@ func (in *incoming) follow(p []byte, failed error) (int, error) {
 		if n > 0 {
 			in.ahead = append(bytes.Clone(p[n:]), in.ahead...)
 			return n, nil // src fails again
+		}
+		if broken == lawful && in.framing.most > 0 {
+			broken = earlyLarge // all that came before has been heard, and nobody has said who they are
 		}
 		if broken != lawful {
 			return 0, in.c.breaks(broken)
@@ -102,21 +108,30 @@ func (in *incoming) heard(bytes int) {
 // take waits for room, until the connection or the server is to end. A connection that the server drains has
 // the receipts it is owed, and then ends.
 func (in *incoming) take(bytes int64) error {
-	c, s := in.c, in.c.srv
-	if s.pending.try(bytes) {
+	c := in.c
+	if c.srv.pending.try(bytes) {
 		in.hold(bytes)
 		return nil
 	}
 	c.busy.Store(true)
+	err := in.wait(bytes)
+	c.idle()
+	if err != nil {
+		<-c.ctx.Done()
+	}
+	return err
+}
+
+// wait is for a connection that is marked as busy.
+func (in *incoming) wait(bytes int64) error {
+	c, s := in.c, in.c.srv
 	asked := time.Now()
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	defer context.AfterFunc(s.stopped, cancel)()
 	err := s.pending.take(ctx, bytes)
 	s.metrics.blockedPending.Add(time.Since(asked).Seconds())
-	c.idle()
 	if err != nil {
-		<-c.ctx.Done()
 		return fmt.Errorf("wait for room: %w", err)
 	}
 	in.hold(bytes)

@@ -119,7 +119,7 @@ func TestAFrameTooLargeIsClosedAs1009WithTheReason(t *testing.T) {
 }
 
 // rawDial makes a WebSocket connection of which the test writes every byte. early goes out with the request.
-func (s *site) rawDial(t testing.TB, early []byte) (net.Conn, *bufio.Reader) {
+func (s *site) rawDial(t testing.TB, early []byte, headers ...string) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	u, _ := url.Parse(s.url)
 	conn, err := net.Dial("tcp", u.Host)
@@ -128,7 +128,11 @@ func (s *site) rawDial(t testing.TB, early []byte) (net.Conn, *bufio.Reader) {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	request := "GET /v1/ingest HTTP/1.1\r\nHost: " + u.Host + "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	for _, header := range headers {
+		request += header + "\r\n"
+	}
+	request += "\r\n"
 	if _, err := conn.Write(append([]byte(request), early...)); err != nil {
 		t.Fatal(err)
 	}

@@ -1,28 +1,27 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strconv"
 
+	"weir/auth"
 	"weir/telemetry"
 	"weir/wire"
 )
 
-// handlePost is POST /v1/readings[?device=PATH]: one frame, answered with its receipt's payload.
+// handlePost is POST /v1/readings[?device=PATH&format=NAME&precision=UNIT&dry_run=true]: one frame, answered with its
+// receipt's payload.
 func (s *Server) handlePost(w http.ResponseWriter, r *http.Request) {
 	if !s.origins.Allow(r) {
 		s.metrics.refusedOrigin.Inc()
 		wire.WriteError(w, http.StatusForbidden, wire.NewError(wire.CodeOriginRefused, ""))
 		return
 	}
-	device, refusal := defaultDevice(r)
+	post, refusal := s.readPost(r)
 	if refusal != nil {
-		wire.WriteError(w, http.StatusBadRequest, refusal)
-		return
-	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		wire.WriteError(w, http.StatusUnsupportedMediaType, &wire.Error{
-			Code: wire.CodeMediaType, Message: "the body must not be compressed"})
+		s.refusePost(w, refusal)
 		return
 	}
 	if refusal := s.enter(); refusal != nil {
@@ -38,11 +37,51 @@ func (s *Server) handlePost(w http.ResponseWriter, r *http.Request) {
 	defer s.requests.Add(-1)
 	body := upload{srv: s}
 	defer body.giveBack()
-	if refusal := body.read(w, r); refusal != nil {
+	if refusal := body.read(w, r, post.encoding); refusal != nil {
 		s.refusePost(w, refusal)
 		return
 	}
-	s.answer(w, s.store(r, device, body.buf.Bytes()))
+	s.answer(w, s.store(r.Context(), post, body.buf.Bytes()))
+}
+
+// post is what a request declares about its body.
+type post struct {
+	dialect
+	encoding encoding
+	dry      bool
+	who      *auth.Principal
+}
+
+// readPost reads the query and the headers. A body of a type that is not spoken here is not read.
+func (s *Server) readPost(r *http.Request) (p post, refusal *wire.Error) {
+	query := r.URL.Query()
+	if p.dialect, refusal = dialectOf(query); refusal != nil {
+		return p, refusal
+	}
+	switch text := query.Get("dry_run"); text {
+	case "", "false":
+	case "true":
+		p.dry = true
+	default:
+		return p, &wire.Error{Code: wire.CodeFieldRange, Path: "dry_run", Message: "dry_run must be true or false"}
+	}
+	declared, ok := wire.FormatOfContentType(r.Header.Get("Content-Type"))
+	switch {
+	case query.Get("format") != "":
+		// The query is explicit; clients that cannot set the header use it.
+	case !ok:
+		return p, &wire.Error{Code: wire.CodeFormatUnknown, Message: "the content type is that of no format that is spoken here"}
+	default:
+		p.format = declared
+	}
+	if p.encoding, ok = encodingOf(r.Header); !ok {
+		return p, &wire.Error{Code: wire.CodeMediaType, Message: "a body may be compressed once, with gzip, deflate or zstd"}
+	}
+	p.who = auth.PrincipalOf(r.Context())
+	if p.device != "" && p.who != nil && !p.who.MayWrite(p.device) {
+		return p, wire.NewError(wire.CodeForbidden, "device")
+	}
+	return p, nil
 }
 
 func (s *Server) refusePost(w http.ResponseWriter, refusal *wire.Error) {
@@ -56,7 +95,7 @@ func (s *Server) refusePost(w http.ResponseWriter, refusal *wire.Error) {
 }
 
 // store submits the frame and waits until its records are acknowledged, or the server gives up waiting.
-func (s *Server) store(r *http.Request, device string, body []byte) *receipt {
+func (s *Server) store(ctx context.Context, p post, body []byte) *receipt {
 	complete := make(chan struct{})
 	rec := newReceipt(func() { close(complete) })
 	rec.begin(0, s.cfg.Credit, nowMicros())
@@ -64,11 +103,10 @@ func (s *Server) store(r *http.Request, device string, body []byte) *receipt {
 	s.inflight.Add(1)
 	defer s.inflight.Add(-1)
 
-	e := s.encoder(device)
-	e.submit(r.Context(), body, rec)
-	if device == "" {
-		s.encoders.Put(e)
-	}
+	e := s.encoder(p.dialect)
+	e.principal, e.dry = p.who, p.dry
+	e.submit(ctx, body, rec)
+	s.putBack(e)
 	rec.release()
 	select {
 	case <-complete:
@@ -79,11 +117,20 @@ func (s *Server) store(r *http.Request, device string, body []byte) *receipt {
 	return rec
 }
 
-func (s *Server) encoder(device string) *encoder {
-	if device == "" {
-		return s.encoders.Get().(*encoder)
+// encoder is one for a request. Those of a request that declares no device and no unit of time are used again.
+func (s *Server) encoder(d dialect) *encoder {
+	if d.device == "" && d.unit == wire.UnitAuto {
+		if e, ok := s.encoders[d.format].Get().(*encoder); ok {
+			return e
+		}
 	}
-	return newEncoder(s, device)
+	return newEncoderFor(s, d)
+}
+
+func (s *Server) putBack(e *encoder) {
+	if e.device == "" && e.unit == wire.UnitAuto {
+		s.encoders[e.format].Put(e)
+	}
 }
 
 func (s *Server) answer(w http.ResponseWriter, rec *receipt) {
@@ -94,7 +141,10 @@ func (s *Server) answer(w http.ResponseWriter, rec *receipt) {
 		status = http.StatusServiceUnavailable
 	case rec.Err != nil:
 		status = s.status(rec.Err)
-	case len(rec.Rejected) > 0 && rec.Accepted+rec.Duplicate == 0:
+		if rec.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.FormatInt((rec.RetryAfter+999)/1000, 10))
+		}
+	case len(rec.Rejected) > 0 && rec.Accepted+rec.Duplicate+rec.Late == 0:
 		status = http.StatusUnprocessableEntity
 	}
 	h := w.Header()

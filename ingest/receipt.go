@@ -26,7 +26,10 @@ type receipt struct {
 	// Filled by the reader until its release, then the writer's.
 	wire.Receipt
 	acks    []*session // to be told of Seq
+	tracked []tracked  // what tracker is to be told
 	started int64      // when the frame came, µs
+	shares  [lanes]held
+	tracker Tracker // nil: none
 
 	pending atomic.Int32 // records not yet acknowledged, plus the reader's own hold
 	failed  atomic.Pointer[error]
@@ -47,11 +50,40 @@ func newReceipt(complete func()) *receipt {
 // begin prepares the receipt for a frame and holds it until release.
 func (r *receipt) begin(frame uint64, credit int, now int64) {
 	r.Receipt = wire.Receipt{Frame: frame, Credit: credit, Rejected: r.Rejected[:0]}
-	r.acks = r.acks[:0]
+	r.acks, r.tracked = r.acks[:0], r.tracked[:0]
+	r.shares = [lanes]held{}
 	r.started = now
 	r.failed.Store(nil)
 	r.ready.Store(false)
 	r.pending.Store(1)
+}
+
+// held is what a frame's records take of a lane's share of the producer's buffer.
+type held struct {
+	of    *share
+	bytes int64
+}
+
+// hold notes that bytes of a lane's share are taken until the receipt is settled.
+func (r *receipt) hold(of *share, in lane, bytes int64) {
+	r.shares[in].of = of
+	r.shares[in].bytes += bytes
+	of.taken.Add(bytes)
+}
+
+// refuse makes the receipt say that the frame as a whole is not taken for now, because of a limit or not. Nothing of
+// it may have been produced.
+func (r *receipt) refuse(e *wire.Error, retryAfter int64, limited bool) {
+	r.Accepted, r.Duplicate, r.Late = 0, 0, 0
+	r.Rejected, r.acks = r.Rejected[:0], r.acks[:0]
+	r.Err, r.RetryAfter = e, retryAfter
+	r.trackUnstored(e, limited)
+}
+
+// checked makes the receipt one of a frame of which nothing is stored.
+func (r *receipt) checked() {
+	r.acks, r.tracked = r.acks[:0], r.tracked[:0]
+	r.DryRun = true
 }
 
 func (r *receipt) fail(err error) { r.failed.CompareAndSwap(nil, &err) }
@@ -61,13 +93,22 @@ func (r *receipt) release() {
 	if r.pending.Add(-1) != 0 {
 		return
 	}
-	if r.cause() == nil {
+	for i := range r.shares {
+		if h := &r.shares[i]; h.bytes > 0 {
+			h.of.taken.Add(-h.bytes)
+		}
+	}
+	if r.cause() != nil {
+		r.Accepted, r.Duplicate, r.Late = 0, 0, 0
+		r.Err, r.RetryAfter = errNotStored, retryAfterMs
+		r.trackUnstored(errNotStored, false)
+	} else {
 		for _, s := range r.acks {
 			s.acknowledge(r.Seq)
 		}
-	} else {
-		r.Accepted, r.Duplicate = 0, 0
-		r.Err, r.RetryAfter = errNotStored, retryAfterMs
+	}
+	if r.tracker != nil {
+		r.tell()
 	}
 	r.ready.Store(true)
 	r.complete()
@@ -89,7 +130,7 @@ func (r *receipt) shrink() {
 	if cap(r.Rejected) > keepRejections {
 		r.Rejected = nil
 	}
-	if cap(r.acks) > keepDevices {
-		r.acks = nil
+	if cap(r.acks) > keepDevices || cap(r.tracked) > keepDevices {
+		r.acks, r.tracked = nil, nil
 	}
 }

@@ -3,15 +3,19 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"github.com/lxzan/gws"
 
 	"weir/auth"
+	"weir/ingest/mqtt"
+	"weir/internal/remote"
 	"weir/kafka"
 	"weir/wire"
 )
@@ -26,7 +30,23 @@ type Options struct {
 	// Origins says which web pages may send readings.
 	Origins auth.OriginPolicy
 	// Gate tells who sends; nil: an open server.
-	Gate    auth.Gate
+	Gate auth.Gate
+	// BufferBytes is what the producer may hold unacknowledged; default 64 MiB.
+	BufferBytes int
+	// Lags tells how far the pipeline is behind; nil: frames are taken whatever it does. Retention is that of
+	// weir.readings, which nothing accepted may outlive unread.
+	Lags      Lags
+	Retention Retention
+	// Tracker is told what became of each device's frames; nil: nobody is.
+	Tracker Tracker
+	// Proxies are those whose word on a client's address is taken.
+	Proxies remote.Proxies
+	// Hello and CommandResults take the messages of those types; nil: nobody does, and they are refused. Commands brings
+	// commands to MQTT clients; nil: they cannot subscribe.
+	Hello          Hello
+	CommandResults CommandResults
+	Commands       mqtt.Commands
+
 	Logger  *slog.Logger
 	Metrics *metrics.Set
 }
@@ -42,10 +62,21 @@ type Server struct {
 	metrics    *instruments
 	sessions   *sessions
 	statuses   map[string]int // of wire's codes
-	upgrader   *gws.Upgrader
-	encoders   sync.Pool // for requests without a default device
+	upgraders  upgraders
+	inflaters  *inflaters
+	encoders   []sync.Pool // by format; for requests that declare nothing else
+	templates  *wire.Templates
+	*gates
+
+	proxies    remote.Proxies
+	addresses  *places[netip.Prefix]
+	principals *places[string]
+	hello      Hello
+	results    CommandResults
+	mqtt       *mqtt.Options
 
 	connections, requests, inflight atomic.Int64
+	strangers                       atomic.Int64 // connections that have yet to say who they are
 
 	pending *budget
 	// stopped ends when a stop begins: nobody is to wait for room any more.
@@ -83,10 +114,24 @@ func New(o Options) (*Server, error) {
 		gate:       o.Gate,
 		logger:     o.Logger,
 		sessions:   newSessions(o.Config.DedupeSessions),
+		gates:      newGates(&o),
 		statuses:   make(map[string]int),
+		proxies:    o.Proxies,
+		addresses:  newPlaces[netip.Prefix](o.Config.MaxConnectionsPerAddress),
+		principals: newPlaces[string](o.Config.MaxConnectionsPerPrincipal),
+		hello:      o.Hello,
+		results:    o.CommandResults,
+		encoders:   make([]sync.Pool, len(deviceFormats)+1),
 		conns:      make(map[*conn]struct{}),
 		pending:    newBudget(o.Config.MaxPendingBytes),
 		aborted:    make(chan struct{}),
+	}
+	var err error
+	if s.inflaters, err = newInflaters(); err != nil {
+		return nil, fmt.Errorf("ingest: %w", err)
+	}
+	if s.templates, err = wire.ParseTemplates(o.Config.Templates); err != nil {
+		return nil, fmt.Errorf("ingest: %w", err)
 	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	if s.gate == nil {
@@ -102,27 +147,43 @@ func New(o Options) (*Server, error) {
 	for _, c := range wire.Codes() {
 		s.statuses[c.Code] = c.Status
 	}
-	s.encoders.New = func() any { return newEncoder(s, "") }
-	s.upgrader = s.newUpgrader()
+	s.upgraders = s.newUpgraders()
+	s.mqtt = s.mqttOptions(o.Commands)
 	return s, nil
 }
 
 // Routes registers the stage's endpoints.
 func (s *Server) Routes(r *auth.Router) {
 	r.HandleFunc("GET /v1/ingest", auth.Deferred, s.handleSocket)
+	r.HandleFunc("GET /mqtt", auth.Deferred, s.handleMQTT)
+	r.HandleFunc("/v1/ingest", auth.Public, onlyMethod(http.MethodGet))
 	r.HandleFunc("POST /v1/readings", auth.SignedIn, s.handlePost)
+	r.HandleFunc("/v1/readings", auth.Public, onlyMethod(http.MethodPost))
+}
+
+// onlyMethod refuses the others.
+func onlyMethod(method string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", method)
+		wire.WriteError(w, http.StatusMethodNotAllowed, wire.NewError(wire.CodeMethodNotAllowed, ""))
+	}
 }
 
 // Run accepts devices until ctx ends; then it takes no more frames, waits (DrainTimeout at most) until
 // those taken have their receipts, closes the connections as draining, and returns.
 func (s *Server) Run(ctx context.Context) error {
 	s.enterPhase(serving)
-	sweep := time.NewTicker(max(min(s.cfg.IdleTimeout/8, s.cfg.MessageTimeout/8, holdGrace/4), time.Millisecond))
+	sweep := time.NewTicker(max(min(s.cfg.IdleTimeout/8, s.cfg.MessageTimeout/8, s.cfg.AuthTimeout/8, holdGrace/4), time.Millisecond))
 	defer sweep.Stop()
+	refresh := time.NewTicker(refreshAdmission)
+	defer refresh.Stop()
+	s.admission.refresh(s.written.recordBytes())
 	for {
 		select {
 		case <-sweep.C:
 			s.sweep()
+		case <-refresh.C:
+			s.admission.refresh(s.written.recordBytes())
 		case <-ctx.Done():
 			s.drain()
 			return nil
@@ -198,13 +259,18 @@ func (s *Server) sweep() {
 	pressed := s.pending.pressed(now)
 	idle, upload := s.cfg.IdleTimeout.Microseconds(), s.cfg.MessageTimeout.Microseconds()
 	s.each(func(c *conn) {
-		if c.busy.Load() {
+		late := c.notices(now)
+		if c.busy.Load() || c.verdict.Load() != 0 {
 			return
 		}
 		silent, began := now-c.lastHeard.Load(), c.began.Load()
 		switch {
+		case late:
+			c.verdict.Store(authLate)
 		case began != 0 && now-began > upload, pressed && c.dawdles(now):
 			c.verdict.Store(tooSlow)
+		case c.mqtt != nil && c.mqtt.overdue(now):
+			c.verdict.Store(sessionOver)
 		case silent > idle:
 			c.verdict.Store(idleOut)
 		case silent >= idle/2:
@@ -256,8 +322,12 @@ func (s *Server) settle(r *receipt, now int64) {
 		byCode(m.unstored, kafka.Classify(err)).Inc()
 		return
 	}
+	if r.DryRun {
+		return
+	}
 	m.accepted.Add(r.Accepted)
 	m.duplicates.Add(r.Duplicate)
+	m.late.Add(r.Late)
 }
 
 func (s *Server) decoderOptions(device string) wire.DecoderOptions {
@@ -266,6 +336,7 @@ func (s *Server) decoderOptions(device string) wire.DecoderOptions {
 		DefaultDevice: device,
 		MaxFuture:     s.cfg.MaxFuture,
 		Now:           nowMicros,
+		Templates:     s.templates,
 	}
 }
 

@@ -17,9 +17,26 @@ type upload struct {
 	held int64 // of the server's budget
 }
 
-// read takes the body. It is refused when there is no room for one that is announced to be large, or turns out
-// so: clients of HTTP come again.
-func (u *upload) read(w http.ResponseWriter, r *http.Request) *wire.Error {
+// read takes the body, and decompresses it. It is refused when there is no room for one that is announced to be large,
+// or turns out so: clients of HTTP come again.
+func (u *upload) read(w http.ResponseWriter, r *http.Request, e encoding) *wire.Error {
+	if refusal := u.receive(w, r); refusal != nil || e == encodingNone {
+		return refusal
+	}
+	u.srv.metrics.compressedHTTP.Inc()
+	most := u.srv.cfg.MaxFrameBytes
+	body, refusal := u.srv.inflaters.inflate(e, u.buf.Bytes(), most, func() *wire.Error {
+		if !u.hold(int64(most)) {
+			return wire.NewError(wire.CodeOverloaded, "")
+		}
+		return nil
+	})
+	u.buf = *bytes.NewBuffer(body)
+	return refusal
+}
+
+// receive takes the body as it comes.
+func (u *upload) receive(w http.ResponseWriter, r *http.Request) *wire.Error {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(u.srv.cfg.HandshakeTimeout))
 	most := int64(u.srv.cfg.MaxFrameBytes)
 	body := http.MaxBytesReader(w, r.Body, most)
@@ -39,17 +56,23 @@ func (u *upload) read(w http.ResponseWriter, r *http.Request) *wire.Error {
 
 // take reads the rest of a body of up to size bytes, if there is room for it.
 func (u *upload) take(body io.Reader, size int64) *wire.Error {
-	if size > freeBytes {
-		if !u.srv.pending.try(size) {
-			// A connection that is closed with something unread may be reset before the answer is read.
-			_, _ = io.Copy(io.Discard, body)
-			return wire.NewError(wire.CodeOverloaded, "")
-		}
-		u.held = size
+	if size > freeBytes && !u.hold(size) {
+		// A connection that is closed with something unread may be reset before the answer is read.
+		_, _ = io.Copy(io.Discard, body)
+		return wire.NewError(wire.CodeOverloaded, "")
 	}
 	u.buf.Grow(int(size) + bytes.MinRead - u.buf.Len())
 	_, err := io.Copy(&u.buf, body)
 	return bodyError(err)
+}
+
+// hold takes room, beside what is held, if there is some.
+func (u *upload) hold(size int64) bool {
+	if !u.srv.pending.try(size) {
+		return false
+	}
+	u.held += size
+	return true
 }
 
 func (u *upload) giveBack() {

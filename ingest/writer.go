@@ -32,7 +32,7 @@ func (c *conn) writeReceipts() {
 // holdBack waits until it is time to write what is ready. It is false when the connection has ended.
 func (c *conn) holdBack(timer *time.Timer) bool {
 	for {
-		if c.draining.Load() || c.verdict.Load() != 0 || c.pingDue.Load() {
+		if c.draining.Load() || c.verdict.Load() != 0 || c.pingDue.Load() || c.mail.waiting() {
 			return true
 		}
 		wait := c.pace.hold(nowMicros(), c.head.Load(), c.tail.Load())
@@ -56,10 +56,11 @@ func (c *conn) writeReady() bool {
 	for {
 		var n uint64
 		c.buf, n = c.gather(c.buf[:0])
-		if len(c.buf) == 0 {
+		if len(c.buf) == 0 && n == 0 {
 			break
 		}
-		if !c.write(c.buf) {
+		c.srv.metrics.receiptWrites.Inc()
+		if len(c.buf) > 0 && !c.write(c.buf) {
 			return false
 		}
 		c.advance(n)
@@ -75,6 +76,10 @@ func (c *conn) gather(buf []byte) ([]byte, uint64) {
 	if c.pingDue.Swap(false) {
 		buf = append(buf, finalFrame|opPing, 0)
 	}
+	if c.mqtt != nil {
+		return c.mqtt.gather(buf)
+	}
+	buf = c.mail.take(buf)
 	head, n := c.head.Load(), uint64(0)
 	for pending := c.tail.Load() - head; n < pending && len(buf) < maxWriteBytes; n++ {
 		r := c.ring[(head+n)%uint64(len(c.ring))]
@@ -88,10 +93,13 @@ func (c *conn) gather(buf []byte) ([]byte, uint64) {
 	return buf, n
 }
 
+// write is the writer's, and the ReadLoop's: a net.Conn keeps each Write whole.
 func (c *conn) write(buf []byte) bool {
 	_ = c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
+	if c.verdict.Load() == signedOut {
+		_ = c.net.SetWriteDeadline(time.Now().Add(signOutTime))
+	}
 	_, err := c.net.Write(buf)
-	c.srv.metrics.receiptWrites.Inc()
 	if err == nil {
 		return true
 	}
@@ -132,6 +140,15 @@ func (c *conn) over() bool {
 		c.srv.metrics.closedUpload.Inc()
 		c.close(wire.CloseNoProgress, wire.ReasonNoProgress)
 		return true
+	case verdict == authLate:
+		c.expel(wire.NewError(wire.CodeAuthTimeout, ""))
+		return true
+	case verdict == signedOut:
+		c.expel(c.ousted.Load())
+		return true
+	case verdict == sessionOver:
+		c.mqtt.over()
+		return true
 	// A message that busy does not show will see draining and not be taken.
 	case c.draining.Load() && !c.busy.Load() && c.head.Load() == c.tail.Load():
 		c.close(wire.CloseDraining, wire.ReasonDraining)
@@ -145,6 +162,7 @@ func (c *conn) over() bool {
 const (
 	finalFrame = 0x80
 	opText     = 0x1
+	opBinary   = 0x2
 	opClose    = 0x8
 	opPing     = 0x9
 	maxHeader  = 10
@@ -152,11 +170,22 @@ const (
 
 var noHeader [maxHeader]byte
 
+// textFrame appends a text frame.
+func textFrame(dst, payload []byte) []byte {
+	start := len(dst)
+	dst = append(dst, noHeader[:]...)
+	return frameText(append(dst, payload...), start)
+}
+
 // frameText puts the header of a text frame before the payload that begins maxHeader after start, and
 // closes the gap.
-func frameText(buf []byte, start int) []byte {
+func frameText(buf []byte, start int) []byte { return frame(opText, buf, start) }
+
+func frameBinary(buf []byte, start int) []byte { return frame(opBinary, buf, start) }
+
+func frame(opcode byte, buf []byte, start int) []byte {
 	payload := buf[start+maxHeader:]
-	header := [maxHeader]byte{finalFrame | opText}
+	header := [maxHeader]byte{finalFrame | opcode}
 	n := 2
 	switch {
 	case len(payload) < 126:

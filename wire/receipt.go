@@ -32,6 +32,8 @@ type Receipt struct {
 	// before the next.
 	Credit     int
 	RetryAfter int64
+	// DryRun: the frame was checked only; nothing is stored, whatever is counted as accepted.
+	DryRun bool
 	// Err concerns the whole frame: none of it is stored.
 	Err *Error
 }
@@ -73,6 +75,9 @@ func (r *Receipt) AppendPayload(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(r.Credit), 10)
 	dst = append(dst, `,"retry_after_ms":`...)
 	dst = strconv.AppendInt(dst, r.RetryAfter, 10)
+	if r.DryRun {
+		dst = append(dst, `,"dry_run":true`...)
+	}
 	if r.Err != nil {
 		dst = append(dst, `,"error":`...)
 		dst = r.Err.append(dst)
@@ -103,6 +108,7 @@ type receiptPayload struct {
 	Rejected   []Rejection `json:"rejected"`
 	Credit     int         `json:"credit"`
 	RetryAfter int64       `json:"retry_after_ms"`
+	DryRun     bool        `json:"dry_run"`
 	Err        *Error      `json:"error"`
 }
 
@@ -127,7 +133,7 @@ func DecodeReceipt(b []byte) (*Receipt, error) {
 	}
 	r := &Receipt{
 		Frame: p.Frame, Accepted: p.Accepted, Duplicate: p.Duplicate, Late: p.Late, Rejected: p.Rejected,
-		Credit: p.Credit, RetryAfter: p.RetryAfter, Err: p.Err,
+		Credit: p.Credit, RetryAfter: p.RetryAfter, DryRun: p.DryRun, Err: p.Err,
 	}
 	if p.Seq != nil {
 		r.Seq, r.HasSeq = *p.Seq, true

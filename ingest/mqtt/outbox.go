@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -198,7 +197,7 @@ func (s *Session) acknowledged(pk *packets.Packet) error {
 	more := len(s.out.queue) > 0
 	s.out.mu.Unlock()
 	if ok && pk.ReasonCode < packets.ErrUnspecifiedError.Code {
-		s.opts.Commands.Delivered(strings.Clone(d.command.Device), d.command.ID)
+		s.opts.Commands.Delivered(d.command.Device, d.command.ID)
 	}
 	if more {
 		s.link.Wake()

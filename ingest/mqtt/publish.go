@@ -35,11 +35,14 @@ func (s *Session) publish(pk *packets.Packet) error {
 	return nil
 }
 
-// topic resolves an alias, or learns one.
+// topic resolves an alias, or learns one. What it returns may be kept, as the packet's own name may not.
 func (s *Session) topic(pk *packets.Packet) (string, error) {
 	alias := pk.Properties.TopicAlias
+	if pk.TopicName != s.topicName && pk.TopicName != "" {
+		s.topicName = strings.Clone(pk.TopicName)
+	}
 	if alias == 0 {
-		return pk.TopicName, nil
+		return s.topicName, nil
 	}
 	if pk.TopicName == "" {
 		topic, ok := s.aliases[alias]
@@ -51,13 +54,12 @@ func (s *Session) topic(pk *packets.Packet) (string, error) {
 	if s.aliases == nil {
 		s.aliases = make(map[uint16]string)
 	}
-	s.aliases[alias] = strings.Clone(pk.TopicName)
-	return pk.TopicName, nil
+	s.aliases[alias] = s.topicName
+	return s.topicName, nil
 }
 
 // result stores what a device answers to a command.
 func (s *Session) result(tag uint64, device, id string, payload []byte) error {
-	device, id = strings.Clone(device), strings.Clone(id)
 	_, r, err := commands.DecodeResult(payload)
 	start := func(ctx context.Context, done func(*wire.Error)) {
 		switch {

@@ -29,6 +29,7 @@ type Session struct {
 	client    string
 	principal *auth.Principal
 	aliases   map[uint16]string
+	topicName string // of the last publish
 	will      *Frame
 	maxPacket uint32 // the client's; 0: none
 	quiet     bool   // the client wants no reason strings nor user properties
@@ -58,6 +59,10 @@ func New(o *Options, link Link) *Session {
 
 // Take reads what has come. The connection has ended when it returns false.
 func (s *Session) Take(data []byte) bool {
+	if len(data) > 0 && !s.in.begun() && !s.connected.Load() && data[0] != packets.Connect<<4 {
+		s.fail(fault{packets.ErrProtocolViolationRequireFirstConnect, "first packet"})
+		return false
+	}
 	err := s.in.feed(data, s.packet)
 	if !s.in.begun() {
 		s.began.Store(0)
@@ -127,9 +132,7 @@ func (s *Session) mods() packets.Mods {
 // fail ends the connection of a client that does what it must not.
 func (s *Session) fail(err error) {
 	reason := reasonOf(err)
-	if s.sayFarewell(reason, err.Error()) {
-		s.farewell.Store(true)
-	}
+	s.sayFarewell(reason, err.Error())
 	s.link.Close(closeOf(reason))
 }
 
@@ -143,11 +146,11 @@ func (s *Session) Farewell(reason string) {
 }
 
 // sayFarewell sends DISCONNECT; there is none from servers in 3.1.1.
-func (s *Session) sayFarewell(code packets.Code, reason string) bool {
+func (s *Session) sayFarewell(code packets.Code, reason string) {
 	if !s.connected.Load() || s.farewell.Swap(true) || s.version < 5 {
-		return false
+		return
 	}
-	return s.link.Send(encode(nil, &packets.Packet{
+	s.link.Send(encode(nil, &packets.Packet{
 		FixedHeader: packets.FixedHeader{Type: packets.Disconnect}, ProtocolVersion: s.version, ReasonCode: code.Code, Mods: s.mods(),
 		Properties: packets.Properties{ReasonString: reason},
 	}))

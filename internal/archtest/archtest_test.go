@@ -41,7 +41,7 @@ var rules = []rule{
 	{dir: "push", own: []string{"push", "telemetry", "wire", "kafka", "auth", "internal"}},
 	{dir: "sim", own: []string{"sdk", "sim", "telemetry", "wire"}},
 	{dir: "dashboard-ui", own: []string{}, outside: []string{}},
-	{dir: "config", own: []string{"auth", "commands", "config", "deadletter", "devices", "ingest", "kafka", "nodes", "pipeline", "push", "wire"}},
+	{dir: "config", own: []string{"auth", "commands", "config", "deadletter", "devices", "ingest", "internal", "kafka", "nodes", "pipeline", "push", "wire"}},
 	{dir: "bench", own: []string{"app", "auth", "bench", "config", "dashboard-ui", "internal", "sdk", "sim", "telemetry", "wire", "kafka", "ingest", "pipeline", "push"}},
 	{dir: "app", own: []string{"api", "app", "auth", "commands", "config", "dashboard-ui", "deadletter", "devices", "ingest", "internal", "kafka", "nodes", "pipeline", "push", "telemetry", "wire"}},
 	{dir: "cmd", own: []string{"app", "auth", "bench", "cmd", "config", "sdk", "sim", "telemetry", "wire"}},

@@ -1,0 +1,41 @@
+package ingest
+
+import (
+	"context"
+
+	"weir/kafka"
+	"weir/wire"
+)
+
+// deadLetter keeps a frame that was refused, wholly or in part, so that it can be mended and replayed. It
+// counts among the frame's records: its receipt waits for it.
+func (e *encoder) deadLetter(ctx context.Context, raw []byte, r *receipt, letter wire.DeadLetter) {
+	letter.Time, letter.Stage = r.started, wire.StageIngest
+	if letter.Device == "" {
+		letter.Device = e.own
+	}
+	letter.Raw, letter.Size = raw[:min(len(raw), maxDeadLetterBytes)], len(raw)
+	letter.Format, letter.DefaultDevice = e.format.String(), e.own
+	if e.principal != nil {
+		letter.Subject = e.principal.Subject
+	}
+	value := wire.AppendDeadLetter(nil, &letter)
+	rec := kafka.Record{Time: r.started / 1000, Key: []byte(letter.Device), Value: value}
+	e.srv.metrics.deadLetters.Inc()
+	r.hold(&e.srv.shares[live], live, int64(len(value)+recordOverhead))
+	e.send(ctx, r, wire.TopicDeadLetters, kafka.PartitionFor(letter.Device, e.srv.partitions), []kafka.Record{rec})
+}
+
+// letterOf describes a frame by the first reading refused in it, and says which were when others are stored. The
+// batches that are left in it are those of devices that its sender may write.
+func letterOf(frame *wire.Frame) wire.DeadLetter {
+	first := &frame.Rejected[0]
+	letter := wire.DeadLetter{Code: first.Code, Path: first.Path, Message: first.Message}
+	if len(frame.Batches) > 0 {
+		letter.Device = frame.Batches[0].Device
+		for i := range frame.Rejected {
+			letter.Rejected = append(letter.Rejected, uint32(frame.Rejected[i].Index))
+		}
+	}
+	return letter
+}

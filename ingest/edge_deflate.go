@@ -1,0 +1,73 @@
+package ingest
+
+import (
+	"net/http"
+	"strings"
+
+	"weir/wire"
+)
+
+const extensionsHeader = "Sec-WebSocket-Extensions"
+
+// offersDeflate reports whether the client offers permessage-deflate on terms that are met here: each message by
+// itself, with whatever window the client likes. A client that bounds the server's window is served without.
+func offersDeflate(h http.Header) bool {
+	for _, offer := range strings.Split(strings.Join(h.Values(extensionsHeader), ","), ",") {
+		name, parameters, _ := strings.Cut(offer, ";")
+		if strings.TrimSpace(name) == string(encodingMessage) && acceptable(parameters) {
+			return true
+		}
+	}
+	return false
+}
+
+func acceptable(parameters string) bool {
+	for _, parameter := range strings.Split(parameters, ";") {
+		name, _, _ := strings.Cut(parameter, "=")
+		switch strings.TrimSpace(name) {
+		case "", "client_no_context_takeover", "server_no_context_takeover", "client_max_window_bits":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// unpack is the message as it was before the client compressed it. What cannot be unpacked is returned as it came,
+// with the refusal. It may wait for room; then the connection may have to end.
+func (c *conn) unpack(data []byte) ([]byte, *wire.Error) {
+	if !c.in.framing.takeCompressed(c.messages) {
+		return data, nil
+	}
+	limit := c.srv.cfg.MaxFrameBytes
+	if c.in.framing.most > 0 {
+		limit = c.in.framing.most
+	}
+	c.srv.metrics.compressedWS.Inc()
+	unpacked, refusal := c.srv.inflaters.inflate(encodingMessage, data, limit, c.roomToUnpack)
+	if refusal == nil {
+		return unpacked, nil
+	}
+	if c.ctx.Err() == nil && !c.typedRate.allow(1, nowMicros()) {
+		_ = c.breaks(manyMessages) // each takes as long as the largest message
+	}
+	return data, refusal
+}
+
+// roomToUnpack waits for room, unless the message has had it since it was announced.
+func (c *conn) roomToUnpack() *wire.Error {
+	if c.in.held > 0 {
+		return nil
+	}
+	bytes := int64(c.srv.cfg.MaxFrameBytes)
+	if c.srv.pending.try(bytes) {
+		c.in.hold(bytes)
+		return nil
+	}
+	if err := c.in.wait(bytes); err != nil {
+		c.idle()
+		<-c.ctx.Done()
+		return wire.NewError(wire.CodeOverloaded, "")
+	}
+	return nil
+}

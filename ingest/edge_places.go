@@ -1,0 +1,67 @@
+package ingest
+
+import (
+	"net/netip"
+	"sync"
+)
+
+// places bounds how many connections each holder has. Holders without any take no memory.
+type places[H comparable] struct {
+	most int
+
+	mu    sync.Mutex
+	taken map[H]int
+}
+
+func newPlaces[H comparable](most int) *places[H] {
+	return &places[H]{most: most, taken: make(map[H]int)}
+}
+
+// take is false when the holder has all it may have. The zero value of a holder stands for one that is not bounded.
+func (p *places[H]) take(holder H) bool {
+	var unbounded H
+	if holder == unbounded {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken[holder] >= p.most {
+		return false
+	}
+	p.taken[holder]++
+	return true
+}
+
+func (p *places[H]) giveBack(holder H) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.taken[holder]; n > 1 {
+		p.taken[holder] = n - 1
+	} else {
+		delete(p.taken, holder)
+	}
+}
+
+// holders is how many have any.
+func (p *places[H]) holders() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.taken)
+}
+
+// holderOf is under what an address's connections are counted: an IPv6 host has 2^64 addresses. Those of the machine
+// itself, as of a proxy there that nobody declared, are not counted.
+func holderOf(a netip.Addr) netip.Prefix {
+	if !a.IsValid() || a.IsLoopback() {
+		return netip.Prefix{}
+	}
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.WithZone("").Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}

@@ -1,0 +1,235 @@
+package ingest
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"weir/auth"
+	"weir/wire"
+)
+
+// Limits are how many readings per second are taken, at four levels. A frame counts in full or not at all: refused
+// ones cost nothing.
+type Limits struct {
+	// Device is for each device, Key for each holder of credentials (an API key, or a token's subject), Tenant
+	// for each first segment, Global for this server.
+	Device Limit `koanf:"device"`
+	Key    Limit `koanf:"key"`
+	Tenant Limit `koanf:"tenant"`
+	Global Limit `koanf:"global"`
+	// Remembered is of how many devices, keys and tenants each the use is remembered, about 100 bytes each.
+	Remembered int `koanf:"remembered"`
+}
+
+func defaultLimits() Limits {
+	return Limits{
+		Device:     Limit{Rate: 10_000, Burst: 20_000},
+		Key:        Limit{Rate: 200_000, Burst: 400_000},
+		Remembered: 1 << 16,
+	}
+}
+
+func (l *Limits) validate() error {
+	return errors.Join(
+		l.Device.validate("limits.device"),
+		l.Key.validate("limits.key"),
+		l.Tenant.validate("limits.tenant"),
+		l.Global.validate("limits.global"),
+		within("limits.remembered", l.Remembered, 2*bucketShards, 1<<24),
+	)
+}
+
+func (l Limit) validate(name string) error {
+	if l.Rate == 0 && l.Burst == 0 {
+		return nil
+	}
+	return errors.Join(within(name+".rate", l.Rate, 0, 1<<30), within(name+".burst", l.Burst, 1, 1<<30))
+}
+
+// level is one of the limits.
+type level uint8
+
+const (
+	perDevice level = iota
+	perKey
+	perTenant
+	perServer
+	inBacklog // the backlog's own, of all devices together
+	levels
+)
+
+// levelNames are what metrics and trackers call them.
+var levelNames = [levels]string{"device", "key", "tenant", "global", "backlog"}
+
+var levelErrors = [levels]*wire.Error{
+	wire.NewError(wire.CodeLimitDevice, ""),
+	wire.NewError(wire.CodeLimitKey, ""),
+	wire.NewError(wire.CodeLimitTenant, ""),
+	wire.NewError(wire.CodeLimitGlobal, ""),
+	{Code: wire.CodeLimitGlobal, Message: "all devices together send more backlog than this server takes beside what is live"},
+}
+
+// limiter has the buckets of a lane; nil where there is no limit.
+type limiter struct {
+	device, key, tenant *buckets
+	all                 bucket // of the lane
+	pacer               pacer
+	limited             bool // all counts
+	level               level
+	off                 bool
+}
+
+func newLimiter(l *Limits, all Limit, level level) *limiter {
+	m := &limiter{
+		device: newBuckets(l.Device, l.Remembered), key: newBuckets(l.Key, l.Remembered),
+		tenant: newBuckets(l.Tenant, l.Remembered), level: level,
+	}
+	if m.limited = all.Rate > 0; m.limited {
+		m.pacer = newPacer(all)
+	}
+	m.off = m.device == nil && m.key == nil && m.tenant == nil && !m.limited
+	return m
+}
+
+// quota is a connection's view of a limiter: the buckets it used last, and those that the frame at hand has taken
+// from. It is not safe for concurrent use.
+type quota struct {
+	device, key, tenant known
+	taken               []taking
+}
+
+type taking struct {
+	b    *bucket
+	cost int64
+}
+
+// charge is what a frame costs one of its devices.
+type charge struct {
+	device string
+	n      int
+}
+
+// take takes from all buckets that a frame concerns, or from none: then it says which of them refused, and for how
+// long, in ns.
+func (q *quota) take(m *limiter, who *auth.Principal, charges []charge, now int64) (refused level, wait int64) {
+	q.taken = q.taken[:0]
+	refused, wait = q.takeAll(m, who, charges, now)
+	if wait > 0 {
+		for _, t := range q.taken {
+			t.b.giveBack(t.cost)
+		}
+	}
+	if cap(q.taken) > keepDevices {
+		q.taken = nil
+	}
+	return refused, wait
+}
+
+func (q *quota) takeAll(m *limiter, who *auth.Principal, charges []charge, now int64) (level, int64) {
+	total := 0
+	for i := range charges {
+		c := &charges[i]
+		total += c.n
+		if m.device == nil || c.device == "" {
+			continue
+		}
+		if wait := q.from(m.device.find(&q.device, c.device), &m.device.pacer, c.n, now); wait > 0 {
+			return perDevice, wait
+		}
+	}
+	if m.key != nil && who != nil && who.Method != auth.MethodNone {
+		if wait := q.from(m.key.find(&q.key, holder(who)), &m.key.pacer, total, now); wait > 0 {
+			return perKey, wait
+		}
+	}
+	if m.tenant != nil {
+		if wait := q.takeTenants(m, charges, now); wait > 0 {
+			return perTenant, wait
+		}
+	}
+	if m.limited {
+		return m.level, q.from(&m.all, &m.pacer, total, now)
+	}
+	return 0, 0
+}
+
+// takeTenants counts devices of one tenant that follow each other as one.
+func (q *quota) takeTenants(m *limiter, charges []charge, now int64) int64 {
+	for i := 0; i < len(charges); {
+		tenant, n := tenantOf(charges[i].device), 0
+		for ; i < len(charges) && tenantOf(charges[i].device) == tenant; i++ {
+			n += charges[i].n
+		}
+		if tenant == "" {
+			continue
+		}
+		if wait := q.from(m.tenant.find(&q.tenant, tenant), &m.tenant.pacer, n, now); wait > 0 {
+			return wait
+		}
+	}
+	return 0
+}
+
+func (q *quota) from(b *bucket, p *pacer, n int, now int64) (wait int64) {
+	if wait = b.take(p, n, now); wait == 0 {
+		q.taken = append(q.taken, taking{b, p.cost(n)})
+	}
+	return wait
+}
+
+// holder is what the key's limit counts by: all tokens of a subject, and all secrets of a key, are one.
+func holder(p *auth.Principal) string {
+	if p.KeyID != "" {
+		return p.KeyID
+	}
+	return p.Subject
+}
+
+func tenantOf(device string) string {
+	tenant, _, _ := strings.Cut(device, "/")
+	return tenant
+}
+
+// monotonic is the clock of buckets, in ns: setting the machine's clock neither fills nor drains them.
+func (g *gates) monotonic() int64 { return int64(time.Since(g.born)) }
+
+// chargeRefused adds readings that are not stored to what the frame costs: they have cost work, and are kept as
+// dead letters. They count for the device that the frame is about, as far as that is known.
+func (e *encoder) chargeRefused(n int) {
+	switch {
+	case n == 0:
+	case len(e.charges) > 0:
+		e.charges[0].n += n
+	default:
+		e.charges = append(e.charges, charge{e.own, n})
+	}
+}
+
+// limited refuses a frame that finds a bucket too empty.
+func (e *encoder) limited(r *receipt, which lane) bool {
+	m := e.srv.limits[which]
+	if m.off || len(e.charges) == 0 {
+		return false
+	}
+	at, wait := e.quotas[which].take(m, e.principal, e.charges, e.srv.monotonic())
+	if wait == 0 {
+		return false
+	}
+	e.srv.metrics.limited[at].Inc()
+	r.refuse(levelErrors[at], (wait+int64(time.Millisecond)-1)/int64(time.Millisecond), true)
+	return true
+}
+
+// knownBuckets is how many buckets are remembered.
+func (g *gates) knownBuckets() int {
+	n := 0
+	for _, m := range g.limits {
+		for _, b := range []*buckets{m.device, m.key, m.tenant} {
+			if b != nil {
+				n += b.len()
+			}
+		}
+	}
+	return n
+}

@@ -1,0 +1,95 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+
+	"weir/auth"
+	"weir/wire"
+)
+
+// allowed remembers what a principal was last found to be allowed.
+type allowed struct {
+	known  bool
+	who    *auth.Principal
+	device string // that it may write; empty: none was looked at
+}
+
+// recognise takes over a new principal: which device its readings are of that name none, and what it may write.
+func (e *encoder) recognise() {
+	if e.allowed.known && e.allowed.who == e.principal {
+		return
+	}
+	e.allowed = allowed{known: true, who: e.principal}
+	own := e.device
+	if own == "" {
+		own = onlyDevice(e.principal)
+	} else if !e.mayWrite(own) {
+		own = "" // no dead letter goes out in another's name; readings that name no device are refused
+	}
+	tenant := ""
+	if e.principal != nil {
+		tenant = e.principal.Tenant
+	}
+	if e.dec == nil || own != e.own || tenant != e.tenant {
+		// What the connection names stays its default: that readings of it are forbidden is what is told.
+		fallback := own
+		if fallback == "" {
+			fallback = e.device
+		}
+		e.own, e.tenant = own, tenant
+		opts := e.srv.decoderOptions(fallback)
+		opts.TimeUnit, opts.Tenant = e.unit, tenant
+		e.dec = wire.NewFrameDecoder(e.format, opts)
+	}
+}
+
+// onlyDevice is the one device that a principal may write, if there is just one.
+func onlyDevice(p *auth.Principal) string {
+	if p == nil || len(p.Write) != 1 || !p.Write[0].Literal() || !p.MayWrite(p.Write[0].String()) {
+		return ""
+	}
+	return p.Write[0].String()
+}
+
+func (e *encoder) mayWrite(device string) bool {
+	if e.principal == nil || device == e.allowed.device {
+		return true
+	}
+	if !e.principal.MayWrite(device) {
+		return false
+	}
+	e.allowed.device = device
+	return true
+}
+
+// permit takes out of the frame what its sender may not write: it is rejected.
+func (e *encoder) permit(frame *wire.Frame, raw []byte) {
+	kept := 0
+	for i := range frame.Batches {
+		if e.mayWrite(frame.Batches[i].Device) {
+			frame.Batches[kept], frame.Index[kept] = frame.Batches[i], frame.Index[i]
+			kept++
+			continue
+		}
+		for _, index := range frame.Index[i] {
+			frame.Rejected = append(frame.Rejected, wire.Rejection{
+				Index: index, Code: wire.CodeForbidden, Path: devicePath(frame, raw, index), Message: errForbidden.Message})
+		}
+	}
+	frame.Batches, frame.Index = frame.Batches[:kept], frame.Index[:kept]
+}
+
+var errForbidden = wire.NewError(wire.CodeForbidden, "")
+
+// devicePath is where the frame names the device of a reading.
+func devicePath(frame *wire.Frame, raw []byte, index int) string {
+	raw = bytes.TrimLeft(raw, " \t\r\n")
+	switch {
+	case len(raw) > 0 && raw[0] == '[':
+		return fmt.Sprintf("[%d].device", index)
+	case frame.Total == 1:
+		return "device"
+	}
+	return fmt.Sprintf("readings[%d].device", index)
+}
