@@ -43,7 +43,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	}
 	c := s.newClient()
 	c.wanted = wanted{patterns, hz}
-	if err := s.conns.admit(c, addressOf(r)); err != nil {
+	if err := s.conns.admit(c, network(s.proxies.Address(r))); err != nil {
 		s.refuseConnection(w, err)
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"weir/auth"
+	"weir/internal/remote"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -83,22 +84,41 @@ func TestStrangersKeepNobodyOut(t *testing.T) {
 }
 
 func TestAddressesAreCountedByHostOrNetwork(t *testing.T) {
-	for remote, want := range map[string]string{
-		"192.0.2.7:1234":                   "192.0.2.7",
-		"[::ffff:192.0.2.7]:1":             "192.0.2.7",
-		"[2001:db8:1:2:3:4:5:6]:1":         "2001:db8:1:2::",
-		"[2001:db8:1:2:ffff::1]:1":         "2001:db8:1:2::",
-		"[fe80::1%eth0]:1":                 "fe80::",
-		"@":                                "",
-		"something that is not an address": "",
+	for text, want := range map[string]string{
+		"192.0.2.7":            "192.0.2.7",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::",
+		"2001:db8:1:2:ffff::1": "2001:db8:1:2::",
+		"fe80::1%eth0":         "fe80::",
 	} {
-		var addr netip.Addr
-		if want != "" {
-			addr = netip.MustParseAddr(want)
+		if got := network(netip.MustParseAddr(text)); got != netip.MustParseAddr(want) {
+			t.Errorf("%s counts as %s, want %s", text, got, want)
 		}
-		if got := addressOf(&http.Request{RemoteAddr: remote}); got != addr {
-			t.Errorf("%s counts as %s, want %s", remote, got, want)
-		}
+	}
+	if got := network(netip.Addr{}); got.IsValid() { // of a Unix socket
+		t.Errorf("no address counts as %s", got)
+	}
+}
+
+func TestAddressIsThatWhichATrustedProxyTells(t *testing.T) {
+	proxies, err := remote.ParseProxies([]string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		proxies remote.Proxies
+		status  int
+	}{"trusted": {proxies, http.StatusBadRequest}, "not trusted": {nil, http.StatusTooManyRequests}} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := startGuarded(t, func(o *Options) {
+				o.Config.MaxConnectionsPerAddress = 1
+				o.Proxies = tc.proxies
+			})
+			s.dial(dialOptions{token: "p"})
+			// Without its key the handshake comes to nothing, but the request is past the limit.
+			if status, _ := s.knock(t, "X-Forwarded-For", "192.0.2.7"); status != tc.status {
+				t.Errorf("status %d, want %d", status, tc.status)
+			}
+		})
 	}
 }
 

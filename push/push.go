@@ -12,6 +12,7 @@ import (
 	"github.com/lxzan/gws"
 
 	"weir/auth"
+	"weir/internal/remote"
 	"weir/kafka"
 	"weir/wire"
 )
@@ -29,6 +30,8 @@ type Options struct {
 	Origin auth.OriginPolicy
 	// Gate tells who asks; nil: an open server.
 	Gate auth.Gate
+	// Proxies are believed when they say where a request comes from.
+	Proxies remote.Proxies
 	// Insecure is told to clients: the server is open to the network without credentials.
 	Insecure bool
 }
@@ -40,6 +43,7 @@ type Server struct {
 	epoch    string
 	origin   auth.OriginPolicy
 	gate     auth.Gate
+	proxies  remote.Proxies
 	insecure bool
 	hub      *hub
 	source   func(context.Context) error // feeds the hub until its context ends
@@ -75,7 +79,8 @@ func build(opts Options) (*Server, error) {
 		opts.Metrics = metrics.NewSet()
 	}
 	s := &Server{
-		log: opts.Logger, cfg: opts.Config, epoch: opts.Epoch, origin: opts.Origin, gate: opts.Gate, insecure: opts.Insecure,
+		log: opts.Logger, cfg: opts.Config, epoch: opts.Epoch,
+		origin: opts.Origin, gate: opts.Gate, proxies: opts.Proxies, insecure: opts.Insecure,
 		hub: newHub(opts.Logger, newMeters(opts.Metrics), opts.Epoch, bounds{
 			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries,
 			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows,

@@ -1,7 +1,6 @@
 package push
 
 import (
-	"net/http"
 	"net/netip"
 	"sync"
 
@@ -52,16 +51,11 @@ func newRegistry(cfg Config) registry {
 	}
 }
 
-// addressOf is where a request comes from. Of an IPv6 address it is the network, within which a host can choose.
-func addressOf(r *http.Request) netip.Addr {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	a := from.Addr().Unmap().WithZone("")
+// network is what an address is counted as: of IPv6 the network, within which a host can choose.
+func network(a netip.Addr) netip.Addr {
+	const bits = 64
 	if a.Is6() {
-		const network = 64
-		return netip.PrefixFrom(a, network).Masked().Addr()
+		return netip.PrefixFrom(a.WithZone(""), bits).Masked().Addr()
 	}
 	return a
 }
