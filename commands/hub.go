@@ -76,20 +76,24 @@ func New(o Options) (*Hub, error) {
 func (h *Hub) Ready() <-chan struct{} { return h.ready }
 
 // Attach has deliver called for every command of the device that is waiting, and for those that come. detach ends
-// that; it may be called more than once. deliver must not block, nor call the Hub.
-func (h *Hub) Attach(device string, deliver func(*Command)) (detach func()) {
+// that; it may be called more than once. deliver must not block, nor call the Hub; true counts as delivered, and who
+// returns false says so later, with Delivered.
+func (h *Hub) Attach(device string, deliver func(*Command) bool) (detach func()) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	a := &attachment{deliver}
 	b := h.state.box(device)
 	b.attached = append(b.attached, a)
 	h.devices.Add(1)
 	now := time.Now()
+	var delivered []string
 	for _, e := range b.entries {
-		if !e.status.Finished() && now.Before(e.Expires) {
-			h.metrics.handed.Inc()
-			deliver(&e.Command)
+		if !e.status.Finished() && now.Before(e.Expires) && h.handLocked(a, e) {
+			delivered = append(delivered, e.ID)
 		}
+	}
+	h.mu.Unlock()
+	for _, id := range delivered {
+		h.Delivered(device, id)
 	}
 	return sync.OnceFunc(func() {
 		h.mu.Lock()
@@ -100,14 +104,24 @@ func (h *Hub) Attach(device string, deliver func(*Command)) (detach func()) {
 	})
 }
 
-// Delivered notes that a device has got a command. It does not wait.
+func (h *Hub) handLocked(a *attachment, e *entry) bool {
+	h.metrics.handed.Inc()
+	return a.deliver(&e.Command)
+}
+
+// noticeTimeout bounds how long Delivered waits for room in the producer's buffer.
+const noticeTimeout = time.Second
+
+// Delivered notes that a device has got a command. It does not wait until that is stored.
 func (h *Hub) Delivered(device, id string) {
 	h.mu.Lock()
 	e := h.find(device, id)
 	news := e != nil && e.status == Pending
 	h.mu.Unlock()
 	if news {
-		h.write(context.Background(), device, &record{Type: typeDelivered, ID: id, At: time.Now().UnixMilli()}, func(int64, error) {})
+		ctx, cancel := context.WithTimeout(context.Background(), noticeTimeout)
+		defer cancel()
+		h.write(ctx, device, &record{Type: typeDelivered, ID: id, At: time.Now().UnixMilli()}, func(int64, error) {})
 	}
 }
 
@@ -174,12 +188,19 @@ func (h *Hub) apply(device string, value []byte, now time.Time) {
 		h.metrics.malformed.Inc()
 		return
 	}
+	if h.applyLocking(device, r, now) {
+		h.Delivered(device, r.ID)
+	}
+}
+
+// applyLocking reports whether a command was delivered.
+func (h *Hub) applyLocking(device string, r *record, now time.Time) (delivered bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	e := h.find(device, r.ID)
 	switch {
 	case r.Type == typeCommand && e == nil:
-		h.takeLocked(r.command(device), now)
+		return h.takeLocked(r.command(device), now)
 	case r.Type == typeCommand || e == nil || e.status.Finished():
 		// A repetition, or about something that is over.
 	case r.Type == typeDelivered && e.status == Pending:
@@ -192,21 +213,24 @@ func (h *Hub) apply(device string, value []byte, now time.Time) {
 		h.metrics.finished[status].Inc()
 		h.state.finish(e, status, time.UnixMilli(r.At), *r.Result)
 	}
+	return false
 }
 
-func (h *Hub) takeLocked(c Command, now time.Time) {
+func (h *Hub) takeLocked(c Command, now time.Time) (delivered bool) {
 	if !now.Before(c.Expires) {
-		return // of a time before this process
+		return false // of a time before this process
 	}
 	e, ok := h.state.add(c)
 	if !ok {
 		h.metrics.dropped.Inc()
-		return
+		return false
 	}
 	for _, a := range h.state.boxes[c.Device].attached {
-		h.metrics.handed.Inc()
-		a.deliver(&e.Command)
+		if h.handLocked(a, e) {
+			delivered = true
+		}
 	}
+	return delivered
 }
 
 func (h *Hub) expire(now time.Time) {

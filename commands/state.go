@@ -29,7 +29,7 @@ type box struct {
 	attached []*attachment
 }
 
-type attachment struct{ deliver func(*Command) }
+type attachment struct{ deliver func(*Command) bool }
 
 func (b *box) find(id string) *entry {
 	for _, e := range b.entries {

@@ -366,7 +366,7 @@ type commandBook struct {
 	results   []string
 }
 
-func (b *commandBook) Attach(device string, deliver func(*commands.Command)) func() {
+func (b *commandBook) Attach(device string, deliver func(*commands.Command) bool) func() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.attached == nil {

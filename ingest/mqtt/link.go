@@ -54,7 +54,7 @@ type Frame struct {
 
 // Commands brings commands to devices; *commands.Hub is one.
 type Commands interface {
-	Attach(device string, deliver func(*commands.Command)) (detach func())
+	Attach(device string, deliver func(*commands.Command) bool) (detach func())
 	Delivered(device, id string)
 	Result(ctx context.Context, device, id string, r commands.Result, done func(error))
 }

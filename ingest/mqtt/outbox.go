@@ -69,7 +69,10 @@ func (s *Session) attach(device string, qos byte) {
 	s.out.mu.Lock()
 	s.out.subs[device] = sub
 	s.out.mu.Unlock()
-	detach := s.opts.Commands.Attach(device, func(c *commands.Command) { s.deliver(c, qos) })
+	detach := s.opts.Commands.Attach(device, func(c *commands.Command) bool {
+		s.deliver(c, qos)
+		return false // until it is acknowledged, or written
+	})
 	s.out.mu.Lock()
 	sub.detach = detach
 	s.out.mu.Unlock()
