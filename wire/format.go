@@ -115,6 +115,10 @@ func NewFrameDecoder(format Format, opts DecoderOptions) FrameDecoder {
 		return newSenMLCBORDecoder(opts)
 	case FormatInflux:
 		return newInfluxDecoder(opts)
+	case FormatColumns:
+		return newColumnsDecoder(opts)
+	case FormatJSON:
+		return NewDecoder(opts)
 	}
-	return NewDecoder(opts)
+	return &autoDecoder{opts: opts}
 }

@@ -119,3 +119,6 @@ func (c *column) float() (v float64, ok bool) {
 
 // alias is b as a string without a copy.
 func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// bytesOf is s as bytes without a copy; they must not be written to.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

@@ -704,7 +704,7 @@ var File_weir_v1_records_proto protoreflect.FileDescriptor
 
 const file_weir_v1_records_proto_rawDesc = "" +
 	"\n" +
-	"\x15weir/v1/records.proto\x12\aweir.v1\"\xda\x01\n" +
+	"\x15weir/v1/records.proto\x12\aweir.v1\"\xe6\x01\n" +
 	"\fReadingBatch\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x18\n" +
 	"\asession\x18\x02 \x01(\tR\asession\x12\x10\n" +
@@ -715,7 +715,9 @@ const file_weir_v1_records_proto_rawDesc = "" +
 	"\x06metric\x18\x06 \x03(\rR\x06metric\x12\x1d\n" +
 	"\n" +
 	"time_delta\x18\a \x03(\x12R\ttimeDelta\x12\x14\n" +
-	"\x05value\x18\b \x03(\x01R\x05value\"\xd1\x03\n" +
+	"\x05value\x18\b \x03(\x01R\x05valueJ\x04\b\t\x10\n" +
+	"J\x04\b\n" +
+	"\x10\v\"\xd1\x03\n" +
 	"\vUpdateBatch\x12\x1b\n" +
 	"\temit_time\x18\x01 \x01(\x03R\bemitTime\x12\x16\n" +
 	"\x06series\x18\x02 \x03(\tR\x06series\x12#\n" +
