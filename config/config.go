@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/auth"
+	"weir/commands"
 	"weir/ingest"
 	"weir/kafka/embedded"
 	"weir/pipeline"
@@ -64,6 +65,7 @@ type Config struct {
 	Ingest    ingest.Config   `koanf:"ingest"`
 	Pipeline  pipeline.Config `koanf:"pipeline"`
 	Push      push.Config     `koanf:"push"`
+	Commands  commands.Config `koanf:"commands"`
 	Auth      auth.Config     `koanf:"auth"`
 	Log       Log             `koanf:"log"`
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/auth"
+	"weir/commands"
 	"weir/ingest"
 	"weir/kafka/embedded"
 	"weir/pipeline"
@@ -47,6 +48,7 @@ func Default() Config {
 		Ingest:    ingest.DefaultConfig(),
 		Pipeline:  pipeline.DefaultConfig(),
 		Push:      push.DefaultConfig(),
+		Commands:  commands.DefaultConfig(),
 		Auth:      auth.DefaultConfig(),
 		Log:       Log{Level: "info", Format: "text"},
 	}

@@ -40,8 +40,9 @@ type conn struct {
 	who    atomic.Pointer[auth.Principal]
 	ousted atomic.Pointer[wire.Error]
 
-	mail outbox
-	mqtt *mqttLink // nil: Weir's own protocol is spoken
+	mail     outbox
+	mqtt     *mqttLink         // nil: Weir's own protocol is spoken
+	attached map[string]func() // by device: how to get no more of its commands; the ReadLoop's
 
 	// The writer's.
 	pace pace

@@ -98,6 +98,11 @@ func (c *conn) signIn(p *auth.Principal) *wire.Error {
 	stop := c.srv.gate.Watch(p, func(e *wire.Error) { c.signOut(p, e) })
 	c.stopWatching()
 	c.stopWatch = stop
+	if device := c.enc.device; device != "" {
+		c.attach(device)
+	} else {
+		c.attach(onlyDevice(p))
+	}
 	return nil
 }
 
@@ -140,6 +145,7 @@ func (c *conn) expel(e *wire.Error) {
 // leave gives back the connection's places.
 func (c *conn) leave() {
 	c.stopWatching()
+	c.detachAll()
 	if c.stranger {
 		c.srv.strangers.Add(-1)
 	}

@@ -151,5 +151,6 @@ func (c *conn) hearFor(payload json.RawMessage, take func(context.Context, *auth
 	if !p.MayWrite(device) {
 		return wire.NewError(wire.CodeForbidden, "payload.device")
 	}
+	c.attach(device)
 	return take(c.ctx, p, device, payload)
 }

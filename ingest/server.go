@@ -42,7 +42,7 @@ type Options struct {
 	// Proxies are those whose word on a client's address is taken.
 	Proxies remote.Proxies
 	// Hello and CommandResults take the messages of those types; nil: nobody does, and they are refused. Commands brings
-	// commands to MQTT clients; nil: they cannot subscribe.
+	// commands to devices, and takes their results if CommandResults is nil; nil: there are none.
 	Hello          Hello
 	CommandResults CommandResults
 	Commands       mqtt.Commands
@@ -74,6 +74,7 @@ type Server struct {
 	hello      Hello
 	results    CommandResults
 	mqtt       *mqtt.Options
+	commands   mqtt.Commands
 
 	connections, requests, inflight atomic.Int64
 	strangers                       atomic.Int64 // connections that have yet to say who they are
@@ -127,7 +128,7 @@ func New(o Options) (*Server, error) {
 		aborted:    make(chan struct{}),
 	}
 	var err error
-	if s.inflaters, err = newInflaters(); err != nil {
+	if s.inflaters, err = newInflaters(o.Config.MaxFrameBytes); err != nil {
 		return nil, fmt.Errorf("ingest: %w", err)
 	}
 	if s.templates, err = wire.ParseTemplates(o.Config.Templates); err != nil {
@@ -149,6 +150,9 @@ func New(o Options) (*Server, error) {
 	}
 	s.upgraders = s.newUpgraders()
 	s.mqtt = s.mqttOptions(o.Commands)
+	if s.commands = o.Commands; s.results == nil && o.Commands != nil {
+		s.results = commandResults{o.Commands}
+	}
 	return s, nil
 }
 
