@@ -10,6 +10,7 @@ import (
 	"weir/auth"
 	"weir/config"
 	"weir/ingest"
+	"weir/internal/remote"
 	"weir/kafka"
 	"weir/pipeline"
 	"weir/push"
@@ -50,18 +51,33 @@ func (a *App) startStages(ctx context.Context) error {
 		checks = append(checks, check{config.RolePush, wait(s.Ready, "loading the newest updates")})
 		a.background("push", s.Run)
 	}
+	var p *pipeline.Pipeline
 	if c.Has(config.RolePipeline) {
-		p, err := pipeline.New(a.pipelineOptions(client))
-		if err != nil {
+		if p, err = pipeline.New(a.pipelineOptions(client)); err != nil {
 			return fmt.Errorf("pipeline: %w", err)
 		}
 		checks = append(checks, check{config.RolePipeline, wait(p.Ready, "no partition is owned and restored yet")})
 		a.background("pipeline", p.Run)
 	}
+	registry, err := a.startNodes(client, producer, id.Partitions, p)
+	if err != nil {
+		return err
+	}
+	registry.Routes(routes)
 	if c.Has(config.RoleIngest) {
+		proxies, err := remote.ParseProxies(c.TrustedProxies)
+		if err != nil {
+			return fmt.Errorf("trusted_proxies: %w", err)
+		}
+		hub, err := a.startCommands(client, producer, id.Partitions, routes)
+		if err != nil {
+			return err
+		}
 		s, err := ingest.New(ingest.Options{
-			Config: c.Ingest, Producer: producer, Partitions: id.Partitions, Origins: a.origins(),
-			Gate:   a.gate,
+			Commands: hub,
+			Config:   c.Ingest, Producer: producer, Partitions: id.Partitions, Origins: a.origins(),
+			Gate: a.gate, BufferBytes: c.Kafka.MaxBufferedBytes, Lags: admissionLags{registry},
+			Retention: ingest.Retention(c.Retention.Readings), Proxies: proxies,
 			Logger: a.log.With("component", "ingest"), Metrics: a.set,
 		})
 		if err != nil {
