@@ -1,0 +1,144 @@
+package auth
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestURLsAreShownWithoutWhatLetsIn(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://weir/v1/live?subscribe=a/%23&access_token=abc&x=1": "https://weir/v1/live?subscribe=a/%23&access_token=***&x=1",
+		"/v1/live?ACCESS%5ftoken=abc":                               "/v1/live?ACCESS%5ftoken=***",
+		"/cb?state=s&code=abc":                                      "/cb?state=s&code=***",
+		"/?q=weir_abc_def":                                          "/?q=***",
+		"https://user:pw@host/a":                                    "https://%2A%2A%2A@host/a",
+		"http://host/#code=abc":                                     "http://host/#%2A%2A%2A",
+		"/plain?a=b;c&d":                                            "/plain?a=b;c&d",
+		"/?%zz=secret":                                              "/?%zz=***",
+	} {
+		u, err := url.Parse(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := RedactURL(u)
+		if strings.ReplaceAll(got, "%2A", "*") != strings.ReplaceAll(want, "%2A", "*") {
+			t.Errorf("%s: %s, want %s", raw, got, want)
+		}
+		if u.String() != raw && !strings.Contains(raw, "%5f") {
+			t.Errorf("%s was changed to %s", raw, u)
+		}
+	}
+	if got := RedactText("bad token eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0. and weir_ab_cd, sorry"); got != "bad token *** and ***, sorry" {
+		t.Errorf("%s", got)
+	}
+}
+
+// FuzzCredentials: whatever is sent as a credential is refused with a code, and quickly.
+func FuzzCredentials(f *testing.F) {
+	s, err := newSigner([]byte(strings.Repeat("s", minSecret)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	c := DefaultConfig()
+	v, err := newVerifier(s, &c, nil, time.Now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, _, err := s.Mint(Token{Subject: "x", Expires: time.Now().Add(time.Hour)}, time.Now())
+	if err != nil {
+		f.Fatal(err)
+	}
+	ring := &keyring{keys: map[string]*apiKey{}}
+	r := keyRecord{ID: "abc", rights: rights{Roles: []string{RoleDevice}}}
+	key := r.addSecret(s, time.Now(), time.Now())
+	if ring.keys["abc"], _ = newAPIKey(r); ring.keys["abc"] == nil {
+		f.Fatal("no key")
+	}
+	for _, seed := range []string{
+		good, key, "", "weir_", "weir__", "weir_abc_", "weir_abc_x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", good + ".", "....",
+		"eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjFlOTl9.AA", "Bearer " + key,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if id, secret, ok := parseKey(text); ok {
+			if KeyPrefix+id+"_"+secret != text {
+				t.Errorf("%q is not %q and %q", text, id, secret)
+			}
+			if p, e := ring.verify(s, id, secret, time.Now()); e == nil && (text != key || p == nil) {
+				t.Errorf("%q is taken for a key", text)
+			}
+		}
+		_, p, e := v.verify(t.Context(), text, audienceAccess)
+		if (p == nil) == (e == nil) {
+			t.Errorf("%q: %v, %v", text, p, e)
+		}
+		// Base64 has bits to spare at the end of a signature: what they are says nothing.
+		if e == nil && text[:len(text)-1] != good[:len(good)-1] {
+			t.Errorf("%q is taken for a token", text)
+		}
+		if shown := RedactText(text + " " + key); strings.Contains(shown, key) {
+			t.Errorf("%q is shown", shown)
+		}
+	})
+}
+
+// FuzzClaims: no claims make a principal of what is not sound.
+func FuzzClaims(f *testing.F) {
+	for _, seed := range []string{
+		`{"sub":"a","exp":2e9,"roles":["viewer"],"read":"a/#"}`, `{"sub":"a","exp":-1}`, `{"exp":1e10,"sub":"a","tenant":"a/b"}`,
+		`{"exp":2000000000.123456,"sub":"a","write":["+"],"roles":"admin x"}`, `{"exp":"1"}`, `[]`, `null`, `{"exp":null,"aud":5}`,
+	} {
+		f.Add(seed)
+	}
+	s, err := newSigner([]byte(strings.Repeat("s", minSecret)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	c := DefaultConfig()
+	v, err := newVerifier(s, &c, nil, func() time.Time { return time.Unix(1_990_000_000, 0) })
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		token := signRaw(t, s, text)
+		_, p, e := v.verify(t.Context(), token, audienceAccess)
+		if e != nil {
+			return
+		}
+		if p.Subject == "" || p.Expires.IsZero() || p.Tenant != "" && !validTenant(p.Tenant) {
+			t.Errorf("%s: %+v", text, p)
+		}
+		for _, r := range p.Roles {
+			if !strings.Contains("device viewer operator admin", r) {
+				t.Errorf("%s: role %s", text, r)
+			}
+		}
+	})
+}
+
+func TestAttemptsAreForgottenWithinBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &attempts{perMinute: 2, now: time.Now, from: make(map[netipPrefix]failures)}
+		for i := range maxAddresses + 100 {
+			a.failed(network(parseAddress(ipOf(i))))
+		}
+		if len(a.from) > maxAddresses {
+			t.Errorf("%d addresses", len(a.from))
+		}
+		time.Sleep(time.Minute)
+		a.failed(network(parseAddress("203.0.113.1")))
+		if len(a.from) != 1 {
+			t.Errorf("%d addresses after a while", len(a.from))
+		}
+	})
+	if network(parseAddress("[2001:db8::1]:5")) != network(parseAddress("[2001:db8::2]:6")) {
+		t.Error("one machine has many addresses of IPv6")
+	}
+	if network(parseAddress("[::ffff:192.0.2.1]:5")) != network(parseAddress("192.0.2.1:6")) {
+		t.Error("an address has two forms")
+	}
+}
