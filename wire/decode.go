@@ -143,9 +143,13 @@ func (d *Decoder) decode(frame []byte) *Error {
 	if !d.value() || !d.scan.end() {
 		return d.failure()
 	}
-	if d.top.unit == good && d.top.timeUnit != d.unit {
+	unit := d.opts.TimeUnit
+	if d.top.unit == good {
+		unit = d.top.timeUnit
+	}
+	if unit != d.unit {
 		// The unit came after times. Fields of an object have no order, so they are read again.
-		d.unit, d.unitFixed = d.top.timeUnit, true
+		d.unit, d.unitFixed = unit, true
 		return d.decode(frame)
 	}
 	if d.isTelegraf() {

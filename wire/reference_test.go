@@ -35,6 +35,8 @@ type refReading struct {
 type reference struct {
 	opts DecoderOptions
 	now  int64
+	// unit is what the frame says in ts_unit.
+	unit string
 }
 
 func (r reference) decode(frame []byte) outcome {
@@ -54,7 +56,7 @@ func (r reference) decode(frame []byte) outcome {
 	case []any:
 		list = top
 	case map[string]any:
-		if !o.head(top) {
+		if !o.head(top) || !r.head(top) {
 			return refused
 		}
 		if field, ok := top["readings"]; ok {
@@ -103,6 +105,22 @@ func (o *outcome) head(top map[string]any) bool {
 		o.session = s
 	}
 	return true
+}
+
+// head takes over ts_unit, and checks backlog.
+func (r *reference) head(top map[string]any) bool {
+	if v := top["backlog"]; v != nil {
+		if _, ok := v.(bool); !ok {
+			return false
+		}
+	}
+	v := top["ts_unit"]
+	if v == nil {
+		return true
+	}
+	unit, ok := v.(string)
+	r.unit = unit
+	return ok && (unit == "s" || unit == "ms" || unit == "us" || unit == "ns")
 }
 
 func (r reference) reading(element any, envelopeDevice string) (out refReading, code string) {
@@ -190,7 +208,7 @@ func (r reference) time(v any) (t int64, code string) {
 	case string:
 		t, ok = refTime(v)
 	case json.Number:
-		t, ok = refMicros(string(v))
+		t, ok = refMicros(string(v), r.unit)
 	default:
 		return 0, CodeTimeType
 	}
@@ -210,21 +228,21 @@ func refTime(s string) (int64, bool) {
 	return t.Unix()*1e6 + int64(t.Nanosecond()/1000), err == nil && rfc3339.MatchString(s)
 }
 
-func refMicros(number string) (int64, bool) {
+func refMicros(number, named string) (int64, bool) {
 	f, err := strconv.ParseFloat(number, 64)
 	if err != nil {
 		return 0, false
 	}
 	unit := big.NewRat(1, 1000)
 	switch abs := math.Abs(f); {
-	case abs < 1e11:
-		unit = big.NewRat(1e6, 1)
-	case abs < 1e14:
-		unit = big.NewRat(1e3, 1)
-	case abs < 1e17:
-		unit = big.NewRat(1, 1)
 	case abs > 1e22:
 		return 0, false
+	case named == "s" || named == "" && abs < 1e11:
+		unit = big.NewRat(1e6, 1)
+	case named == "ms" || named == "" && abs < 1e14:
+		unit = big.NewRat(1e3, 1)
+	case named == "us" || named == "" && abs < 1e17:
+		unit = big.NewRat(1, 1)
 	}
 	if math.Abs(f) < 1e-9 {
 		return 0, true

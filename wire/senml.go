@@ -49,7 +49,19 @@ var senmlLabels = [...]string{
 }
 
 func senmlLabelOf(name []byte) senmlLabel {
-	if len(name) == 0 || len(name) > len("bver") {
+	switch string(name) {
+	case "n":
+		return senmlN
+	case "v":
+		return senmlV
+	case "t":
+		return senmlT
+	case "u":
+		return senmlU
+	case "s":
+		return senmlS
+	}
+	if len(name) < 2 || len(name) > len("bver") {
 		return senmlNone
 	}
 	for l := senmlBver; l <= senmlUt; l++ {

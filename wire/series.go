@@ -2,8 +2,8 @@ package wire
 
 // Bounds of a seriesCache, so that a client that makes up names does not fill the memory.
 const (
-	maxSeriesNames = 8192
-	maxSeriesBytes = 512 << 10
+	maxSeriesNames = 4096
+	maxSeriesBytes = 256 << 10
 	// scanFields is up to how many fields of a series are searched one by one.
 	scanFields = 16
 )
