@@ -1,0 +1,135 @@
+package device
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/lxzan/gws"
+
+	"weir/wire"
+)
+
+const (
+	dialTimeout = 15 * time.Second
+	// readBuffer keeps an idle connection small; payloads are read past it.
+	readBuffer = 512
+)
+
+// dial opens a connection, within dialTimeout and as long as ctx lasts.
+func (c *Client) dial(ctx context.Context, token string) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	l := newLink()
+	conn, resp, err := c.handshake(ctx, token, l)
+	if err != nil {
+		failure := &DialError{URL: bare(c.o.URL), Err: err}
+		if resp != nil {
+			failure.Status, failure.RetryAfter = resp.StatusCode, retryAfter(resp.Header)
+		}
+		if ctx.Err() != nil {
+			failure.Err = ctx.Err()
+		}
+		return nil, failure
+	}
+	l.start(conn)
+	return l, nil
+}
+
+//nolint:bodyclose // gws hands out the answer to an upgrade, whose body is the connection itself
+func (c *Client) handshake(ctx context.Context, token string, l *link) (*gws.Conn, *http.Response, error) {
+	raw, err := c.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	conn, resp, err := gws.NewClientFromConn(l, &gws.ClientOption{
+		Addr: c.address(), RequestHeader: c.header(token), HandshakeTimeout: dialTimeout,
+		ReadBufferSize: readBuffer, ReadMaxPayloadSize: wire.MaxFrameBytes,
+		// Without takeover of contexts a connection needs no window of its own.
+		PermessageDeflate: gws.PermessageDeflate{Enabled: c.o.Compress, Threshold: 256},
+	}, raw)
+	return conn, resp, err
+}
+
+// address names the device, so that the server knows whose commands to send before any frame has come.
+func (c *Client) address() string {
+	u, err := url.Parse(c.o.URL)
+	if err != nil {
+		return c.o.URL
+	}
+	q := u.Query()
+	if !q.Has("device") {
+		q.Set("device", c.o.Device)
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
+}
+
+// bare is an address without what may be secret in it.
+func bare(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+func (c *Client) header(token string) http.Header {
+	header := c.o.Header.Clone()
+	if header == nil {
+		header = make(http.Header)
+	}
+	if token != "" && !c.o.TokenInMessage {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	if c.o.Columns {
+		header.Set("Sec-WebSocket-Protocol", "weir.v1.columns")
+	}
+	return header
+}
+
+// open opens the network connection, with TLS if the address says so.
+func (c *Client) open(ctx context.Context) (net.Conn, error) {
+	u, err := url.Parse(c.o.URL)
+	if err != nil {
+		return nil, err
+	}
+	secure, port := u.Scheme == "wss", u.Port()
+	switch {
+	case port == "" && secure:
+		port = "443"
+	case port == "":
+		port = "80"
+	}
+	raw, err := c.o.Dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil || !secure {
+		return raw, err
+	}
+	config := c.o.TLS.Clone()
+	if config == nil {
+		config = new(tls.Config)
+	}
+	if config.ServerName == "" {
+		config.ServerName = u.Hostname()
+	}
+	conn := tls.Client(raw, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, 3600)) * time.Second
+}
