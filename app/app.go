@@ -29,6 +29,7 @@ type App struct {
 	broker     *embedded.Broker
 
 	gate    auth.Gate
+	keeper  *auth.Keeper // nil: an open server
 	routes  atomic.Pointer[auth.Router]
 	checks  atomic.Pointer[[]check]
 	failed  chan error // of a part that must not end
@@ -47,10 +48,13 @@ func New(o Options) (*App, error) {
 		opts:    o,
 		log:     o.Logger,
 		set:     metrics.NewSet(),
-		gate:    auth.Open{},
+		gate:    closedGate{},
 		steps:   &stack{log: o.Logger, timeout: o.Config.StopTimeout},
 		failed:  make(chan error, 16),
 		started: make(chan struct{}),
+	}
+	if o.Config.InsecureOpen {
+		a.gate = auth.Open{}
 	}
 	if err := a.open(); err != nil {
 		return nil, errors.Join(err, a.Close())

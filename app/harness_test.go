@@ -25,10 +25,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = 20 * time.Second
 
-// memory is a configuration on a free port with everything in memory.
+// memory is a configuration on a free port with everything in memory, that asks for no credentials.
 func memory() config.Config {
 	c := config.Default()
-	c.Listen = "127.0.0.1:0"
+	c.Listen, c.InsecureOpen = "127.0.0.1:0", true
 	c.StopTimeout = 10 * time.Second
 	return c
 }

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	requestTimeout    = time.Minute // reading a request, and writing its answer; not WebSockets
-	idleTimeout       = 30 * time.Second
+	requestTimeout = time.Minute // reading a request, and writing its answer; not WebSockets
+	idleTimeout    = 30 * time.Second
 )
 
 // serveHTTP begins to answer: until the stages run, with what can be told about the process.
@@ -34,6 +34,10 @@ func (a *App) serveHTTP() {
 	if a.opts.Config.InsecureOpen {
 		a.log.Warn("INSECURE: open without credentials; anyone who reaches this server can read and write everything",
 			"listen", a.listener.Addr().String(), "because", "insecure_open")
+	}
+	if c := &a.opts.Config; !c.InsecureOpen && c.TLS.CertFile == "" && !loopback(a.listener.Addr()) {
+		a.log.Warn("credentials and readings cross the network unencrypted, unless a proxy in front speaks TLS",
+			"listen", a.listener.Addr().String(), "because", "tls.cert_file is not set")
 	}
 	if a.opts.Config.AllowsEveryOrigin() {
 		a.log.Warn("INSECURE: every web page may connect; any page that a user of this server opens can read and write everything",
@@ -83,7 +87,7 @@ func (a *App) baseRoutes() *auth.Router {
 	mux := auth.NewRouter(a.gate, a.origins())
 	mux.HandleFunc("GET /healthz", auth.Public, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]bool{"ok": true}) })
 	mux.HandleFunc("GET /readyz", auth.Public, a.readyz)
-	mux.HandleFunc("GET /metrics", auth.Public, a.metrics)
+	mux.HandleFunc("GET /metrics", a.metricsAccess(), a.metrics)
 	mux.HandleFunc("GET /version", auth.Public, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.opts.Build.info()) })
 	mux.HandleFunc("/v1/", auth.Public, func(w http.ResponseWriter, _ *http.Request) {
 		if a.checks.Load() == nil {
@@ -99,6 +103,13 @@ func (a *App) baseRoutes() *auth.Router {
 func (a *App) dashboard(mux *auth.Router) {
 	mux.Handle("/", auth.Public, dashboardui.Handler(dashboardui.Options{
 		Insecure: a.opts.Config.InsecureOpen, Version: a.opts.Build.info().Version}))
+}
+
+func (a *App) metricsAccess() auth.Access {
+	if a.opts.Config.PublicMetrics {
+		return auth.Public
+	}
+	return auth.Operators
 }
 
 func (a *App) metrics(w http.ResponseWriter, _ *http.Request) {

@@ -18,18 +18,11 @@ type hinted struct {
 func (h hinted) Hint() string  { return h.hint }
 func (h hinted) Unwrap() error { return h.error }
 
-// listen binds the public address. Until Weir knows identities it has to be on loopback, where only this
-// machine's users can reach it.
+// listen binds the public address.
 func listen(c *config.Config) (net.Listener, error) {
 	address, err := net.ResolveTCPAddr("tcp", c.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
-	}
-	if !address.IP.IsLoopback() && !c.InsecureOpen {
-		return nil, hinted{
-			fmt.Errorf("listen: %s can be reached from the network, and anyone who reaches it could read and write everything", c.Listen),
-			"listen on 127.0.0.1, put a proxy that asks for credentials in front, or accept it with --insecure-open",
-		}
 	}
 	return bind("listen", address)
 }

@@ -11,7 +11,6 @@ import (
 
 	"weir/ingest"
 	"weir/kafka"
-	"weir/kafka/table"
 	"weir/nodes"
 	"weir/pipeline"
 	"weir/wire"
@@ -21,11 +20,7 @@ import (
 // if it has none.
 func (a *App) startNodes(client *kafka.Client, producer *kafka.Producer, partitions int, p *pipeline.Pipeline) (*nodes.Registry, error) {
 	log := a.log.With("component", "nodes")
-	options := table.Options{Client: client, Producer: producer, Topic: wire.TopicNodes, Partitions: partitions, Logger: log}
-	if a.broker != nil {
-		options.Trimmer = a.broker
-	}
-	t := table.New(options)
+	t := a.newTable(client, producer, wire.TopicNodes, partitions)
 	registry, err := nodes.NewRegistry(nodes.RegistryOptions{
 		Table: t, Client: client, Group: pipeline.Group, Partitions: partitions, Local: lagOf(p), Logger: log, Metrics: a.set,
 	})

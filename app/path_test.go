@@ -58,7 +58,7 @@ func TestReadingsReachADashboardEachOnceAndASpikeRaisesAnAlert(t *testing.T) {
 	if a := d.alerts[0]; a.Series != series || a.Value != 500 || a.Phase != telemetry.Firing {
 		t.Errorf("alert: %+v", a)
 	}
-	if d.welcome.Insecure || d.welcome.Epoch == "" {
+	if !d.welcome.Insecure || d.welcome.Epoch == "" {
 		t.Errorf("welcome: %+v", d.welcome)
 	}
 	if row := r.snapshot("plant1/press7/temperature").Rows[0].Update; row.Version != u.Version || row.Last != u.Last {

@@ -37,6 +37,9 @@ func (a *App) startStages(ctx context.Context) error {
 	}
 	a.steps.push("producer", producer.Close)
 
+	if err := a.startAuth(ctx, client, producer, id.Partitions); err != nil {
+		return err
+	}
 	routes, checks := a.baseRoutes(), []check{a.kafkaCheck(client)}
 	if c.Has(config.RolePush) {
 		s, err := push.New(push.Options{
@@ -86,6 +89,10 @@ func (a *App) startStages(ctx context.Context) error {
 		s.Routes(routes)
 		checks = append(checks, check{config.RoleIngest, func(context.Context) error { return s.Ready() }})
 		a.background("ingest", s.Run)
+		a.startDeadLetters(client, producer, id.Partitions, s, routes)
+	}
+	if a.keeper != nil {
+		a.keeper.Routes(routes)
 	}
 	a.checks.Store(&checks)
 	a.routes.Store(routes)

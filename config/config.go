@@ -23,8 +23,7 @@ func Roles() []string { return []string{RoleIngest, RolePipeline, RolePush} }
 
 // Config is everything an operator can set.
 type Config struct {
-	// Listen is the address devices, dashboards and operators connect to. Without credentials it has to be
-	// on loopback, unless InsecureOpen.
+	// Listen is the address devices, dashboards and operators connect to.
 	Listen string `koanf:"listen"`
 	// AdminListen is the address of the profiler (net/http/pprof), on loopback always, or "off".
 	AdminListen string `koanf:"admin_listen"`
@@ -33,9 +32,11 @@ type Config struct {
 	Data string `koanf:"data"`
 	// Roles of this process. All by default; fewer need Kafka.Brokers.
 	Roles []string `koanf:"roles"`
-	// InsecureOpen opens Listen to the network although anyone who reaches it may read and write. Every
-	// page warns. Which web pages may connect is AllowedOrigins' to say all the same.
+	// InsecureOpen asks for no credentials: anyone who reaches Listen may read and write. Every page warns.
+	// Which web pages may connect is AllowedOrigins' to say all the same.
 	InsecureOpen bool `koanf:"insecure_open"`
+	// PublicMetrics shows GET /metrics to everybody; else to operators.
+	PublicMetrics bool `koanf:"public_metrics"`
 	// AllowedOrigins are web pages, other than Weir's own, that may connect: scheme://host[:port], or
 	// EveryOrigin.
 	AllowedOrigins []string `koanf:"allowed_origins"`

@@ -55,12 +55,12 @@ func (w *world) store() *Store {
 	w.t.Helper()
 	s := New(Options{
 		Client: w.client, Producer: w.producer, Partitions: partitions,
-		Decoder: func(format, device string, now int64) (wire.FrameDecoder, error) {
-			f, ok := wire.ParseFormat(format)
+		Decoder: func(l *wire.DeadLetter) (wire.FrameDecoder, error) {
+			f, ok := wire.ParseFormat(l.Format)
 			if !ok {
 				return nil, wire.NewError(wire.CodeFormatUnknown, "format")
 			}
-			return wire.NewFrameDecoder(f, wire.DecoderOptions{DefaultDevice: device, Now: func() int64 { return now }}), nil
+			return wire.NewFrameDecoder(f, wire.DecoderOptions{DefaultDevice: l.DefaultDevice, Now: func() int64 { return l.Time }}), nil
 		},
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())

@@ -62,8 +62,7 @@ func (s *Store) replay(ctx context.Context, id ID, how Replay) (*Outcome, error)
 	case letter.truncated:
 		return nil, wire.NewError(wire.CodeLetterTruncated, "id")
 	}
-	// Readings without a time are of when the frame came.
-	dec, err := s.o.Decoder(letter.Format, letter.DefaultDevice, letter.Time)
+	dec, err := s.o.Decoder(&letter.DeadLetter)
 	if err != nil {
 		return nil, err
 	}

@@ -19,9 +19,8 @@ type Options struct {
 	Client     *kafka.Client
 	Producer   *kafka.Producer
 	Partitions int
-	// Decoder makes what a letter's frame is read with, as ingest reads frames: format as Format.String has it,
-	// the device of readings that name none, and what counts as now, in microseconds.
-	Decoder func(format, device string, now int64) (wire.FrameDecoder, error)
+	// Decoder makes what a letter's frame is read with, as it was when it came. The error is for the client.
+	Decoder func(*wire.DeadLetter) (wire.FrameDecoder, error)
 	Logger  *slog.Logger
 	Metrics *metrics.Set
 }

@@ -16,6 +16,7 @@ func (e *encoder) deadLetter(ctx context.Context, raw []byte, r *receipt, letter
 	}
 	letter.Raw, letter.Size = raw[:min(len(raw), maxDeadLetterBytes)], len(raw)
 	letter.Format, letter.DefaultDevice = e.format.String(), e.own
+	letter.Tenant, letter.TimeUnit = e.tenant, e.unit.String()
 	if e.principal != nil {
 		letter.Subject = e.principal.Subject
 	}
@@ -38,4 +39,19 @@ func letterOf(frame *wire.Frame) wire.DeadLetter {
 		}
 	}
 	return letter
+}
+
+// LetterDecoder makes what the frame of a dead letter is read with, as it was when it came: readings without a time
+// are of then.
+func (s *Server) LetterDecoder(l *wire.DeadLetter) (wire.FrameDecoder, error) {
+	format, ok := wire.ParseFormat(l.Format)
+	if !ok {
+		return nil, &wire.Error{Code: wire.CodeFormatUnknown, Message: "the dead letter is in a format that is not read here: " + l.Format}
+	}
+	opts := s.decoderOptions(l.DefaultDevice)
+	opts.Tenant, opts.Now = l.Tenant, func() int64 { return l.Time }
+	if unit, ok := wire.ParseTimeUnit(l.TimeUnit); ok {
+		opts.TimeUnit = unit
+	}
+	return wire.NewFrameDecoder(format, opts), nil
 }

@@ -41,6 +41,8 @@ type DeadLetter struct {
 	Size int
 	// Subject is who sent it.
 	Subject string
+	// Tenant is put before devices that templates name, TimeUnit (TimeUnit.String) is of times that are numbers.
+	Tenant, TimeUnit string
 }
 
 // Stages of a DeadLetter.
@@ -100,6 +102,7 @@ func AppendDeadLetter(dst []byte, d *DeadLetter) []byte {
 		Code: d.Code, Path: d.Path, Message: d.Message, Device: d.Device, Time: d.Time, Raw: d.Raw,
 		Stage: d.Stage, Topic: d.Topic, Partition: d.Partition, Offset: d.Offset,
 		Format: d.Format, DefaultDevice: d.DefaultDevice, Rejected: d.Rejected, Size: uint64(d.Size), Subject: d.Subject,
+		Tenant: d.Tenant, TimeUnit: d.TimeUnit,
 	})
 }
 
@@ -113,6 +116,7 @@ func DecodeDeadLetter(b []byte) (DeadLetter, error) {
 		Code: m.Code, Path: m.Path, Message: m.Message, Device: m.Device, Time: m.Time, Raw: m.Raw,
 		Stage: m.Stage, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
 		Format: m.Format, DefaultDevice: m.DefaultDevice, Rejected: m.Rejected, Size: int(m.Size), Subject: m.Subject,
+		Tenant: m.Tenant, TimeUnit: m.TimeUnit,
 	}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"weir/app"
+	"weir/auth"
 	"weir/config"
 )
 
@@ -21,7 +22,7 @@ type serveCmd struct {
 	Roles        []string          `placeholder:"ROLE" help:"What this process does: ingest, pipeline, push (all). Fewer need --kafka-brokers."`
 	KafkaBrokers []string          `placeholder:"HOST:PORT" help:"Kafka cluster to use instead of the embedded broker."`
 	Partitions   int               `placeholder:"N" help:"Partitions of each topic when they are made (4)."`
-	InsecureOpen bool              `help:"Listen beyond loopback although there are no credentials: anyone who reaches the server can read and write. Web pages of other origins stay refused (allowed_origins). Warns on every page."`
+	InsecureOpen bool              `help:"Ask for no credentials: anyone who reaches the server can read and write. Web pages of other origins stay refused (allowed_origins). Warns on every page."`
 	Set          map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Any other setting by its full path, such as pipeline.flush_period=20ms."`
 	PrintConfig  bool              `help:"Print the effective configuration and exit."`
 }
@@ -66,7 +67,10 @@ func (c *serveCmd) Run(ctx context.Context, line *kong.Context, to streams) erro
 		defer close(greeted)
 		select {
 		case <-a.Started():
-			greet(to, a, &settings)
+			err := greet(to, a, &settings)
+			if err != nil {
+				fmt.Fprintf(to.err, "weir: %v\n", err)
+			}
 		case <-ended:
 		}
 	}()
@@ -94,7 +98,7 @@ func (c *serveCmd) given(line *kong.Context) map[string]any {
 }
 
 // greet tells where everything is.
-func greet(to streams, a *app.App, c *config.Config) {
+func greet(to streams, a *app.App, c *config.Config) error {
 	broker := "Kafka at " + strings.Join(c.Kafka.Brokers, ", ")
 	if c.UsesEmbedded() {
 		dir, err := filepath.Abs(c.Data)
@@ -104,14 +108,24 @@ func greet(to streams, a *app.App, c *config.Config) {
 		broker = "embedded, data in " + dir
 	}
 	address := a.URL()
+	link, err := a.OperatorLink()
+	if err != nil {
+		return err
+	}
 	lines := [][2]string{}
 	if c.Has(config.RolePush) {
 		lines = append(lines, [2]string{"dashboard", address})
+		if link != "" {
+			lines = append(lines, [2]string{"sign in", link + "  (once, within 15 minutes)"})
+		}
 	}
 	if c.Has(config.RoleIngest) {
 		lines = append(lines, [2]string{"devices", strings.Replace(address, "http", "ws", 1) + "v1/ingest, POST " + address + "v1/readings"})
 	}
 	lines = append(lines, [2]string{"broker", broker}, [2]string{"roles", strings.Join(c.Roles, ", ")})
+	if c.Data != "" && !c.InsecureOpen {
+		lines = append(lines, [2]string{"key", "for tools on this machine: " + auth.LocalKeyFile(c.Data)})
+	}
 	if c.InsecureOpen {
 		lines = append(lines, [2]string{"WARNING", "open without credentials: anyone who reaches " + a.Addr().String() + " can read and write everything"})
 	}
@@ -120,4 +134,5 @@ func greet(to streams, a *app.App, c *config.Config) {
 		text += fmt.Sprintf("  %-10s %s\n", l[0], l[1])
 	}
 	fmt.Fprint(to.out, text)
+	return nil
 }

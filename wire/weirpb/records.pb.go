@@ -560,7 +560,10 @@ type DeadLetter struct {
 	// Bytes of the frame, of which raw may hold the beginning only.
 	Size uint64 `protobuf:"varint,14,opt,name=size,proto3" json:"size,omitempty"`
 	// Who sent it.
-	Subject       string `protobuf:"bytes,15,opt,name=subject,proto3" json:"subject,omitempty"`
+	Subject string `protobuf:"bytes,15,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The tenant that devices named by templates are of, and the unit of times that are plain numbers.
+	Tenant        string `protobuf:"bytes,16,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	TimeUnit      string `protobuf:"bytes,17,opt,name=time_unit,json=timeUnit,proto3" json:"time_unit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -700,6 +703,20 @@ func (x *DeadLetter) GetSubject() string {
 	return ""
 }
 
+func (x *DeadLetter) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *DeadLetter) GetTimeUnit() string {
+	if x != nil {
+		return x.TimeUnit
+	}
+	return ""
+}
+
 var File_weir_v1_records_proto protoreflect.FileDescriptor
 
 const file_weir_v1_records_proto_rawDesc = "" +
@@ -758,7 +775,7 @@ const file_weir_v1_records_proto_rawDesc = "" +
 	"\x06Marker\x12%\n" +
 	"\x0eupdates_offset\x18\x01 \x01(\x03R\rupdatesOffset\x12#\n" +
 	"\ralerts_offset\x18\x02 \x01(\x03R\falertsOffset\x12'\n" +
-	"\x0freadings_offset\x18\x03 \x01(\x03R\x0ereadingsOffset\"\xf7\x02\n" +
+	"\x0freadings_offset\x18\x03 \x01(\x03R\x0ereadingsOffset\"\xac\x03\n" +
 	"\n" +
 	"DeadLetter\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
@@ -776,7 +793,9 @@ const file_weir_v1_records_proto_rawDesc = "" +
 	"\x0edefault_device\x18\f \x01(\tR\rdefaultDevice\x12\x1a\n" +
 	"\brejected\x18\r \x03(\rR\brejected\x12\x12\n" +
 	"\x04size\x18\x0e \x01(\x04R\x04size\x12\x18\n" +
-	"\asubject\x18\x0f \x01(\tR\asubjectB\x19Z\x17weir/wire/weirpb;weirpbb\x06proto3"
+	"\asubject\x18\x0f \x01(\tR\asubject\x12\x16\n" +
+	"\x06tenant\x18\x10 \x01(\tR\x06tenant\x12\x1b\n" +
+	"\ttime_unit\x18\x11 \x01(\tR\btimeUnitB\x19Z\x17weir/wire/weirpb;weirpbb\x06proto3"
 
 var (
 	file_weir_v1_records_proto_rawDescOnce sync.Once
