@@ -9,6 +9,9 @@ type average struct {
 
 func (s *average) apply(b *Batch) *Batch {
 	b.each("average", fresh, func(r *record) {
+		for _, of := range r.buried {
+			of.mean = window.Mean{}
+		}
 		readings := b.of(r)
 		for i := range readings {
 			if r := &readings[i]; r.fate == counted {

@@ -40,12 +40,21 @@ type Batch struct {
 	// rows are the summaries that go out with this batch, emitted (µs) at the same moment.
 	rows    []telemetry.Update
 	emitted int64
+	// earlier is what goes out before: a deletion comes behind all that was told of the device.
+	earlier []deletion
 
 	// Of a barrier, when it has passed: the offsets of weir.updates and weir.alerts after all that was
 	// emitted before it, and the dead letters and the alerts that changed since the last one.
 	updatesEnd, alertsEnd int64
 	dead                  []kafka.Record
 	changed               map[string]*telemetry.Alert
+}
+
+// deletion tells readers of weir.updates that a device's series are no more, after the rows that came before.
+type deletion struct {
+	rows    []telemetry.Update
+	emitted int64
+	control wire.Control
 }
 
 // verdict tells what becomes of a record. The values are bits, so that a stage can take several.
@@ -78,6 +87,9 @@ type record struct {
 	first, end int
 	// fault is set with unreadable and poisoned.
 	fault *fault
+	// deleted: it is the command to delete the device, whose series are buried.
+	deleted bool
+	buried  []*series
 }
 
 // fault says why a record went to the dead letters.

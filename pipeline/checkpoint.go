@@ -38,8 +38,10 @@ func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.H
 	c.dead, c.state, c.devices, c.latest = b.dead, c.state[:0], c.devices[:0], c.latest[:0]
 	c.devicesN, c.seriesN = len(s.decode.registry.devices), s.decode.registry.seriesN
 	c.encoder.reset()
-	for _, d := range s.decode.dedupe.take() {
+	c.retire(s.decode.registry, headers)
+	for _, d := range s.decode.registry.mourning(s.decode.dedupe.take()) {
 		c.device(d, headers)
+		s.decode.registry.retire(d)
 	}
 	for _, of := range s.summarise.stale {
 		c.newest(of, headers)
@@ -60,17 +62,42 @@ func (c *checkpoint) device(d *device, headers []kafka.Header) {
 		if s.alert.last != nil {
 			s.alert.takeOver() // the stage was left out for the record that should have come by
 		}
-		c.state = append(c.state, kafka.Record{Key: e.keyed(seriesKey, s.name), Value: e.seriesState(s), Headers: headers})
+		if !s.buried {
+			c.state = append(c.state, kafka.Record{Key: e.keyed(seriesKey, s.name), Value: e.seriesState(s), Headers: headers})
+		}
 		next := s.summary.nextDirty
 		s.summary.dirty, s.summary.nextDirty = false, nil
 		s = next
 	}
 	d.dirtySeries = nil
+	for _, s := range d.buried { // tombstones
+		c.state = append(c.state, kafka.Record{Key: e.keyed(seriesKey, s.name), Headers: headers})
+		c.latest = append(c.latest, kafka.Record{Key: e.keyed(wire.SeriesKey(""), s.name), Headers: headers})
+	}
+	d.buried = nil
 	c.devices = append(c.devices, len(c.state))
+}
+
+// retire removes the devices that had nothing left at the checkpoint before, which has been written, and of which
+// nothing was heard since.
+func (c *checkpoint) retire(g *registry, headers []kafka.Header) {
+	for _, d := range g.retired {
+		d.retired = false
+		if d.dirty || len(d.series) > 0 || len(d.buried) > 0 {
+			continue
+		}
+		delete(g.devices, d.name)
+		c.state = append(c.state, kafka.Record{Key: c.encoder.keyed(deviceKey, d.name), Headers: headers})
+		c.devices = append(c.devices, len(c.state))
+	}
+	g.retired = g.retired[:0]
 }
 
 func (c *checkpoint) newest(of *series, headers []kafka.Header) {
 	of.summary.stale = false
+	if of.buried {
+		return
+	}
 	e := &c.encoder
 	key := e.keyed(wire.SeriesKey(""), of.name)
 	start := len(e.buf)

@@ -43,6 +43,10 @@ func (s *decode) apply(b *Batch) *Batch {
 
 func (s *decode) record(b *Batch, r *record) {
 	r.first, r.end = len(b.readings), len(b.readings)
+	if wire.IsControl(r.value) {
+		s.command(r)
+		return
+	}
 	c := &s.columns
 	if err := c.Unmarshal(r.value); err != nil {
 		r.refuse(&fault{code: wire.CodeRecordMalformed, message: err.Error()})
@@ -62,6 +66,35 @@ func (s *decode) record(b *Batch, r *record) {
 	if r.verdict == fresh {
 		s.readings(b, r)
 	}
+}
+
+// command applies a command to delete a device. It counts as a record of the device: a replay passes it over. The
+// device begins anew, its sequence numbers included.
+func (s *decode) command(r *record) {
+	c, err := wire.DecodeControl(r.value)
+	if err == nil && c.Kind != wire.ControlDeleteDevice {
+		err = fmt.Errorf("a command of kind %q is not known", c.Kind)
+	}
+	if err != nil {
+		r.refuse(&fault{code: wire.CodeRecordMalformed, message: err.Error()})
+		return
+	}
+	d := s.registry.devices[c.Device]
+	if d == nil {
+		if f := s.checkDevice(c.Device); f != nil {
+			r.refuse(f)
+			return
+		}
+		r.verdict = replayed // there is nothing to delete
+		return
+	}
+	r.device, r.ingest = d, c.Time
+	if s.dedupe.record(r, 0); r.verdict != fresh {
+		return
+	}
+	d.seen = nil
+	r.deleted, r.buried = true, s.registry.bury(d)
+	s.m.deleted.Inc()
 }
 
 // look fills resolved with the series that there are and checks the names of those that there are not. It

@@ -46,6 +46,9 @@ type judge struct {
 
 func (s *judge) apply(b *Batch) *Batch {
 	b.each("detect", fresh, func(r *record) {
+		for _, of := range r.buried {
+			s.bury(b, r, of)
+		}
 		readings := b.of(r)
 		for i := range readings {
 			r := &readings[i]
@@ -79,6 +82,25 @@ func (s *judge) reading(b *Batch, r *reading) {
 	}
 }
 
+// bury forgets a series that was deleted. An alert that is open ends with it.
+func (s *judge) bury(b *Batch, r *record, of *series) {
+	a := &of.alert
+	version := telemetry.VersionOf(r.offset, 0)
+	if a.last != nil && version > a.last.Version {
+		a.takeOver()
+	}
+	if a.open {
+		s.transition(b, &reading{
+			series: of, version: version, time: max(r.ingest, a.started), value: math.NaN(), lo: math.NaN(), hi: math.NaN(),
+		}, telemetry.Resolved)
+		a.open = false
+	}
+	if a.last != nil && version == a.last.Version {
+		a.takeOver()
+	}
+	of.detector = detect.Deviation{}
+}
+
 func (s *judge) transition(b *Batch, r *reading, phase telemetry.Phase) {
 	a := &r.series.alert
 	if a.last != nil { // emitted by the predecessor
@@ -108,6 +130,9 @@ func (s *judge) transition(b *Batch, r *reading, phase telemetry.Phase) {
 }
 
 func summary(phase telemetry.Phase, r *reading, started int64) string {
+	if math.IsNaN(r.value) {
+		return r.series.name + " was deleted"
+	}
 	if phase == telemetry.Resolved {
 		lasted := time.Duration(max(r.time-started, 0)) * time.Microsecond
 		return fmt.Sprintf("%s is back to normal after %s", r.series.name, lasted.Round(time.Second))

@@ -19,6 +19,11 @@ type device struct {
 	dictionary []*series
 	// full: it was said that the device has no room for more series.
 	full bool
+	// buried are series that the device does not have, but that something is known of: they were deleted since the
+	// last checkpoint, or emitted by a predecessor and not met by the replay yet. A reading brings one back.
+	buried map[string]*series
+	// retired: it has nothing any more, and leaves with the next checkpoint.
+	retired bool
 
 	// Owned by dedupe.
 	seen  sessions
@@ -35,6 +40,10 @@ type device struct {
 type series struct {
 	name   string
 	device *device
+	// buried: among those of the device. Owned by decode; between barriers, by the driver.
+	buried bool
+	// While restoring: weir.state, weir.latest has it; its place in the chain of updates is known from its state only.
+	inState, inLatest, byState bool
 
 	// newestTime is the newest source time (µs). Owned by validate.
 	newestTime int64
@@ -52,6 +61,8 @@ type registry struct {
 	devices   map[string]*device
 	maxSeries int
 	seriesN   int
+	// mourned are the devices with buried series, retired those that have nothing any more.
+	mourned, retired []*device
 }
 
 func newRegistry(maxSeries int) *registry {
@@ -87,6 +98,9 @@ func (g *registry) admit(d *device, metric string) *series {
 	}
 	if len(d.series) >= g.maxSeries {
 		return nil
+	}
+	if of := d.buried[metric]; of != nil {
+		return g.unbury(of)
 	}
 	return g.add(d, metric)
 }

@@ -39,6 +39,15 @@
 // So everything a stage decides must follow from the readings alone: not from the clock, not from another
 // topic. Only when a summary goes out follows the clock.
 //
+// # Deletion
+//
+// A device is deleted by a command among its readings (wire.Control): it has an offset, so a replay meets it where
+// the first pass did. All rows of before go out, then a record in weir.updates which says that the device's series
+// are no more; their alerts end; the next checkpoint writes tombstones to weir.state and weir.latest (bury.go). What
+// the device sends afterwards makes series without a past: their first update begins at no version, and ends, as
+// versions are offsets, above all that was deleted. The word of a deletion may go out twice, after a crash; readers
+// compare its version.
+//
 // # Faults
 //
 // A record that cannot be decoded or read from the log, whose device belongs to another partition, or on which a

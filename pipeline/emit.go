@@ -77,12 +77,31 @@ func (s *emit) write(b *Batch) error {
 	return nil
 }
 
-// sendUpdates writes the rows of a flush, as one record unless that would be too large.
+// sendUpdates writes the rows of a batch, in the order in which deletions came among them.
 func (s *emit) sendUpdates(b *Batch) error {
-	for rows := b.rows; len(rows) > 0; {
+	for i := range b.earlier {
+		d := &b.earlier[i]
+		if err := s.sendRows(d.rows, d.emitted); err != nil {
+			return err
+		}
+		d.rows = nil
+		s.buf = wire.AppendControl(s.buf[:0], &d.control)
+		s.records = append(s.records[:0], kafka.Record{Value: s.buf, Headers: s.headers})
+		if err := s.send(wire.TopicUpdates, s.updates, func() {}); err != nil {
+			return err
+		}
+	}
+	rows := b.rows
+	b.rows = nil
+	return s.sendRows(rows, b.emitted)
+}
+
+// sendRows writes the rows of a flush, as one record unless that would be too large.
+func (s *emit) sendRows(all []telemetry.Update, emitted int64) error {
+	for rows := all; len(rows) > 0; {
 		n := fitting(rows)
 		last := n == len(rows)
-		s.buf = wire.AppendUpdateBatch(s.buf[:0], b.emitted, rows[:n])
+		s.buf = wire.AppendUpdateBatch(s.buf[:0], emitted, rows[:n])
 		s.records = append(s.records[:0], kafka.Record{Value: s.buf, Headers: s.headers})
 		after := func() {}
 		if last {
@@ -93,9 +112,8 @@ func (s *emit) sendUpdates(b *Batch) error {
 		}
 		rows = rows[n:]
 	}
-	if b.rows != nil {
-		s.giveBack(b.rows)
-		b.rows = nil
+	if all != nil {
+		s.giveBack(all)
 	}
 	return nil
 }

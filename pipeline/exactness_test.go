@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,8 +40,8 @@ func TestOwnersThatCrashAndSleepCountEveryReadingOnce(t *testing.T) {
 			c.storm(fleet, duration)
 			c.settle(fleet)
 			fleet.check(t, w)
-			t.Logf("%d owners, %d crashed, %d slept; %d records, %d readings, %d alerts, %d with a metric too many",
-				c.generation, c.crashed, c.slept, fleet.records, fleet.readings, len(fleet.transitions), len(fleet.refused))
+			t.Logf("%d owners, %d crashed, %d slept; %d records, %d readings, %d alerts, %d with a metric too many, %d deletions",
+				c.generation, c.crashed, c.slept, fleet.records, fleet.readings, len(fleet.transitions), len(fleet.refused), fleet.deletions)
 		})
 	}
 }
@@ -196,6 +197,8 @@ type fleet struct {
 	records int
 	last    int64 // offset
 
+	deletions int
+
 	// The undisturbed pass.
 	seen        map[string]bool
 	admitted    map[string]int // series by device
@@ -231,6 +234,10 @@ func newFleet(seed uint64) *fleet {
 
 func (f *fleet) send(w *world) {
 	device := fmt.Sprintf("plant/%c", 'a'+rune(f.rng.IntN(4)))
+	if f.rng.IntN(120) == 0 {
+		f.delete(w, device)
+		return
+	}
 	var b *telemetry.Batch
 	switch old := f.sent[device]; f.rng.IntN(6) {
 	case 0:
@@ -249,6 +256,30 @@ func (f *fleet) send(w *world) {
 	offset := w.sendRaw(device, wire.AppendReadingBatch(nil, b))
 	f.records, f.last = f.records+1, offset
 	f.pass(b, offset)
+}
+
+// delete sends the command to delete a device, which begins anew with what it sends next.
+func (f *fleet) delete(w *world, device string) {
+	offset := w.sendRaw(device, wire.AppendControl(nil, &wire.Control{Kind: wire.ControlDeleteDevice, Device: device, Time: 1}))
+	f.records, f.deletions, f.last = f.records+1, f.deletions+1, offset
+	version := telemetry.VersionOf(offset, 0)
+	for name, e := range f.expected {
+		if of, _, _ := telemetry.SplitSeries(name); of != device || ended(name) {
+			continue
+		}
+		if e.open {
+			f.transitions = append(f.transitions, transition(telemetry.Resolved, name, version, e.raised))
+			e.open = false
+		}
+		delete(f.expected, name)
+		f.expected[endedAt(name, version)] = e
+	}
+	delete(f.admitted, device)
+	for key := range f.seen {
+		if strings.HasPrefix(key, device) {
+			delete(f.seen, key)
+		}
+	}
 }
 
 // again is b sent once more, sometimes by a device that has changed what it says.
@@ -414,6 +445,10 @@ func (f *fleet) checkLatest(t *testing.T, w *world) {
 	for _, r := range w.records(wire.TopicLatest, 0) {
 		switch kind, name := wire.ParseLatestKey(r.Key); kind {
 		case wire.LatestSeries:
+			if r.Value == nil {
+				delete(versions, name)
+				continue
+			}
 			rows, err := wire.DecodeUpdateBatch(r.Value, nil, nil)
 			if err != nil || len(rows) != 1 {
 				t.Fatalf("%d rows: %v", len(rows), err)
@@ -423,7 +458,15 @@ func (f *fleet) checkLatest(t *testing.T, w *world) {
 			alerts[name] = r.Value != nil
 		}
 	}
+	for name := range versions {
+		if f.expected[name] == nil {
+			t.Errorf("weir.latest has %s, which was deleted", name)
+		}
+	}
 	for name, e := range f.expected {
+		if ended(name) {
+			continue
+		}
 		if versions[name] != e.version {
 			t.Errorf("weir.latest has %s at version %d, want %d", name, versions[name], e.version)
 		}
@@ -449,7 +492,20 @@ func (f *fleet) checkState(t *testing.T, w *world) {
 	if err := r.readState(w.context()); err != nil {
 		t.Fatal(err)
 	}
+	for name, d := range r.out.registry.devices {
+		for _, s := range d.series {
+			if s.inState && f.expected[s.name] == nil {
+				t.Errorf("weir.state has %s, which was deleted", s.name)
+			}
+		}
+		if f.admitted[name] == 0 && d.applied >= 0 {
+			t.Logf("%s has nothing, and is still there", name)
+		}
+	}
 	for name, e := range f.expected {
+		if ended(name) {
+			continue
+		}
 		s, err := r.out.registry.restoredSeries(name)
 		if err != nil {
 			t.Fatal(err)

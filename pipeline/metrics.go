@@ -16,6 +16,7 @@ type counters struct {
 	readings   *metrics.Counter
 	replayed   *metrics.Counter
 	duplicates *metrics.Counter
+	deleted    *metrics.Counter
 	forgotten  *metrics.Counter
 	late       *metrics.Counter
 	invalid    *metrics.Counter
@@ -51,6 +52,7 @@ func newCounters(set *metrics.Set) *counters {
 		readings:    counter("readings_total"),
 		replayed:    counter("replayed_records_total"),
 		duplicates:  counter("duplicates_total"),
+		deleted:     counter("devices_deleted_total"),
 		forgotten:   counter("sequences_out_of_window_total"),
 		late:        counter("late_total"),
 		invalid:     counter("invalid_total"),

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"weir/kafka"
+	"weir/pipeline/detect"
+	"weir/pipeline/window"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -125,19 +127,32 @@ func (r *restorer) scanEmitted(ctx context.Context, s span, fn func(*kafka.Recor
 func (r *restorer) readLatest(ctx context.Context) error {
 	return r.scanAll(ctx, wire.TopicLatest, r.fences.latest, func(rec *kafka.Record) (err error) {
 		r.out.logs.latest.add(*rec)
-		switch kind, _ := wire.ParseLatestKey(rec.Key); kind {
+		switch kind, name := wire.ParseLatestKey(rec.Key); kind {
 		case wire.LatestMarker:
 			if r.marker, err = wire.DecodeMarker(rec.Value); err == nil {
 				r.marked = true
 				r.markerFence, _ = kafka.FenceNumber(rec)
 			}
 		case wire.LatestSeries:
+			if rec.Value == nil {
+				r.noLatest(name)
+				return nil
+			}
 			err = r.updates(rec.Value, func(of *series, u *telemetry.Update) {
-				of.summary.newest, of.summary.version = *u, u.Version
+				of.summary.newest, of.summary.version, of.summary.emitted = *u, u.Version, u.Version
+				of.inLatest = true
 			})
 		}
 		return err
 	})
+}
+
+// noLatest forgets a series that was deleted.
+func (r *restorer) noLatest(path string) {
+	deviceName, metric, _ := telemetry.SplitSeries(path)
+	if of := r.out.registry.known(deviceName, metric); of != nil {
+		r.out.registry.forget(of)
+	}
 }
 
 // updates decodes an UpdateBatch and hands out its rows.
@@ -161,10 +176,13 @@ func (r *restorer) updates(value []byte, row func(*series, *telemetry.Update)) (
 func (r *restorer) readUpdates(ctx context.Context) error {
 	since := span{topic: wire.TopicUpdates, from: r.marker.Updates, to: r.fences.updates, fence: r.markerFence}
 	return r.scanEmitted(ctx, since, func(rec *kafka.Record) error {
+		if wire.IsControl(rec.Value) {
+			return r.deleted(rec.Value)
+		}
 		return r.updates(rec.Value, func(of *series, u *telemetry.Update) {
 			r.highest = max(r.highest, u.Version)
 			state := &of.summary
-			if u.Version <= state.version {
+			if u.Version <= state.emitted {
 				return // the predecessor had got as far as weir.latest, but not to the marker
 			}
 			state.take(u)
@@ -174,6 +192,21 @@ func (r *restorer) readUpdates(ctx context.Context) error {
 			}
 		})
 	})
+}
+
+// deleted notes that predecessors told of a deletion.
+func (r *restorer) deleted(value []byte) error {
+	c, err := wire.DecodeControl(value)
+	if err != nil || c.Kind != wire.ControlDeleteDevice {
+		return err
+	}
+	r.highest = max(r.highest, c.Version)
+	if d := r.out.registry.devices[c.Device]; d != nil {
+		for _, of := range d.series {
+			of.summary.forget(of.name, c.Version)
+		}
+	}
+	return nil
 }
 
 // readAlerts learns which transitions predecessors emitted since the marker.
@@ -203,11 +236,15 @@ func (r *restorer) readAlerts(ctx context.Context) error {
 func (r *restorer) readState(ctx context.Context) error {
 	err := r.scanAll(ctx, wire.TopicState, r.fences.state, func(rec *kafka.Record) error {
 		r.out.logs.state.add(*rec)
-		if len(rec.Key) < len(deviceKey) || rec.Value == nil {
+		if len(rec.Key) < len(deviceKey) {
 			return nil
 		}
 		var err error
 		name := string(rec.Key[len(deviceKey):])
+		if rec.Value == nil {
+			r.noState(string(rec.Key[:len(deviceKey)]), name)
+			return nil
+		}
 		switch string(rec.Key[:len(deviceKey)]) {
 		case deviceKey:
 			d := r.out.registry.restoredDevice(name)
@@ -215,7 +252,9 @@ func (r *restorer) readState(ctx context.Context) error {
 		case seriesKey:
 			var s *series
 			if s, err = r.out.registry.restoredSeries(name); err == nil {
+				before := s.summary.emitted
 				err = r.decoder.seriesState(s, rec.Value)
+				s.inState, s.byState = true, s.byState || s.summary.emitted != before
 			}
 		}
 		if errors.Is(err, errLayout) {
@@ -230,6 +269,49 @@ func (r *restorer) readState(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// noState takes back what was read of a device or series that was deleted.
+func (r *restorer) noState(prefix, name string) {
+	g := r.out.registry
+	switch prefix {
+	case deviceKey:
+		if d := g.devices[name]; d != nil {
+			d.applied, d.seen = -1, nil
+		}
+	case seriesKey:
+		deviceName, metric, _ := telemetry.SplitSeries(name)
+		if s := g.known(deviceName, metric); s != nil {
+			s.inState, s.newestTime, s.mean, s.detector, s.alert.open = false, minTime, window.Mean{}, detect.Deviation{}, false
+			if s.byState {
+				s.byState, s.summary = false, newSummaryState(s.name, telemetry.NoVersion)
+			}
+			if !s.inLatest && s.summary.emitted == telemetry.NoVersion && s.alert.last == nil {
+				g.forget(s)
+			}
+		}
+	}
+}
+
+// settle tells which series the devices had where the replay begins: those in their state. What else was emitted either
+// comes with the replay, or was deleted, and the next checkpoint writes its tombstones. A device that weir.state knows
+// nothing of, and weir.latest does, keeps what it has: there, state was lost.
+func (r *restorer) settle(position int64) {
+	g := r.out.registry
+	for _, d := range g.devices {
+		for _, s := range d.series {
+			if !s.inState && (!s.inLatest || d.applied >= 0) {
+				g.lay(s)
+			}
+		}
+		switch {
+		case len(d.series)+len(d.buried) > 0:
+		case d.applied < 0:
+			delete(g.devices, d.name)
+		case d.applied < position:
+			g.retire(d)
+		}
+	}
 }
 
 // whole checks that the topics still hold what the marker says was written.
@@ -273,6 +355,8 @@ func (r *restorer) place(ctx context.Context) error {
 			r.o.m.lost.Add(int(have.First - position))
 		}
 		position = have.First
+	} else {
+		r.settle(position)
 	}
 	r.out.position = position
 	r.out.caughtUp = max(position, r.highest.Offset()+1)

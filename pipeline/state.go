@@ -134,7 +134,7 @@ func (x *stateDecoder) seriesState(s *series, b []byte) error {
 		return err
 	}
 	s.newestTime = m.NewestTime
-	if v := telemetry.Version(m.Version); v > s.summary.version {
+	if v := telemetry.Version(m.Version); v > s.summary.emitted {
 		s.summary = newSummaryState(s.name, v)
 	}
 	s.alert.open = false

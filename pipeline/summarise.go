@@ -6,12 +6,16 @@ import (
 	"time"
 
 	"weir/telemetry"
+	"weir/wire"
 )
 
 // summaryState is a series' place in the chain of its updates. What every reading needs comes first.
 type summaryState struct {
-	// version is that of the last Update emitted: the Since of the next one.
+	// version is that of the last Update emitted: the Since of the next one. NoVersion when there was none, or the
+	// series was deleted since.
 	version telemetry.Version
+	// emitted is up to which version readings are done with: that of the last Update, or of the deletion.
+	emitted telemetry.Version
 	// row is the index in summarise.rows of the Update under construction, or -1.
 	row int32
 	// dirty: linked into the device's list of series that changed since the last checkpoint.
@@ -25,7 +29,7 @@ type summaryState struct {
 }
 
 func newSummaryState(name string, version telemetry.Version) summaryState {
-	return summaryState{version: version, row: -1, newest: telemetry.Update{
+	return summaryState{version: version, emitted: version, row: -1, newest: telemetry.Update{
 		Series: name, Version: version, Since: version,
 		Avg: math.NaN(), Lo: math.NaN(), Hi: math.NaN(), State: telemetry.Warming,
 	}}
@@ -33,10 +37,19 @@ func newSummaryState(name string, version telemetry.Version) summaryState {
 
 // take makes u, which follows newest, the newest.
 func (s *summaryState) take(u *telemetry.Update) {
-	s.version = u.Version
+	s.version, s.emitted = u.Version, u.Version
 	if u.N > 0 || s.newest.N == 0 || s.newest.Merge(u) != nil {
 		s.newest = *u
 	}
+}
+
+// forget makes the series begin anew after a deletion of that version, unless what followed it was emitted, too.
+func (s *summaryState) forget(name string, deleted telemetry.Version) {
+	if deleted < s.emitted {
+		return
+	}
+	anew := newSummaryState(name, telemetry.NoVersion)
+	s.version, s.emitted, s.newest = anew.version, deleted, anew.newest
 }
 
 func newSummarise(period time.Duration, wake func(time.Duration), m *counters) *summarise {
@@ -74,6 +87,10 @@ func (s *summarise) apply(b *Batch) *Batch {
 		s.armed = false
 	}
 	b.each("summarise", fresh|poisoned, func(r *record) {
+		if r.deleted {
+			s.delete(b, r)
+			return
+		}
 		if len(s.rows) == 0 {
 			s.oldest = b.arrived
 		}
@@ -86,6 +103,20 @@ func (s *summarise) apply(b *Batch) *Batch {
 		s.flush(b, now)
 	}
 	return b
+}
+
+// delete lets all rows go out, and then the word that the device's series are no more.
+func (s *summarise) delete(b *Batch, r *record) {
+	out := deletion{control: wire.Control{
+		Kind: wire.ControlDeleteDevice, Device: r.device.name, Time: r.ingest, Version: telemetry.VersionOf(r.offset, 0)}}
+	if len(s.rows) > 0 {
+		s.flush(b, time.Now())
+		out.rows, out.emitted, b.rows = b.rows, b.emitted, nil
+	}
+	b.earlier = append(b.earlier, out)
+	for _, of := range r.buried {
+		of.summary.forget(of.name, out.control.Version)
+	}
 }
 
 func (s *summarise) record(b *Batch, r *record) {
@@ -107,7 +138,7 @@ func (s *summarise) reading(r *reading, ingest int64) {
 		r.series.device.dirtySeries = r.series
 	}
 	// The former owner emitted this reading already: it counts for the state only.
-	if r.version <= state.version {
+	if r.version <= state.emitted {
 		return
 	}
 	u := s.row(r.series)

@@ -21,6 +21,9 @@ func newValidate(lateness time.Duration, m *counters) *validate {
 
 func (s *validate) apply(b *Batch) *Batch {
 	b.each("validate", fresh, func(r *record) {
+		for _, of := range r.buried {
+			of.newestTime = minTime
+		}
 		readings := b.of(r)
 		for i := range readings {
 			readings[i].fate = s.judge(&readings[i])

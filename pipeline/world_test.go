@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,6 +160,10 @@ func (w *world) chains() map[string]*chain {
 	out := make(map[string]*chain)
 	for partition := range w.partitions {
 		for _, record := range w.records(wire.TopicUpdates, partition) {
+			if wire.IsControl(record.Value) {
+				w.end(out, record.Value)
+				continue
+			}
 			rows, err := wire.DecodeUpdateBatch(record.Value, nil, nil)
 			if err != nil {
 				w.t.Fatal(err)
@@ -169,6 +175,28 @@ func (w *world) chains() map[string]*chain {
 	}
 	return out
 }
+
+// end takes the chains of a device that was deleted aside, unless they went on since.
+func (w *world) end(chains map[string]*chain, value []byte) {
+	w.t.Helper()
+	c, err := wire.DecodeControl(value)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for name, chain := range chains {
+		if device, _, _ := telemetry.SplitSeries(name); device == c.Device && chain.Version <= c.Version && !ended(name) {
+			delete(chains, name)
+			chains[endedAt(name, c.Version)] = chain
+		}
+	}
+}
+
+// endedAt is the name by which tests know a series that was deleted.
+func endedAt(name string, deleted telemetry.Version) string {
+	return fmt.Sprintf("%s@%d", name, deleted)
+}
+
+func ended(name string) bool { return strings.Contains(name, "@") }
 
 func (w *world) follow(chains map[string]*chain, u *telemetry.Update, partition int, offset int64) {
 	w.t.Helper()
