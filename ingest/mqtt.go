@@ -73,7 +73,6 @@ func (l *mqttLink) take(data []byte, refusal *wire.Error) {
 		return // gws hands on what it has read before the end
 	}
 	l.session.Take(data)
-	l.session.Busy()
 }
 
 // gather appends a binary frame with what is due, and tells how many receipts it, or nothing, stands for. It is the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -156,6 +157,39 @@ func TestALargePacketInPiecesNeedsRoom(t *testing.T) {
 	if !s.Take(large) || len(l.frames) != 1 {
 		t.Error("a large packet that comes whole needs no room of its own")
 	}
+}
+
+func TestWhatIsReservedForAPacketEndsWithIt(t *testing.T) {
+	s, l := open()
+	s.Take(connectPacket(5))
+	large := publishPacket(5, 1, "plant1/press7", string(make([]byte, 100_000)))
+	s.Take(large[:10])
+	for range 100 { // no message ever ends with a packet
+		s.Take(append(bytes.Clone(large[10:]), large[:10]...))
+		if l.reserved != int64(len(large)) {
+			t.Fatalf("%d bytes reserved for one packet of %d", l.reserved, len(large))
+		}
+	}
+	s.Take(large[10:])
+	if l.reserved != 0 {
+		t.Errorf("%d bytes stay reserved", l.reserved)
+	}
+}
+
+func TestAPacketThatTricklesEndsTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := open()
+		s.Take(connectPacket(5))
+		packet := publishPacket(5, 1, "plant1/press7", "some payload")
+		for i := range packet[:8] {
+			s.Take(packet[i : i+1])
+			_, reason, over := s.Verdict(now())
+			if want := i > 4; over != want {
+				t.Fatalf("after %d bytes: over is %v (%s)", i+1, over, reason)
+			}
+			time.Sleep(time.Second / 4)
+		}
+	})
 }
 
 func TestNothingIsTakenBeforeConnect(t *testing.T) {

@@ -17,8 +17,9 @@ const (
 
 // reader cuts a stream of bytes, which may come in any pieces, into packets.
 type reader struct {
-	limit   int // of a whole packet
-	reserve func(bytes int64) bool
+	limit    int // of a whole packet
+	reserve  func(bytes int64) bool
+	giveBack func() // all that was reserved
 
 	partial []byte // of a packet that is not complete
 	total   int    // its length, 0: not known yet
@@ -85,6 +86,9 @@ func (r *reader) complete(take func(first byte, body []byte) error) error {
 	}
 	if r.partial, r.total = packet[:0], 0; cap(packet) > keepBytes {
 		r.partial = nil
+	}
+	if len(packet) > freeBytes {
+		defer r.giveBack()
 	}
 	return take(packet[0], packet[head:])
 }

@@ -51,7 +51,7 @@ type Session struct {
 // New makes the Session of a connection that has been opened.
 func New(o *Options, link Link) *Session {
 	s := &Session{opts: o, link: link, opened: now()}
-	s.in = reader{limit: min(maxConnect, o.MaxPacket), reserve: link.Reserve}
+	s.in = reader{limit: min(maxConnect, o.MaxPacket), reserve: link.Reserve, giveBack: link.GiveBack}
 	s.heard.Store(s.opened)
 	s.out.init()
 	return s
@@ -63,11 +63,12 @@ func (s *Session) Take(data []byte) bool {
 		s.fail(fault{packets.ErrProtocolViolationRequireFirstConnect, "first packet"})
 		return false
 	}
+	heard := s.heard.Load()
 	err := s.in.feed(data, s.packet)
-	if !s.in.begun() {
-		s.began.Store(0)
-		s.link.GiveBack()
-	} else {
+	if s.heard.Load() != heard {
+		s.heard.Store(now()) // what the packets had to wait for is not the client's silence
+	}
+	if s.in.begun() {
 		s.began.CompareAndSwap(0, now())
 	}
 	if err == nil {
@@ -200,15 +201,6 @@ func (s *Session) Verdict(now int64) (code uint16, reason string, over bool) {
 		return wire.CloseHeartbeat, wire.ReasonHeartbeat, true
 	}
 	return 0, "", false
-}
-
-// Busy tells that the reader was kept from reading until now, so that silence is not the client's.
-func (s *Session) Busy() {
-	at := now()
-	s.heard.Store(at)
-	if s.began.Load() != 0 {
-		s.began.Store(at)
-	}
 }
 
 func now() int64 { return time.Now().UnixMicro() }
