@@ -16,6 +16,7 @@ type series struct {
 	name    string
 	last    telemetry.Update
 	members []member
+	gone    bool // it was deleted, and is in no store
 }
 
 // member says that the series stands at index idx of a view's dictionary.

@@ -184,6 +184,10 @@ func (t *tail) take(records []kafka.Record, next int64) {
 		if !t.fence.Accept(r) {
 			continue
 		}
+		if wire.IsControl(r.Value) && t.topic == wire.TopicUpdates {
+			t.control(r)
+			continue
+		}
 		if err := t.decode(r); err != nil {
 			t.hub.m.undecodable.Inc()
 			t.log.Warn("record skipped", "offset", r.Offset, "error", err)
@@ -194,6 +198,21 @@ func (t *tail) take(records []kafka.Record, next int64) {
 		return
 	}
 	t.hub.alerts(t.partition, t.alerts, next)
+}
+
+// control applies what was read before it, and then the record.
+func (t *tail) control(r *kafka.Record) {
+	c, err := wire.DecodeControl(r.Value)
+	if err != nil {
+		t.hub.m.undecodable.Inc()
+		t.log.Warn("record skipped", "offset", r.Offset, "error", err)
+		return
+	}
+	t.hub.apply(t.partition, t.updates, r.Offset)
+	t.updates = t.updates[:0]
+	if c.Kind == wire.ControlDeleteDevice {
+		t.hub.forget(t.partition, c.Device, c.Version, r.Offset+1)
+	}
 }
 
 func (t *tail) decode(r *kafka.Record) error {

@@ -12,6 +12,7 @@ const (
 	resyncGap      = "gap"
 	resyncLog      = "log_truncated"
 	resyncInternal = "internal"
+	resyncRemoved  = "series_removed"
 )
 
 // joinPeriod is how long a view lets subscribers wait for each other: all who come within it share one
