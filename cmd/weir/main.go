@@ -31,6 +31,9 @@ type commands struct {
 	Simulate  simulateCmd `cmd:"" help:"Send readings of made-up devices, of this host, or of recorded series."`
 	Tail      tailCmd     `cmd:"" help:"Print live updates of the series that match a pattern."`
 	Bench     benchCmd    `cmd:"" help:"Measure this machine's throughput and latency."`
+	Key       keyCmd      `cmd:"" help:"Make, list, rotate and revoke API keys."`
+	Token     tokenCmd    `cmd:"" help:"Make, revoke and show tokens."`
+	Dlq       dlqCmd      `cmd:"" help:"See what was refused from devices, mend it and send it again."`
 	PrintInfo versionCmd  `cmd:"" name:"version" help:"Print version, commit and platform."`
 }
 
@@ -92,7 +95,7 @@ func usageError(stderr io.Writer, err error) int {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) {
 		if node := parse.Context.Selected(); node != nil {
-			help = "weir " + node.Name + " --help"
+			help = node.FullPath() + " --help"
 		}
 	}
 	fmt.Fprintf(stderr, "weir: %v\n  run `%s` to see what is possible\n", err, help)

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+type keyCmd struct {
+	Create keyCreateCmd `cmd:"" help:"Make an API key. It is shown once."`
+	List   keyListCmd   `cmd:"" help:"List API keys, without their secrets."`
+	Rotate keyRotateCmd `cmd:"" help:"Give a key a new secret; the old one stays valid for a while."`
+	Revoke keyRevokeCmd `cmd:"" help:"End a key, and with it the connections that use it."`
+}
+
+// rightsFlags say what credentials give.
+type rightsFlags struct {
+	Role   []string `placeholder:"ROLE" help:"device, viewer, operator or admin; may be given several times (device with --device, else viewer)."`
+	Read   []string `placeholder:"PATTERN" help:"Series it may see, such as plant1/#; may be given several times."`
+	Write  []string `placeholder:"PATTERN" help:"Devices it may speak for; may be given several times."`
+	Device []string `placeholder:"PATH" help:"A device it is for: short for --write PATH --read PATH/#."`
+	Tenant string   `placeholder:"NAME" help:"Confine it to paths that begin with this segment."`
+}
+
+// fields are those of a request. Nothing is given silently but to see everything, which is what a viewer is for.
+func (f *rightsFlags) fields() (map[string]any, error) {
+	roles, read, write := f.Role, f.Read, f.Write
+	for _, d := range f.Device {
+		write, read = append(write, d), append(read, d+"/#")
+	}
+	if len(roles) == 0 && len(f.Device) > 0 {
+		roles = []string{"device"}
+	}
+	if len(roles) == 0 {
+		roles = []string{"viewer"}
+	}
+	if len(read) == 0 && len(write) == 0 {
+		if roles[0] == "device" {
+			return nil, errors.New("a device needs --device PATH, or --write PATTERN")
+		}
+		all := "#"
+		if f.Tenant != "" {
+			all = f.Tenant + "/#"
+		}
+		read = []string{all}
+	}
+	fields := map[string]any{"roles": roles, "read": read, "write": write}
+	if f.Tenant != "" {
+		fields["tenant"] = f.Tenant
+	}
+	return fields, nil
+}
+
+// outputFlags say how a result is printed.
+type outputFlags struct {
+	JSON  bool `help:"Print the server's answer as JSON."`
+	Quiet bool `short:"q" help:"Print the secret alone."`
+}
+
+// show prints one secret with what belongs to it.
+func (o *outputFlags) show(out io.Writer, answer any, secret string, rows [][2]string) error {
+	switch {
+	case o.Quiet:
+		_, err := fmt.Fprintln(out, secret)
+		return err
+	case o.JSON:
+		return printJSON(out, answer)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		if r[1] != "" {
+			fmt.Fprintf(w, "%s\t%s\n", r[0], r[1])
+		}
+	}
+	return w.Flush()
+}
+
+func printJSON(out io.Writer, value any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(value)
+}
+
+// keyAnswer is a key as the server tells it.
+type keyAnswer struct {
+	ID        string         `json:"id"`
+	Name      string         `json:"name"`
+	Tenant    string         `json:"tenant,omitempty"`
+	Roles     []string       `json:"roles"`
+	Read      []string       `json:"read"`
+	Write     []string       `json:"write"`
+	Created   time.Time      `json:"created_at"`
+	CreatedBy string         `json:"created_by,omitempty"`
+	Expires   time.Time      `json:"expires_at,omitzero"`
+	Revoked   time.Time      `json:"revoked_at,omitzero"`
+	Secrets   []secretAnswer `json:"secrets"`
+	Key       string         `json:"key,omitempty"`
+}
+
+type secretAnswer struct {
+	Created time.Time `json:"created_at"`
+	Expires time.Time `json:"expires_at,omitzero"`
+}
+
+func (k *keyAnswer) rows() [][2]string {
+	return [][2]string{
+		{"key", k.Key + "   (shown this once)"}, {"id", k.ID}, {"name", k.Name}, {"tenant", k.Tenant}, {"roles", strings.Join(k.Roles, ", ")},
+		{"read", strings.Join(k.Read, ", ")}, {"write", strings.Join(k.Write, ", ")}, {"expires", moment(k.Expires)},
+	}
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05 -07:00")
+}
+
+type keyCreateCmd struct {
+	Name string        `placeholder:"TEXT" help:"What the key is for, for people."`
+	TTL  time.Duration `name:"ttl" placeholder:"DURATION" help:"The key ends after so long, such as 8760h (never)."`
+	rightsFlags
+	outputFlags
+	serverFlags
+}
+
+// Help is shown below the summary of the command.
+func (keyCreateCmd) Help() string {
+	return `Examples:
+  weir key create --device plant1/press7 --name "press 7"
+  weir key create --role viewer --read 'plant1/#' --ttl 720h
+  KEY=$(weir key create --device plant1/press7 -q)`
+}
+
+func (c *keyCreateCmd) Run(ctx context.Context, to streams) error {
+	body, err := c.fields()
+	if err != nil {
+		return err
+	}
+	body["name"] = c.Name
+	if c.TTL != 0 {
+		body["ttl"] = c.TTL.String()
+	}
+	var k keyAnswer
+	if err := c.call(ctx, "POST", "/v1/keys", body, &k); err != nil {
+		return err
+	}
+	return c.show(to.out, k, k.Key, k.rows())
+}
+
+type keyListCmd struct {
+	JSON bool `help:"Print the server's answer as JSON."`
+	serverFlags
+}
+
+func (c *keyListCmd) Run(ctx context.Context, to streams) error {
+	var answer struct {
+		Keys []keyAnswer `json:"keys"`
+	}
+	if err := c.call(ctx, "GET", "/v1/keys", nil, &answer); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(to.out, answer)
+	}
+	w := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tTENANT\tROLES\tREAD\tWRITE\tSTATE")
+	for _, k := range answer.Keys {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, orDash(k.Name), orDash(k.Tenant), strings.Join(k.Roles, ","),
+			orDash(strings.Join(k.Read, ",")), orDash(strings.Join(k.Write, ",")), k.state(time.Now()))
+	}
+	return w.Flush()
+}
+
+func (k *keyAnswer) state(now time.Time) string {
+	switch {
+	case !k.Revoked.IsZero():
+		return "revoked " + moment(k.Revoked)
+	case !k.Expires.IsZero() && !now.Before(k.Expires):
+		return "expired " + moment(k.Expires)
+	case len(k.Secrets) > 1:
+		return fmt.Sprintf("valid, %d secrets", len(k.Secrets))
+	case !k.Expires.IsZero():
+		return "valid until " + moment(k.Expires)
+	}
+	return "valid"
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+type keyRotateCmd struct {
+	ID      string        `arg:"" help:"The key's id, or the key."`
+	Overlap time.Duration `default:"24h" help:"For how long the old secret stays valid; 0s: not at all."`
+	outputFlags
+	serverFlags
+}
+
+func (c *keyRotateCmd) Run(ctx context.Context, to streams) error {
+	var k keyAnswer
+	path := "/v1/keys/" + url.PathEscape(keyID(c.ID)) + "/rotate"
+	if err := c.call(ctx, "POST", path, map[string]any{"overlap": c.Overlap.String()}, &k); err != nil {
+		return err
+	}
+	return c.show(to.out, k, k.Key, append(k.rows(), [2]string{"old secret", "valid for " + c.Overlap.String()}))
+}
+
+type keyRevokeCmd struct {
+	ID string `arg:"" help:"The key's id, or the key."`
+	serverFlags
+}
+
+func (c *keyRevokeCmd) Run(ctx context.Context, to streams) error {
+	id := keyID(c.ID)
+	if err := c.call(ctx, "DELETE", "/v1/keys/"+url.PathEscape(id), nil, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(to.err, "%s is revoked\n", id)
+	return nil
+}
+
+// keyID is the id in a key, or the id itself: whoever wants to end a key may have only the key at hand.
+func keyID(text string) string {
+	if rest, ok := strings.CutPrefix(text, "weir_"); ok {
+		id, _, _ := strings.Cut(rest, "_")
+		return id
+	}
+	return text
+}
