@@ -1,9 +1,11 @@
 // A stand-in for `weir serve` for work on the UI: speaks weir.v1.json with generated series and serves dist/.
 //
-//   node dev/fake-server.mjs [--port 7420] [--series 36] [--hz 20] [--insecure] [--seed 1]
+//   node dev/fake-server.mjs [--port 7420] [--series 36] [--hz 20] [--insecure] [--seed 1] [--guard [--service]]
 //
 // While it runs: GET /fake/spike?i=3 plants a fault, /fake/mute stops sending, /fake/drop closes all
-// connections and refuses new ones for 8 s, /fake/gap leaves a row out.
+// connections and refuses new ones for 8 s, /fake/gap leaves a row out. With --guard it wants to know who looks
+// (the keys are in fake-session.mjs; #code=once signs in): /fake/expiring announces the end of all sessions,
+// /fake/expire and /fake/revoke are that. With --service it also offers to send people to a sign-in service.
 
 import { createReadStream, existsSync } from "node:fs";
 import { createServer } from "node:http";
@@ -12,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { WebSocketServer } from "ws";
 import { makeSeries, random } from "./fake-series.mjs";
+import { Sessions } from "./fake-session.mjs";
 
 const COLUMNS =
   "i version since n late invalid first_ts last_ts last min max sum avg lo hi state score worst ingest_ts emit_ts";
@@ -25,11 +28,14 @@ const { values: flags } = parseArgs({
     hz: { type: "string", default: "20" },
     seed: { type: "string", default: "1" },
     insecure: { type: "boolean", default: false },
+    guard: { type: "boolean", default: false },
+    service: { type: "boolean", default: false },
   },
 });
 const series = makeSeries(Number(flags.series));
 const chance = random(Number(flags.seed));
 const clients = new Set();
+const sessions = flags.guard ? new Sessions({ service: flags.service }) : null;
 const mode = { muted: false, refuseUntil: 0, skipRow: false };
 const us = () => Date.now() * 1000;
 
@@ -45,9 +51,20 @@ const CONTROLS = {
   "/fake/gap": () => {
     mode.skipRow = true;
   },
+  "/fake/expiring": () => {
+    const at = new Date(Date.now() + 60_000).toISOString();
+    for (const c of clients) c.send("token_expiring", { expires_at: at });
+  },
+  "/fake/expire": () => endSessions(4100, "token_expired"),
+  "/fake/revoke": () => endSessions(4101, "token_revoked"),
 };
 
-const server = createServer((req, res) => {
+function endSessions(code, reason) {
+  sessions?.open.clear();
+  for (const c of clients) c.socket.close(code, reason);
+}
+
+const server = createServer(async (req, res) => {
   const url = new URL(req.url, "http://fake");
   const control = CONTROLS[url.pathname];
   if (control) {
@@ -55,6 +72,7 @@ const server = createServer((req, res) => {
     res.end("ok\n");
     return;
   }
+  if (await sessions?.handle(req, res, url.pathname)) return;
   const path = normalize(join(DIST, url.pathname === "/" ? "index.html" : url.pathname));
   if (!path.startsWith(DIST) || !existsSync(path)) {
     res.writeHead(404).end();
@@ -67,20 +85,26 @@ const server = createServer((req, res) => {
 const sockets = new WebSocketServer({ noServer: true, handleProtocols: () => "weir.v1.json" });
 server.on("upgrade", (req, socket, head) => {
   if (Date.now() < mode.refuseUntil) socket.destroy();
-  else sockets.handleUpgrade(req, socket, head, (ws) => new Client(ws));
+  else sockets.handleUpgrade(req, socket, head, (ws) => accept(ws, req));
 });
+
+function accept(ws, req) {
+  const user = sessions ? sessions.of(req) : { read: ["#"] };
+  if (user) new Client(ws, user);
+  else ws.close(1008, "unauthenticated");
+}
 
 let nextView = 1;
 
 class Client {
-  constructor(socket) {
+  constructor(socket, user) {
     this.socket = socket;
     this.views = new Map();
     clients.add(this);
     socket.on("message", (data) => this.receive(JSON.parse(String(data))));
     socket.on("close", () => clients.delete(this));
     const hello = { protocol: "weir.v1.json", epoch: "fake-1", session: "s", server_time: us() };
-    this.send("welcome", { ...hello, heartbeat_ms: 2000, insecure: flags.insecure });
+    this.send("welcome", { ...hello, heartbeat_ms: 2000, insecure: flags.insecure, read: user.read });
   }
 
   send(type, payload) {
@@ -91,8 +115,8 @@ class Client {
     if (type === "app_ping") this.send("app_pong", payload);
     if (type === "unsubscribe") this.views.delete(payload.id);
     if (type !== "subscribe") return;
-    const match = toRegExp(payload.patterns[0]);
-    const chosen = series.filter((s) => match.test(s.name));
+    const matches = payload.patterns.map(toRegExp);
+    const chosen = series.filter((s) => matches.some((m) => m.test(s.name)));
     const view = {
       number: nextView++,
       chosen,

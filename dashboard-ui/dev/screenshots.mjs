@@ -26,11 +26,12 @@ async function fake(port, ...flags) {
   return `http://127.0.0.1:${port}/`;
 }
 
-const [fleet, open, none, large] = await Promise.all([
+const [fleet, open, none, large, guarded] = await Promise.all([
   fake(7431),
   fake(7432, "--insecure", "--series", "18"),
   fake(7433, "--series", "0"),
   fake(7434, "--series", "10000", "--hz", "2"),
+  fake(7435, "--guard", "--service"),
 ]);
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -54,6 +55,30 @@ const after = (control, ms) => async (page) => {
   await page.waitForTimeout(ms);
 };
 const focused = `${fleet}?series=plant1/line1/press1/temperature`;
+const signIn = (key, ms) => async (page) => {
+  await page.getByLabel("API key or token").fill(key);
+  await page.keyboard.press("Enter");
+  await page.waitForTimeout(ms);
+};
+const revoked = async (page) => {
+  await signIn("weir_operator_secret", 1500)(page);
+  await get(`${guarded}fake/revoke`);
+  await page.waitForTimeout(500);
+};
+const expiring = async (page) => {
+  await signIn("weir_operator_secret", 2000)(page);
+  await get(`${guarded}fake/expiring`);
+  await page.waitForTimeout(500);
+};
+await shot("sign-in", guarded, { wait: 500 });
+await shot("sign-in-dark-refused", guarded, { wait: 500, scheme: "dark", act: signIn("wrong", 500) });
+await shot("sign-in-phone-revoked", guarded, { wait: 500, viewport: phone, act: revoked });
+await shot("signed-in-expiring", guarded, { wait: 500, act: expiring });
+await shot("signed-in-phone-dark", guarded, { wait: 500, viewport: phone, scheme: "dark", act: expiring });
+await shot("no-permission", `${guarded}?pattern=plant2/%23`, {
+  wait: 500,
+  act: signIn("weir_viewer_secret", 800),
+});
 await shot("loading", `${none}?pattern=nothing/here`, { wait: 300 });
 await shot("empty", none, { wait: 1000 });
 await shot("connecting-lost", none, { wait: 800, act: after(`${none}fake/drop`, 600) });

@@ -1,6 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { golden } from "../golden";
-import { matches, patternError } from "./pattern";
+import { intersect, matches, patternError, within } from "./pattern";
 
 describe("patterns", () => {
   it("match what Go's match", () => {
@@ -42,5 +43,47 @@ describe("patterns", () => {
     ["é".repeat(128), "path_too_long"],
   ])("%s is checked: %s", (pattern, code) => {
     expect(patternError(pattern)).toBe(code);
+  });
+});
+
+const path = fc
+  .array(fc.constantFrom("a", "b", "_x"), { minLength: 1, maxLength: 4 })
+  .map((s) => s.join("/"));
+const pattern = fc
+  .tuple(fc.array(fc.constantFrom("a", "b", "_x", "+"), { maxLength: 4 }), fc.boolean())
+  .map(([s, hash]) => [...s, ...(hash || s.length === 0 ? ["#"] : [])].join("/"));
+
+describe("intersection", () => {
+  it("selects what both select", () => {
+    fc.assert(
+      fc.property(pattern, pattern, path, (a, b, p) => {
+        const both = intersect(a, b);
+        return (both !== null && matches(both, p)) === (matches(a, p) && matches(b, p));
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it("with several selects what one of them does, each part once", () => {
+    fc.assert(
+      fc.property(pattern, fc.array(pattern, { maxLength: 4 }), path, (a, others, p) => {
+        const parts = within(a, others);
+        const selected = parts.some((part) => matches(part, p));
+        const redundant = parts.some((x) => parts.some((y) => x !== y && intersect(x, y) === x));
+        return selected === (matches(a, p) && others.some((o) => matches(o, p))) && !redundant;
+      }),
+      { numRuns: 5000 },
+    );
+  });
+
+  it.each([
+    ["#", ["plant1/#", "plant2/+/t"], ["plant1/#", "plant2/+/t"]],
+    ["plant1/+/t", ["#"], ["plant1/+/t"]],
+    ["plant1/+/t", ["plant1/press7/#"], ["plant1/press7/t"]],
+    ["plant1/#", ["plant1/a/#", "plant1/#", "plant1/b/t"], ["plant1/#"]],
+    ["plant3/#", ["plant1/#"], []],
+    ["#", ["_weir/#"], []],
+  ])("of %s with %j", (asked, reads, want) => {
+    expect(within(asked, reads)).toEqual(want);
   });
 });

@@ -57,3 +57,38 @@ export function patternHint(code: string): string {
       return "+ must be a whole segment and # a whole last segment";
   }
 }
+
+/** The pattern of what both select, or null if that is nothing. */
+export function intersect(a: string, b: string): string | null {
+  const left = a.split("/");
+  const right = b.split("/");
+  const both: string[] = [];
+  for (let i = 0; ; i++) {
+    const l = left[i];
+    const r = right[i];
+    if (l === undefined && r === undefined) break;
+    // A last # stands for no segment, too.
+    if (l === "#" || r === "#") {
+      both.push(...(l === "#" ? right : left).slice(i));
+      break;
+    }
+    if (l === undefined || r === undefined) return null;
+    if (l !== r && l !== "+" && r !== "+") return null;
+    both.push(l === "+" ? r : l);
+  }
+  // A wildcard in front does not stand for a reserved segment.
+  const reserved = both[0]?.startsWith("_");
+  if (reserved && [left[0], right[0]].some((s) => s === "+" || s === "#")) return null;
+  return both.join("/");
+}
+
+/** Patterns of what pattern selects of that which one of the others does; none is part of another. */
+export function within(pattern: string, others: readonly string[]): string[] {
+  const out: string[] = [];
+  for (const other of others) {
+    const part = intersect(pattern, other);
+    if (part === null || out.some((o) => intersect(o, part) === part)) continue;
+    out.splice(0, out.length, ...out.filter((o) => intersect(o, part) !== o), part);
+  }
+  return out;
+}

@@ -67,7 +67,7 @@ describe("store", () => {
   it("keeps what the new pattern selects", () => {
     feed("a/t");
     feed("b/t");
-    store.restrict("b/#");
+    store.restrict(["c/#", "b/#"]);
     expect(store.all().map((s) => s.name)).toEqual(["b/t"]);
   });
 

@@ -16,6 +16,8 @@ export class Store implements SessionSink<Series> {
   readonly readings: RateMeter;
   readonly bytes: RateMeter;
   epoch = "";
+  /** When the session ends, ms, if that is soon; 0: it is not. */
+  expiresAt = 0;
   insecure = false;
   /** What the server refused last. */
   lastProblem: ErrorMessage | null = null;
@@ -66,9 +68,17 @@ export class Store implements SessionSink<Series> {
     return this.newestReading > 0 ? Math.max(0, this.now() - this.newestReading) : Number.NaN;
   }
 
-  /** Keep only series and alerts that the pattern selects. */
-  restrict(pattern: string): void {
-    for (const name of this.byKey.keys()) if (!matches(pattern, name)) this.byKey.delete(name);
+  /** Forget all readings and alerts: somebody else may look next. */
+  clear(): void {
+    this.restrict([]);
+    this.lastProblem = null;
+    this.expiresAt = 0;
+  }
+
+  /** Keep only series that one of the patterns selects, and no alerts: those come anew. */
+  restrict(patterns: readonly string[]): void {
+    const selected = (name: string) => patterns.some((p) => matches(p, name));
+    for (const name of this.byKey.keys()) if (!selected(name)) this.byKey.delete(name);
     this.sortedStale = true;
     this.alerts.clear();
     this.newestReading = 0;
@@ -85,6 +95,15 @@ export class Store implements SessionSink<Series> {
     }
     this.epoch = welcome.epoch;
     this.lastProblem = null;
+    this.expiresAt = 0;
+  }
+
+  expiring(at: string): void {
+    this.expiresAt = Date.parse(at) || 0;
+  }
+
+  authenticated(): void {
+    this.expiresAt = 0;
   }
 
   open(name: string): Series {

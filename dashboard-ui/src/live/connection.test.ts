@@ -77,6 +77,18 @@ describe("connection", () => {
     expect(sockets).toHaveLength(2);
   });
 
+  it("stays away after it was closed from here, until it is dialled", () => {
+    socket().welcome();
+    connection.close();
+    expect(socket().closedWith).toBe(1000);
+    socket().onclose?.({ code: 1000, reason: "normal" });
+    clock.advance(60_000);
+    expect(names.at(-1)).toBe("connecting");
+    expect(sockets).toHaveLength(1);
+    connection.dial();
+    expect(sockets).toHaveLength(2);
+  });
+
   it("closes on a frame that is not of the protocol, and dials again", () => {
     socket().welcome();
     socket().onmessage?.({ data: "{" });

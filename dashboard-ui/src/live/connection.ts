@@ -100,11 +100,12 @@ export class Connection {
     return true;
   }
 
-  /** End for good. */
+  /** End, until somebody dials again. */
   close(): void {
     this.cancelTimer();
     const socket = this.socket;
     this.socket = null;
+    this.transition({ type: "hang up" });
     socket?.close(1000, "normal");
   }
 

@@ -51,7 +51,7 @@ export class FakeSocket implements Socket {
     this.onmessage?.({ data: JSON.stringify({ type, payload }) });
   }
 
-  welcome(epoch = "e1"): void {
+  welcome(epoch = "e1", read?: readonly string[]): void {
     this.say("welcome", {
       protocol: "weir.v1.json",
       epoch,
@@ -59,6 +59,7 @@ export class FakeSocket implements Socket {
       server_time: 1e15,
       heartbeat_ms: 1000,
       insecure: false,
+      ...(read && { read }),
     });
   }
 

@@ -37,4 +37,22 @@ describe("connection state", () => {
     expect(lost(refused, 1006)).toBe(refused);
     expect(step(refused, { type: "dial" })).toEqual({ name: "connecting", attempt: 0 });
   });
+
+  it.each([
+    [1008, "unauthenticated"],
+    [1008, "auth_timeout"],
+    [1008, "token_invalid"],
+    [4100, "token_expired"],
+    [4101, "token_revoked"],
+    [4142, "of a later server"],
+  ])("waits for somebody to sign in after %i %s", (code, reason) => {
+    const closed = lost(live, code, reason);
+    expect(closed).toEqual({ name: "unauthenticated", reason });
+    expect(lost(closed, 1006)).toBe(closed);
+    expect(step(closed, { type: "dial" })).toEqual({ name: "connecting", attempt: 0 });
+  });
+
+  it("comes back after a limit of connections", () => {
+    expect(lost(live, 1008, "limit_principal").name).toBe("reconnecting");
+  });
 });

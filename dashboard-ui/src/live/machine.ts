@@ -6,7 +6,7 @@ import type { CloseRule } from "./codes";
  *   connecting ──welcome──▶ live ⇄ stale        (stale: the socket is open but nothing arrives)
  *       ▲  └──────closed──┐  │       │
  *      dial               ▼  ▼       ▼
- *       └───────────── reconnecting ◀┘  ──or──▶ refused (until a person retries)
+ *       └───────────── reconnecting ◀┘  ──or──▶ refused (until a person retries), unauthenticated (signs in)
  */
 export type LinkState =
   | { readonly name: "connecting"; readonly attempt: number }
@@ -18,13 +18,15 @@ export type LinkState =
       readonly retryAt: number;
       readonly why: string;
     }
-  | { readonly name: "refused"; readonly code: number; readonly why: string };
+  | { readonly name: "refused"; readonly code: number; readonly why: string }
+  | { readonly name: "unauthenticated"; readonly reason: string };
 
 export type LinkEvent =
   | { readonly type: "welcome"; readonly now: number }
   | { readonly type: "frame" }
   | { readonly type: "silence"; readonly now: number }
   | { readonly type: "closed"; readonly rule: CloseRule; readonly now: number; readonly delay: number }
+  | { readonly type: "hang up" }
   | { readonly type: "dial" };
 
 /** A connection that stayed this long (ms) was good: the next loss starts the back-off anew. */
@@ -35,30 +37,30 @@ export const INITIAL: LinkState = { name: "connecting", attempt: 0 };
 export function step(state: LinkState, event: LinkEvent): LinkState {
   switch (event.type) {
     case "dial":
-      return { name: "connecting", attempt: state.name === "refused" ? 0 : state.attempt };
+      return { name: "connecting", attempt: "attempt" in state ? state.attempt : 0 };
     case "welcome":
       return state.name === "connecting" ? { name: "live", attempt: state.attempt, since: event.now } : state;
     case "frame":
       return state.name === "stale" ? { ...state, name: "live" } : state;
     case "silence":
       return state.name === "live" ? { ...state, name: "stale" } : state;
+    case "hang up":
+      return INITIAL;
     case "closed":
       return closed(state, event.rule, event.now + event.delay);
   }
 }
 
 function closed(state: LinkState, rule: CloseRule, retryAt: number): LinkState {
-  if (state.name === "refused" || state.name === "reconnecting") return state;
-  // There is no sign-in yet, so a demand for another token ends as a refusal does.
-  if (rule.action === "stop" || rule.action === "token") {
-    return { name: "refused", code: rule.code, why: rule.meaning };
-  }
+  if (!("attempt" in state) || state.name === "reconnecting") return state;
+  if (rule.action === "token") return { name: "unauthenticated", reason: rule.reason };
+  if (rule.action === "stop") return { name: "refused", code: rule.code, why: rule.meaning };
   return { name: "reconnecting", attempt: attemptAfter(state, retryAt) + 1, retryAt, why: rule.meaning };
 }
 
 /** Number of failures in a row before this close. */
 export function attemptAfter(state: LinkState, now: number): number {
-  if (state.name === "refused") return 0;
+  if (!("attempt" in state)) return 0;
   const settled = (state.name === "live" || state.name === "stale") && now - state.since >= SETTLED_AFTER;
   return settled ? 0 : state.attempt;
 }

@@ -58,6 +58,16 @@ export interface Welcome {
   readonly server_time: number;
   readonly heartbeat_ms: number;
   readonly insecure: boolean;
+  /** Patterns of the series that may be subscribed to. */
+  readonly read?: readonly string[];
+}
+
+export interface Authenticated {
+  readonly subject: string;
+  readonly roles: readonly string[];
+  readonly read?: readonly string[];
+  /** RFC 3339. */
+  readonly expires_at?: string;
 }
 
 export interface Subscribed {
@@ -100,6 +110,8 @@ export type ServerMessage =
   | { readonly type: "resync"; readonly payload: { readonly view: number; readonly reason: string } }
   | { readonly type: "app_pong"; readonly payload: { readonly t?: number } }
   | { readonly type: "draining"; readonly payload: Draining }
+  | { readonly type: "authenticated"; readonly payload: Authenticated }
+  | { readonly type: "token_expiring"; readonly payload: { readonly expires_at: string } }
   | { readonly type: "error"; readonly payload: ErrorMessage };
 
 export interface Draining {
@@ -131,6 +143,8 @@ const REQUIRED: Record<ServerMessage["type"], Record<string, FieldType>> = {
   resync: { view: "number" },
   app_pong: {},
   draining: {},
+  authenticated: { subject: "string" },
+  token_expiring: { expires_at: "string" },
   error: { code: "string", message: "string" },
 };
 

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Update } from "../data/update";
 import { FakeClock, FakeSocket, row } from "./fakes";
-import type { AlertMessage } from "./protocol";
+import type { AlertMessage, ErrorMessage } from "./protocol";
 import { rateFor, Session, type SessionSink } from "./session";
 
 class Recorder implements SessionSink<string> {
@@ -17,7 +17,21 @@ class Recorder implements SessionSink<string> {
   alert(a: AlertMessage): void {
     this.alerts.push(a);
   }
-  readonly problem = () => {};
+  readonly problems: ErrorMessage[] = [];
+  problem(e: ErrorMessage): void {
+    this.problems.push(e);
+  }
+  readonly restricted: string[] = [];
+  restrict(patterns: readonly string[]): void {
+    this.restricted.push(patterns.join(" "));
+  }
+  expires = "";
+  expiring(at: string): void {
+    this.expires = at;
+  }
+  authenticated(): void {
+    this.expires = "";
+  }
 }
 
 let clock: FakeClock;
@@ -138,5 +152,51 @@ describe("subscription", () => {
       Array.from({ length: 600 }, (_, i) => `d${i}/t`),
     );
     expect(subscribes()).toBe(2);
+  });
+});
+
+describe("permission", () => {
+  const patterns = () => socket.sent.filter((m) => m.type === "subscribe").at(-1)?.payload;
+  const again = (read: string[]) => {
+    socket.onclose?.({ code: 1006, reason: "" });
+    clock.advance(0);
+    socket.welcome("e1", read);
+  };
+
+  it("narrows the subscription to what may be read", () => {
+    again(["plant1/#", "plant2/+/t"]);
+    expect(patterns()).toMatchObject({ patterns: ["plant1/#", "plant2/+/t"] });
+    session.setPattern("+/press7/t");
+    expect(patterns()).toMatchObject({ patterns: ["plant1/press7/t", "plant2/press7/t"] });
+    expect(sink.restricted).toEqual(["plant1/# plant2/+/t", "plant1/press7/t plant2/press7/t"]);
+  });
+
+  it("of nothing subscribes to nothing, and says so", () => {
+    again(["plant1/#"]);
+    session.setPattern("plant3/#");
+    expect(session.permitted).toBe(false);
+    expect(socket.sent.at(-1)).toMatchObject({ type: "unsubscribe" });
+    session.setPattern("#");
+    expect(session.permitted).toBe(true);
+    expect(patterns()).toMatchObject({ patterns: ["plant1/#"] });
+  });
+
+  it("that changes with new credentials changes the subscription", () => {
+    again(["plant1/#"]);
+    const before = subscribes();
+    socket.say("token_expiring", { expires_at: "2026-01-01T00:00:00Z" });
+    expect(sink.expires).toBe("2026-01-01T00:00:00Z");
+    socket.say("authenticated", { subject: "a", roles: [], read: ["plant1/#"] });
+    expect([subscribes(), sink.expires]).toEqual([before, ""]);
+    socket.say("error", { code: "forbidden", message: "m", id: socket.subscription() });
+    socket.say("authenticated", { subject: "a", roles: [], read: ["plant1/a/#"] });
+    expect(patterns()).toMatchObject({ patterns: ["plant1/a/#"] });
+    expect(socket.sent.filter((m) => m.type === "unsubscribe")).toHaveLength(0);
+  });
+
+  it("for more patterns than a subscription holds is used as far as that goes", () => {
+    again(Array.from({ length: 70 }, (_, i) => `p${i}/#`));
+    expect(patterns()?.patterns).toHaveLength(64);
+    expect(sink.problems).toMatchObject([{ code: "patterns_too_many" }]);
   });
 });

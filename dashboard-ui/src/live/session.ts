@@ -1,3 +1,4 @@
+import { within } from "../data/pattern";
 import { Connection, type ConnectionOptions } from "./connection";
 import type { LinkState } from "./machine";
 import type { AlertMessage, ErrorMessage, ServerMessage, Updates, Welcome } from "./protocol";
@@ -13,6 +14,11 @@ export interface SessionSink<T> extends ViewSink<T> {
   alert(alert: AlertMessage): void;
   /** The server refused something asked for. */
   problem(error: ErrorMessage): void;
+  /** From now on only series that one of these patterns selects count. */
+  restrict(patterns: readonly string[]): void;
+  /** The session ends at that time, RFC 3339; or it has been renewed. */
+  expiring(at: string): void;
+  authenticated(): void;
 }
 
 export interface SessionStats {
@@ -35,6 +41,9 @@ export function rateFor(series: number): number | undefined {
   return series <= 2_000 ? 5 : 1;
 }
 
+/** Most patterns of one subscription: the server's default (push.max_patterns). */
+const MAX_PATTERNS = 64;
+
 /** Delay, ms, before a broken chain is subscribed anew: the first, and the longest. */
 const RESYNC_DELAY = 250;
 const RESYNC_DELAY_MAX = 30_000;
@@ -47,6 +56,9 @@ export class Session<T> {
   readonly stats: SessionStats = { replays: 0, gaps: 0, resyncs: 0, protocolErrors: 0 };
 
   private pattern: string;
+  /** What may be read, and what of the pattern that leaves. */
+  private read: readonly string[] = ["#"];
+  private selection: readonly string[];
   private maxHz: number | undefined;
   private serial = 0;
   /** Id of the subscription asked for; its view once the server has answered. */
@@ -62,6 +74,7 @@ export class Session<T> {
     options: SessionOptions,
   ) {
     this.pattern = pattern;
+    this.selection = [pattern];
     this.connection = new Connection({
       ...options,
       onState: (state) => {
@@ -78,18 +91,53 @@ export class Session<T> {
     return this.view !== null;
   }
 
+  /** Patterns that may be read, as far as is known. */
+  get readable(): readonly string[] {
+    return this.read;
+  }
+
+  /** Whether anything that the pattern selects may be read. */
+  get permitted(): boolean {
+    return this.selection.length > 0;
+  }
+
   setPattern(pattern: string): void {
     if (pattern === this.pattern) return;
     this.pattern = pattern;
     this.maxHz = undefined;
+    this.select();
     this.subscribe();
+  }
+
+  /** Narrow the pattern to what may be read; true if that changes what is subscribed to. */
+  private select(): boolean {
+    const all = within(this.pattern, this.read);
+    const next = all.slice(0, MAX_PATTERNS);
+    if (next.join(" ") === this.selection.join(" ")) return false;
+    this.selection = next;
+    this.sink.restrict(next);
+    if (all.length > next.length) {
+      const message = `your credentials name more than ${MAX_PATTERNS} patterns here, of which the first are shown`;
+      this.sink.problem({ code: "patterns_too_many", message });
+    }
+    return true;
   }
 
   private receive(message: ServerMessage, bytes: number): void {
     switch (message.type) {
       case "welcome":
         this.sink.welcome(message.payload);
+        this.read = message.payload.read ?? ["#"];
+        this.select();
         this.subscribe();
+        break;
+      case "authenticated":
+        this.sink.authenticated();
+        this.read = message.payload.read ?? this.read;
+        if (this.select() || !this.id) this.subscribe();
+        break;
+      case "token_expiring":
+        this.sink.expiring(message.payload.expires_at);
         break;
       case "subscribed":
         if (message.payload.id !== this.id) break;
@@ -115,6 +163,10 @@ export class Session<T> {
         this.view = null;
         break;
       case "error":
+        // It has ended: what was subscribed to may not be read any more.
+        if (message.payload.code === "forbidden" && message.payload.id === this.id) {
+          this.id = this.view = null;
+        }
         this.sink.problem(message.payload);
         break;
       case "app_pong":
@@ -157,11 +209,12 @@ export class Session<T> {
 
   private subscribe(): void {
     this.unsubscribe();
+    if (!this.permitted) return;
     const id = `s${++this.serial}`;
     const limit = this.maxHz === undefined ? {} : { max_hz: this.maxHz };
     const asked = this.connection.send({
       type: "subscribe",
-      payload: { id, patterns: [this.pattern], ...limit },
+      payload: { id, patterns: this.selection, ...limit },
     });
     this.id = asked ? id : null;
   }

@@ -7,6 +7,7 @@ import { Focus } from "./focus";
 import { Header } from "./header";
 import { Help } from "./help";
 import { useModel } from "./model";
+import { SignIn } from "./sign-in";
 import { Summary } from "./summary";
 import { SeriesTable } from "./table";
 
@@ -20,8 +21,11 @@ export function App() {
   useSignalEffect(() => {
     model.slowTick.value;
     const firing = model.store.alerts.firing();
-    document.title = firing > 0 ? `(${firing}) Weir` : "Weir";
+    if (model.who.value.name === "signed-out") document.title = "Sign in · Weir";
+    else document.title = firing > 0 ? `(${firing}) Weir` : "Weir";
   });
+  const who = model.who.value;
+  if (who.name === "signed-out") return <SignIn state={who} />;
   return (
     <>
       <Banners />

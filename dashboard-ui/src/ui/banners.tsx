@@ -1,3 +1,4 @@
+import { formatTime } from "./format";
 import { Icon } from "./icons";
 import { useModel } from "./model";
 
@@ -13,8 +14,24 @@ export function Banners() {
           Open to everyone: this server runs with --insecure-open. Whoever reaches it can read and write.
         </p>
       )}
+      <ExpiryBanner />
       <LinkBanner />
     </>
+  );
+}
+
+function ExpiryBanner() {
+  const model = useModel();
+  model.tick.value;
+  const { expiresAt } = model.store;
+  if (!expiresAt || model.who.value.name !== "signed-in") return null;
+  return (
+    <p class="banner warn" role="status" data-testid="expiring">
+      <span>Your session ends at {formatTime(expiresAt * 1000)}.</span>
+      <button type="button" onClick={() => model.access.again()}>
+        Sign in again
+      </button>
+    </p>
   );
 }
 

@@ -10,6 +10,7 @@ export function Blank() {
       <Message title="No access" text="The server does not let this page in. See above for its reason." />
     );
   }
+  if (link.name === "live" && !model.session.permitted) return <NoPermission />;
   if (!model.session.subscribed) {
     const title = link.name === "reconnecting" ? "Waiting for the server" : "Connecting";
     return (
@@ -36,6 +37,35 @@ function Message({ title, text }: { title: string; text: string }) {
   );
 }
 
+function NoPermission() {
+  const model = useModel();
+  const { readable } = model.session;
+  const { pattern } = model.view.value;
+  return (
+    <section class="card hero" role="status" data-testid="no-permission">
+      <h2>
+        Your credentials show nothing of <code>{pattern}</code>
+      </h2>
+      {readable.length > 0 ? (
+        <>
+          <p>They permit these series:</p>
+          <ul class="patterns">
+            {readable.slice(0, 12).map((p) => (
+              <li key={p}>
+                <button type="button" onClick={() => model.setPattern(p)}>
+                  <code>{p}</code>
+                </button>
+              </li>
+            ))}
+          </ul>
+        </>
+      ) : (
+        <p>They permit no series at all. Ask an administrator for others.</p>
+      )}
+    </section>
+  );
+}
+
 function NoMatch({ pattern }: { pattern: string }) {
   const model = useModel();
   return (
@@ -56,13 +86,21 @@ function NoMatch({ pattern }: { pattern: string }) {
 function NoReadings() {
   const origin = location.origin;
   const socket = `${origin.replace(/^http/, "ws")}/v1/ingest`;
-  const curl = `curl ${origin}/v1/readings -d '{"device":"demo/room1","metric":"temperature","value":21.5}'`;
+  const guarded = useModel().who.value.name === "signed-in";
+  const key = guarded ? ` -H "Authorization: Bearer $WEIR_TOKEN"` : "";
+  const curl = `curl ${origin}/v1/readings${key} -d '{"device":"demo/room1","metric":"temperature","value":21.5}'`;
   return (
     <section class="card hero" data-testid="empty">
       <h2>Ready for the first reading</h2>
       <p>
         The server is up and this page is connected. Charts appear by themselves as soon as something is sent.
       </p>
+      {guarded && (
+        <p>
+          Devices need an API key: <code>weir key create --help</code> tells how to make one. On the server's
+          own machine the commands of <code>weir</code> find theirs by themselves.
+        </p>
+      )}
       <Command title="Send one reading" text={curl} />
       <Command
         title="Simulate a fleet of 50 devices, with faults"

@@ -22,6 +22,7 @@ export function Header() {
       <WindowChoice />
       <Vitals />
       <LinkPill />
+      <Account />
       <ThemeButton />
       <HelpButton />
     </header>
@@ -125,6 +126,7 @@ const LINK_TEXT: Record<LinkState["name"], string> = {
   stale: "no answer",
   reconnecting: "reconnecting",
   refused: "refused",
+  unauthenticated: "signed out",
 };
 
 function LinkPill() {
@@ -134,6 +136,26 @@ function LinkPill() {
     <span class={`pill link-${name}`} role="status" data-testid="link" data-state={name}>
       <span class="dot" aria-hidden="true" />
       {LINK_TEXT[name]}
+    </span>
+  );
+}
+
+/** Who is signed in, where one has to be. */
+function Account() {
+  const model = useModel();
+  const who = model.who.value;
+  if (who.name !== "signed-in") return null;
+  const { subject, roles, tenant } = who.identity;
+  const title = [`Signed in as ${subject}`, roles.join(", "), tenant && `tenant ${tenant}`].filter(Boolean);
+  return (
+    <span class="account">
+      <span class="subject" title={title.join(" · ")} data-testid="subject">
+        <span class="visually-hidden">Signed in as </span>
+        {subject}
+      </span>
+      <button type="button" onClick={() => void model.signOut()}>
+        Sign out
+      </button>
     </span>
   );
 }

@@ -6,6 +6,7 @@ import { WINDOWS } from "./url";
 export function listenForKeys(model: Model): void {
   addEventListener("keydown", (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || model.helpOpen.value) return;
+    if (model.who.value.name === "signed-out") return;
     const target = e.target;
     if (target instanceof HTMLInputElement) {
       if (e.key === "Escape") target.blur();

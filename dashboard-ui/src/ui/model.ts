@@ -1,6 +1,8 @@
 import { computed, effect, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
+import { Access, codeOf } from "../access/access";
+import { type AccessState, ASKING } from "../access/machine";
 import { FrameLoop } from "../chart/loop";
 import { type Palette, readPalette } from "../chart/palette";
 import { filterSeries } from "../data/order";
@@ -17,6 +19,8 @@ import { DEFAULT_VIEW, formatView, parseView, type ViewState } from "./url";
 const TICK = 250;
 const ORDER_EVERY = 4;
 
+const VIEW_KEY = "weir-view";
+
 /**
  * What the components share. Signals carry choices, connection state and two slow clocks; values are read
  * from the store whenever a clock ticks, so the rate of rows never reaches the components.
@@ -25,7 +29,10 @@ export class Model {
   readonly store = new Store();
   readonly loop = new FrameLoop();
   readonly session: Session<Series>;
+  readonly access: Access;
   readonly link: Signal<LinkState> = signal(INITIAL);
+  /** Whether the person in front may see the page. */
+  readonly who: Signal<AccessState> = signal(ASKING);
   readonly view: Signal<ViewState>;
   readonly theme: Signal<Theme>;
   readonly palette: Signal<Palette>;
@@ -34,11 +41,13 @@ export class Model {
   readonly tick = signal(0);
   /** Clock of the orders. */
   readonly slowTick = signal(0);
+  /** Whose readings the store holds. */
+  private subject = "";
   /** Series that pass the state and text filters, by name. */
   readonly matching: ReadonlySignal<Series[]>;
 
   constructor() {
-    this.view = signal(parseView(location.search));
+    this.view = signal(firstView());
     this.theme = themeSignal();
     this.palette = signal(readPalette());
     this.session = new Session(this.view.value.pattern, this.store, {
@@ -46,7 +55,13 @@ export class Model {
       onState: (state) => {
         this.link.value = state;
         this.refresh();
+        if (state.name === "unauthenticated") this.access.required(state.reason);
+        if (state.name === "live" && this.access.state.name === "unknown") void this.access.look();
       },
+    });
+    this.access = new Access({
+      ask: (path, init) => fetch(path, init),
+      onState: (state, before) => this.admit(state, before),
     });
     this.matching = computed(() => {
       this.slowTick.value;
@@ -58,10 +73,14 @@ export class Model {
   }
 
   start(): void {
-    this.session.connection.dial();
+    void this.access.begin(takeCode());
+    addEventListener("hashchange", () => {
+      const code = takeCode();
+      if (code) void this.access.begin(code);
+    });
     setInterval(() => this.advance(), TICK);
     addEventListener("popstate", () => this.show(parseView(location.search)));
-    addEventListener("online", () => this.session.connection.dial());
+    addEventListener("online", () => this.retry());
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", () => {
       this.palette.value = readPalette();
@@ -87,7 +106,25 @@ export class Model {
   }
 
   retry(): void {
-    this.session.connection.dial();
+    const { name } = this.who.value;
+    if (name !== "asking" && name !== "signed-out") this.session.connection.dial();
+  }
+
+  async signOut(): Promise<void> {
+    // First, or the end of the session would look like somebody else's doing.
+    this.session.connection.close();
+    this.store.clear();
+    this.subject = "";
+    await this.access.signOut();
+  }
+
+  /** Keep the view while the browser is at a sign-in service, which leads back to the bare page. */
+  rememberView(): void {
+    try {
+      sessionStorage.setItem(VIEW_KEY, location.search);
+    } catch {
+      // Storage may be forbidden: the way back then ends at the default view.
+    }
   }
 
   setPattern(pattern: string): void {
@@ -98,10 +135,24 @@ export class Model {
     const patternChanged = next.pattern !== this.view.value.pattern;
     this.view.value = next;
     if (!patternChanged) return;
-    this.store.restrict(next.pattern);
     this.store.lastProblem = null;
     this.session.setPattern(next.pattern);
     this.refresh();
+  }
+
+  private admit(state: AccessState, before: AccessState): void {
+    this.who.value = state;
+    this.refresh();
+    if (state.name === "asking" || state.name === "signed-out") return;
+    const subject = state.name === "signed-in" ? `${state.identity.tenant}/${state.identity.subject}` : "";
+    const another = state.name !== "unknown" && subject !== this.subject;
+    if (another) {
+      this.store.clear();
+      this.subject = subject;
+    }
+    // What is open stands on the former credentials.
+    if (another || before.name === "signed-out") this.session.connection.close();
+    this.session.connection.dial();
   }
 
   private advance(): void {
@@ -115,6 +166,27 @@ export class Model {
     this.tick.value++;
     this.slowTick.value++;
   }
+}
+
+/** The code of an operator's link, which from here on is neither in the address bar nor in the history. */
+function takeCode(): string {
+  const code = codeOf(location.hash);
+  if (code) history.replaceState(null, "", location.pathname + location.search);
+  return code;
+}
+
+/** The view that was kept before a sign-in elsewhere, or the address's. */
+function firstView(): ViewState {
+  let kept: string | null = null;
+  try {
+    kept = sessionStorage.getItem(VIEW_KEY);
+    sessionStorage.removeItem(VIEW_KEY);
+  } catch {
+    // Storage may be forbidden.
+  }
+  if (kept && location.search === "")
+    history.replaceState(null, "", location.pathname + kept + location.hash);
+  return parseView(location.search);
 }
 
 function openSocket(subprotocol: string): Socket {
