@@ -21,6 +21,10 @@ type credit struct {
 
 // next is the credit at a time, under a pressure in thousandths.
 func (c *credit) next(now int64, pressure uint32) int {
+	if pressure == 0 && c.now >= float64(c.most) { // as most of the time
+		c.at = now
+		return c.most
+	}
 	target := max(1, float64(c.most)*(1-float64(pressure)/fullPressure))
 	if c.at == 0 || target <= c.now {
 		c.now = target
@@ -34,6 +38,9 @@ func (c *credit) next(now int64, pressure uint32) int {
 
 // fill is how full the lane's share of the producer's buffer is, as a pressure.
 func (l *share) fill() uint32 {
-	thousandths := float64(l.taken.Load()) * fullPressure / float64(l.most)
-	return between(thousandths, easyBuffer, tightBuffer)
+	taken := l.taken.Load()
+	if taken*fullPressure <= l.most*easyBuffer {
+		return 0
+	}
+	return between(float64(taken)*fullPressure/float64(l.most), easyBuffer, tightBuffer)
 }

@@ -21,6 +21,13 @@ func (nullProducer) Produce(_ context.Context, _ string, _ int, _ []kafka.Record
 	return nil
 }
 
+// unhindered has every limit on, and none of them is met: what they cost is in the numbers.
+func unhindered(o *Options) {
+	most := Limit{Rate: 1 << 30, Burst: 1 << 30}
+	o.Config.Limits = Limits{Device: most, Key: most, Tenant: most, Global: most, Remembered: 1 << 10}
+	o.Lags = new(lagging)
+}
+
 func benchFrame(readings int) []byte {
 	const reading = `{"metric":"temperature","ts":1700000000%06d,"value":21.%d}`
 	items := make([]string, readings)
@@ -35,7 +42,7 @@ func benchFrame(readings int) []byte {
 func BenchmarkSocket(b *testing.B) {
 	for _, c := range []struct{ devices, readings, burst int }{{1, 1, 1}, {10, 1, 1}, {10, 1, 16}, {10, 100, 1}} {
 		b.Run(fmt.Sprintf("devices=%d/readings=%d/burst=%d", c.devices, c.readings, c.burst), func(b *testing.B) {
-			s := start(b, nullProducer{})
+			s := start(b, nullProducer{}, unhindered)
 			frame := benchFrame(c.readings)
 			burst := make([]byte, 0, len(frame)*c.burst)
 			for range c.burst {
@@ -76,7 +83,7 @@ func BenchmarkSocket(b *testing.B) {
 func BenchmarkSubmit(b *testing.B) {
 	for _, readings := range []int{1, 100} {
 		b.Run(fmt.Sprintf("readings=%d", readings), func(b *testing.B) {
-			s := start(b, nullProducer{})
+			s := start(b, nullProducer{}, unhindered)
 			frame := benchFrame(readings)
 			payload := frame[strings.IndexByte(string(frame), '{'):]
 			e, r := newEncoder(s.Server, ""), newReceipt(func() {})

@@ -18,6 +18,8 @@ const (
 	// keepBytes of records, of keepDevices devices, are what an encoder keeps room for between frames.
 	keepBytes   = 16 << 10
 	keepDevices = 64
+	// writtenSample: one in so many frames of a connection tells the size of records.
+	writtenSample = 16
 	// recordOverhead is about what a record takes in the log beside its key and value.
 	recordOverhead = 24
 )
@@ -54,6 +56,8 @@ type encoder struct {
 	charges  []charge
 	credits  [lanes]credit
 	pressure uint32 // of the partitions that the frame has readings for
+	clock    int64  // when the frame was last looked at, ns as of gates.monotonic
+	produced uint   // frames so far
 }
 
 // span is a record in buf: its key is the device's name, its value follows.
@@ -299,7 +303,7 @@ func (e *encoder) produce(ctx context.Context, r *receipt) {
 		clear(recs)
 		e.recs[slot] = recs[:0]
 	}
-	if len(e.spans) > 0 {
+	if e.produced++; e.produced%writtenSample == 1 && len(e.spans) > 0 {
 		e.srv.written.add(len(e.spans), len(e.buf)+recordOverhead*len(e.spans))
 	}
 }
@@ -315,12 +319,13 @@ func (e *encoder) slot(s span) int {
 
 func (e *encoder) send(ctx context.Context, r *receipt, topic string, partition int, recs []kafka.Record) {
 	r.pending.Add(1)
-	asked := time.Now()
 	if err := e.srv.producer.Produce(ctx, topic, partition, recs, r.done); err != nil {
 		r.fail(err)
 		r.release()
 	}
-	if waited := time.Since(asked); waited > time.Millisecond {
+	asked := e.clock
+	e.clock = e.srv.monotonic()
+	if waited := time.Duration(e.clock - asked); waited > time.Millisecond {
 		e.srv.metrics.blockedProducer.Add(waited.Seconds())
 	}
 }

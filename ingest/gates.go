@@ -55,7 +55,7 @@ func (g *gates) around(d time.Duration) int64 {
 	return int64(float64(d.Milliseconds()) * (0.5 + g.random()))
 }
 
-// written counts the records of frames that were produced.
+// written counts records that were produced, of some of the frames.
 type written struct{ records, bytes atomic.Int64 }
 
 func (w *written) add(records, bytes int) {

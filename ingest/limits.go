@@ -208,11 +208,12 @@ func (e *encoder) chargeRefused(n int) {
 
 // limited refuses a frame that finds a bucket too empty.
 func (e *encoder) limited(r *receipt, which lane) bool {
+	e.clock = e.srv.monotonic()
 	m := e.srv.limits[which]
 	if m.off || len(e.charges) == 0 {
 		return false
 	}
-	at, wait := e.quotas[which].take(m, e.principal, e.charges, e.srv.monotonic())
+	at, wait := e.quotas[which].take(m, e.principal, e.charges, e.clock)
 	if wait == 0 {
 		return false
 	}
