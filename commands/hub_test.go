@@ -231,6 +231,30 @@ func TestTheSameIdIsTheSameCommand(t *testing.T) {
 	}
 }
 
+func TestTheFirstCommandOfAnIdAndItsFirstResultCount(t *testing.T) {
+	h, err := New(Options{Config: DefaultConfig(), Producer: nowhere{}, Partitions: 1})
+	must(t, err)
+	now := time.Now()
+	delivered := 0
+	h.Attach(press7, func(*Command) bool { delivered++; return false })
+	write := func(r record) {
+		r.ID, r.At = "x", now.UnixMilli()
+		value, err := r.encode()
+		must(t, err)
+		h.apply(press7, value, now)
+	}
+	for _, name := range []string{"a", "b"} {
+		write(record{Type: typeCommand, Name: name, Expires: now.Add(time.Hour).UnixMilli()})
+	}
+	for _, ok := range []bool{true, false} {
+		write(record{Type: typeResult, Result: &Result{OK: ok}})
+	}
+	write(record{Type: typeDelivered})
+	if v, _ := h.Get(press7, "x"); v.Name != "a" || v.Status != Done || delivered != 1 || len(h.List(press7)) != 1 {
+		t.Errorf("%+v, delivered %d times", v, delivered)
+	}
+}
+
 func TestAnExpiredCommandIsNeitherDeliveredNorAnswered(t *testing.T) {
 	h := open(t).hub(t)
 	url := site(t, h) + "/v1/commands/" + press7
