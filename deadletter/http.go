@@ -29,13 +29,13 @@ func (s *Store) Routes(r *auth.Router) {
 }
 
 // visible says which letters a principal may see: those of devices it may write for. Frames of which no device
-// is known are for whoever may write for all of them.
+// is known are for whoever may write for all devices, and for the operators of the tenant that their sender is of.
 func visible(p *auth.Principal) func(*Letter) bool {
 	return func(l *Letter) bool {
 		if telemetry.CheckDevice(l.Device) == nil {
 			return p.MayWrite(l.Device)
 		}
-		return p.MayWriteAll()
+		return p.MayWriteAll() || p.Tenant != "" && p.Tenant == l.Tenant
 	}
 }
 
