@@ -13,6 +13,7 @@ type tailCmd struct {
 	URL   string   `default:"ws://127.0.0.1:7420/v1/live" help:"Live endpoint of the server."`
 	MaxHz *float64 `name:"max-hz" help:"At most this many updates per second of each series, 0 for all there are (default: the server's, 20)."`
 	JSON  bool     `help:"Print one JSON object per line instead of a table."`
+	credentialFlags
 }
 
 // Help is shown below the summary of the command.
@@ -27,8 +28,12 @@ N is how many readings a line stands for; AGE the time from the newest of them t
 }
 
 func (c *tailCmd) Run(ctx context.Context, to streams) error {
+	token, err := c.Credential(c.URL)
+	if err != nil {
+		return err
+	}
 	t, err := tail.New(tail.Options{
-		URL: c.URL, Patterns: c.Patterns, MaxHz: c.MaxHz, JSON: c.JSON, Out: to.out, Notes: to.err,
+		URL: c.URL, Token: token, Patterns: c.Patterns, MaxHz: c.MaxHz, JSON: c.JSON, Out: to.out, Notes: to.err,
 	})
 	if err != nil {
 		return err

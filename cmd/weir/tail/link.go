@@ -32,9 +32,12 @@ type received struct {
 	err     error
 }
 
-func open(ctx context.Context, url string, subscribe wire.Subscribe) (*link, error) {
+func open(ctx context.Context, url, token string, subscribe wire.Subscribe) (*link, error) {
 	l := &link{messages: make(chan received), quit: make(chan struct{}), closed: make(chan struct{})}
 	header := http.Header{"Sec-WebSocket-Protocol": {wire.LiveProtocol}}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
 	conn, err := wsdial.Dial(ctx, url, l, header)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"weir/sim"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -19,7 +18,9 @@ import (
 // Options set up a Tail.
 type Options struct {
 	// URL is the live endpoint, such as ws://127.0.0.1:7420/v1/live.
-	URL      string
+	URL string
+	// Token is what the server is shown, an API key or a token; empty: nothing.
+	Token    string
 	Patterns []string
 	// MaxHz limits the frames per second; 0 is unlimited, nil leaves it to the server.
 	MaxHz *float64
@@ -32,10 +33,12 @@ type Options struct {
 // Tail follows series. Its fields are owned by Run.
 type Tail struct {
 	url       string
+	token     string
 	subscribe wire.Subscribe
 	print     printer
 	notes     io.Writer
 
+	read   []string // patterns of what may be read
 	chain  chain
 	resume time.Duration // what the server asked to wait before the next connection
 	Counts Counts
@@ -52,7 +55,7 @@ func New(o Options) (*Tail, error) {
 	if len(o.Patterns) == 0 {
 		return nil, errors.New("no pattern: pass one such as plant1/# or '#' for all series")
 	}
-	t := &Tail{url: o.URL, notes: o.Notes, subscribe: wire.Subscribe{ID: subscription}}
+	t := &Tail{url: o.URL, token: o.Token, notes: o.Notes, subscribe: wire.Subscribe{ID: subscription}}
 	for _, text := range o.Patterns {
 		p, err := telemetry.ParsePattern(text)
 		if err != nil {
@@ -81,7 +84,7 @@ func (t *Tail) Run(ctx context.Context) error {
 	wait.InitialInterval, wait.MaxInterval, wait.RandomizationFactor = 250*time.Millisecond, 5*time.Second, 1
 	wait.Reset()
 	for connected := false; ; {
-		l, err := open(ctx, t.url, t.subscribe)
+		l, err := open(ctx, t.url, t.token, t.subscribe)
 		if err == nil {
 			connected = true
 			err = t.session(ctx, l)
@@ -94,7 +97,7 @@ func (t *Tail) Run(ctx context.Context) error {
 			return nil //nolint:nilerr // to be told to end is no failure
 		}
 		if !connected || final(err) {
-			return err
+			return explain(err)
 		}
 		delay := max(t.resume, wait.NextBackOff())
 		t.resume = 0
@@ -133,6 +136,10 @@ func (t *Tail) session(ctx context.Context, l *link) error {
 
 func (t *Tail) take(message wire.ServerMessage, at time.Time) error {
 	switch m := message.(type) {
+	case *wire.Welcome:
+		t.read = m.Read
+	case *wire.TokenExpiring:
+		fmt.Fprintf(t.notes, "the credentials end at %s\n", m.ExpiresAt.Local().Format(time.DateTime))
 	case *wire.Subscribed:
 		t.snapshot(m, at)
 	case *wire.SeriesMsg:
@@ -146,7 +153,7 @@ func (t *Tail) take(message wire.ServerMessage, at time.Time) error {
 	case *wire.Resync:
 		fmt.Fprintf(t.notes, "the server starts over (%s): a fresh snapshot follows\n", m.Reason)
 	case *wire.ErrorMsg:
-		return &refusedError{&m.Error}
+		return &refusedError{&m.Error, t.read}
 	case *wire.Draining:
 		t.resume = time.Duration(m.ReconnectAfterMS)*time.Millisecond +
 			rand.N(time.Duration(m.JitterMS)*time.Millisecond+1)
@@ -192,20 +199,4 @@ func (t *Tail) row(view int, u *telemetry.Update, at time.Time) {
 func (t *Tail) alert(a *telemetry.Alert) {
 	t.Counts.Alerts++
 	t.print.alert(a)
-}
-
-// refusedError is a subscription that the server does not take.
-type refusedError struct{ reason *wire.Error }
-
-func (e *refusedError) Error() string { return "the server refused: " + e.reason.Error() }
-
-// outputError is a terminal or pipe that is gone.
-type outputError struct{ error }
-
-// final reports whether to connect again would be in vain.
-func final(err error) bool {
-	var refused *refusedError
-	var output *outputError
-	var closed *sim.ClosedError
-	return errors.As(err, &refused) || errors.As(err, &output) || errors.As(err, &closed) && closed.Final()
 }

@@ -46,6 +46,7 @@ func (b *buffer) String() string {
 type server struct {
 	gws.BuiltinEventHandler
 	url   string
+	token string // what the last request showed
 	serve func(conn int, socket *gws.Conn, m wire.Subscribe)
 
 	mu    sync.Mutex
@@ -58,6 +59,9 @@ func startServer(t *testing.T, serve func(conn int, socket *gws.Conn, m wire.Sub
 	upgrader := gws.NewUpgrader(s, &gws.ServerOption{SubProtocols: []string{wire.LiveProtocol}})
 	var readers sync.WaitGroup
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.token = r.Header.Get("Authorization")
+		s.mu.Unlock()
 		if socket, err := upgrader.Upgrade(w, r); err == nil {
 			readers.Go(socket.ReadLoop)
 		}
@@ -291,6 +295,52 @@ func TestTailEndsWhenItIsRefused(t *testing.T) {
 			t.Error("no error")
 		}
 	})
+}
+
+func TestTailShowsItsTokenAndSaysWhatToDoWhenThatIsNotEnough(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(*gws.Conn)
+		hint   string
+	}{
+		"no credentials": {func(s *gws.Conn) { _ = s.WriteClose(wire.CloseRefused, []byte(wire.ReasonUnauthenticated)) }, "WEIR_TOKEN"},
+		"expired":        {func(s *gws.Conn) { _ = s.WriteClose(wire.CloseTokenExpired, []byte(wire.ReasonTokenExpired)) }, "weir key create"},
+		"revoked":        {func(s *gws.Conn) { _ = s.WriteClose(wire.CloseTokenRevoked, []byte(wire.ReasonTokenRevoked)) }, "--data"},
+		"forbidden": {func(s *gws.Conn) {
+			write(s, &wire.Welcome{Read: []string{"plant2/#", "plant3/a/#"}})
+			write(s, &wire.ErrorMsg{Error: *wire.NewError(wire.CodeForbidden, "payload.patterns[0]"), ID: "tail"})
+		}, "permit plant2/#, plant3/a/#"},
+		"nothing": {func(s *gws.Conn) {
+			write(s, &wire.ErrorMsg{Error: *wire.NewError(wire.CodeForbidden, "payload.patterns[0]"), ID: "tail"})
+		}, "permit no series"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) { c.answer(socket) })
+			_, _, _, err := run(t, Options{URL: s.url, Token: "weir_a_secret"}, nil)
+			var hinted interface{ Hint() string }
+			if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), c.hint) {
+				t.Errorf("error %v has no hint with %q", err, c.hint)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("error %v tells the token", err)
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.token != "Bearer weir_a_secret" {
+				t.Errorf("shown %q", s.token)
+			}
+		})
+	}
+}
+
+func TestTailSaysWhenItsCredentialsEnd(t *testing.T) {
+	s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
+		write(socket, &wire.TokenExpiring{ExpiresAt: time.Now().Add(time.Minute)})
+		write(socket, subscribed(update(series, -1, 3, 1)))
+	})
+	_, notes, _, err := run(t, Options{URL: s.url}, printed(series))
+	if err != nil || !strings.Contains(notes, "credentials end at") {
+		t.Errorf("notes %q, %v", notes, err)
+	}
 }
 
 func TestNewRefusesWhatNoServerWouldTake(t *testing.T) {
