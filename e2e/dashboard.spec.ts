@@ -1,17 +1,18 @@
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { createServer, type Server as HttpServer } from "node:http";
 import { expect, type Page, test } from "@playwright/test";
 import { Device, noise } from "./device";
-import { freePort, type Server, startWeir } from "./process";
+import { freePort, newDataDirectory, startWeir, type Weir } from "./process";
 
 // The dashboard against the real server.
 
-let weir: Server;
+let weir: Weir;
 let device: Device;
 
 test.beforeAll(async () => {
   weir = await startWeir();
-  device = await Device.connect(weir.url, "plant1/press7");
+  device = await Device.connect(weir.url, "plant1/press7", weir.key);
   device.stream(50, {
     temperature: (i) => 60 + noise(i),
     pressure: (i) => 4 + 0.05 * noise(i + 7),
@@ -23,6 +24,14 @@ test.afterAll(async () => {
   device?.close();
   await weir?.stop();
 });
+
+// A browser that is signed in.
+test.beforeEach(({ page }) => signIn(page, weir));
+
+async function signIn(page: Page, to: Weir): Promise<void> {
+  const answer = await page.request.post(`${to.url}/v1/session`, { data: { token: to.key } });
+  expect(answer.status()).toBe(200);
+}
 
 const card = (page: Page, metric: string) =>
   page.locator(`[data-series="plant1/press7/${metric}"].chart-card`);
@@ -98,17 +107,19 @@ test("follows the pattern, and says what is wrong with one", async ({ page }) =>
 });
 
 test("comes back by itself when the server does", async ({ page }) => {
-  const port = await freePort();
-  const first = await startWeir(port);
+  const same = { port: await freePort(), data: newDataDirectory() };
+  const first = await startWeir(same);
+  await signIn(page, first);
   await page.goto(first.url);
   await expect(page.getByTestId("link")).toHaveAttribute("data-state", "live");
   await first.stop();
   await expect(page.getByTestId("reconnecting")).toBeVisible();
-  const second = await startWeir(port);
+  const second = await startWeir(same);
   try {
     await expect(page.getByTestId("link")).toHaveAttribute("data-state", "live", { timeout: 20_000 });
   } finally {
     await second.stop();
+    rmSync(same.data, { recursive: true, force: true });
   }
 });
 

@@ -21,8 +21,10 @@ export class Device {
     });
   }
 
-  static async connect(url: string, path: string): Promise<Device> {
-    const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/ingest`);
+  static async connect(url: string, path: string, key: string): Promise<Device> {
+    const socket = new WebSocket(`${url.replace(/^http/, "ws")}/v1/ingest`, {
+      headers: { authorization: `Bearer ${key}` },
+    });
     const device = new Device(socket, path);
     await once(socket, "open");
     return device;

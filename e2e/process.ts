@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -12,28 +12,44 @@ export interface Server {
   stop(): Promise<void>;
 }
 
+/** The real server. */
+export interface Weir extends Server {
+  /** An admin's API key, of the data directory. */
+  readonly key: string;
+  /** The link that the server printed, which signs a browser in once. */
+  readonly link: string;
+}
+
+export interface WeirOptions {
+  readonly port?: number;
+  /** A data directory of the caller's; without it, one that goes with the server. */
+  readonly data?: string;
+}
+
 /** How long a server may take until it is ready, ms. */
 const START_TIMEOUT = 20_000;
 
-/** Start the real `weir serve` (the binary of WEIR_BIN) with a data directory of its own. */
-export async function startWeir(port?: number): Promise<Server> {
+/** Start the real `weir serve` (the binary of WEIR_BIN), which wants to know who comes. */
+export async function startWeir({ port, data }: WeirOptions = {}): Promise<Weir> {
   const binary = resolve(process.env.WEIR_BIN ?? join(__dirname, "../bin/weir"));
   if (!existsSync(binary)) throw new Error(`${binary} is missing: build it with \`make build\``);
   const address = `127.0.0.1:${port ?? (await freePort())}`;
-  const data = mkdtempSync(join(tmpdir(), "weir-e2e-"));
-  const server = await start(
-    binary,
-    ["serve", "--listen", address, "--data", data],
-    `http://${address}`,
-    "/readyz",
-  );
+  const home = data ?? newDataDirectory();
+  const args = ["serve", "--listen", address, "--data", home];
+  const server = await start(binary, args, `http://${address}`, "/readyz");
   return {
     url: server.url,
+    key: readFileSync(join(home, "credentials/local.key"), "utf8").trim(),
+    link: await server.printed(/http:\S+#code=\S+/),
     async stop() {
       await server.stop();
-      rmSync(data, { recursive: true, force: true });
+      if (!data) rmSync(home, { recursive: true, force: true });
     },
   };
+}
+
+export function newDataDirectory(): string {
+  return mkdtempSync(join(tmpdir(), "weir-e2e-"));
 }
 
 /** Start the UI's stand-in server: for states that the real one does not get into on demand. */
@@ -44,7 +60,12 @@ export async function startFake(...flags: string[]): Promise<Server> {
   return start(process.execPath, args, `http://127.0.0.1:${port}`, "/");
 }
 
-async function start(command: string, args: string[], url: string, ready: string): Promise<Server> {
+interface Started extends Server {
+  /** Wait until the server has written that. */
+  printed(what: RegExp): Promise<string>;
+}
+
+async function start(command: string, args: string[], url: string, ready: string): Promise<Started> {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -59,7 +80,19 @@ async function start(command: string, args: string[], url: string, ready: string
       throw new Error(`${command} ${args.join(" ")} did not become ready:\n${log}`);
     }
   }
-  return { url, stop: () => stop(child) };
+  return {
+    url,
+    stop: () => stop(child),
+    async printed(what) {
+      for (;;) {
+        const found = what.exec(log)?.[0];
+        if (found) return found;
+        if (child.exitCode !== null || Date.now() > deadline)
+          throw new Error(`${what} was not printed:\n${log}`);
+        await new Promise((again) => setTimeout(again, 50));
+      }
+    },
+  };
 }
 
 async function stop(child: ChildProcess): Promise<void> {

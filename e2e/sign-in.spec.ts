@@ -101,7 +101,10 @@ test("an expired session leads to the sign-in page, with the reason, and back to
   await signIn(page, KEY);
   await live(page);
   await expect(page.getByTestId("focus")).toContainText("plant1/line1/press1/temperature");
-  await expect(page.getByRole("button", { name: "5 min", exact: true })).toHaveAttribute("aria-pressed", "true");
+  await expect(page.getByRole("button", { name: "5 min", exact: true })).toHaveAttribute(
+    "aria-pressed",
+    "true",
+  );
   await fetch(`${fake.url}/fake/revoke`);
   await expect(page.getByTestId("sign-in-why")).toContainText("revoked");
 });
