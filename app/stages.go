@@ -40,11 +40,15 @@ func (a *App) startStages(ctx context.Context) error {
 	if err := a.startAuth(ctx, client, producer, id.Partitions); err != nil {
 		return err
 	}
+	proxies, err := remote.ParseProxies(c.TrustedProxies)
+	if err != nil {
+		return fmt.Errorf("trusted_proxies: %w", err)
+	}
 	routes, checks := a.baseRoutes(), []check{a.kafkaCheck(client)}
 	if c.Has(config.RolePush) {
 		s, err := push.New(push.Options{
 			Logger: a.log.With("component", "push"), Metrics: a.set, Config: c.Push, Kafka: client,
-			Epoch: id.Epoch, Origin: a.origins(), Gate: a.gate, Insecure: c.InsecureOpen,
+			Epoch: id.Epoch, Origin: a.origins(), Gate: a.gate, Proxies: proxies, Insecure: c.InsecureOpen,
 		})
 		if err != nil {
 			return fmt.Errorf("push: %w", err)
@@ -68,10 +72,6 @@ func (a *App) startStages(ctx context.Context) error {
 	}
 	registry.Routes(routes)
 	if c.Has(config.RoleIngest) {
-		proxies, err := remote.ParseProxies(c.TrustedProxies)
-		if err != nil {
-			return fmt.Errorf("trusted_proxies: %w", err)
-		}
 		hub, err := a.startCommands(client, producer, id.Partitions, routes)
 		if err != nil {
 			return err

@@ -1,7 +1,10 @@
 package push
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -424,5 +427,29 @@ func TestOpenServerTakesWhateverCredentials(t *testing.T) {
 	c.authenticate("anything else")
 	if a := await[*wire.Authenticated](c, f); a.Subject != "anonymous" {
 		t.Errorf("authenticated = %+v", a)
+	}
+}
+
+func TestSubprotocolThatCarriesCredentialsIsNeverChosen(t *testing.T) {
+	s, _ := startGuarded(t, nil)
+	for offer, want := range map[string]string{
+		"weir.token.secret, " + wire.LiveProtocol: wire.LiveProtocol,
+		wire.LiveProtocol + ", weir.token.secret": wire.LiveProtocol,
+	} {
+		c, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintf(c, "GET /v1/live HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: %s\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", offer)
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := res.Header.Get("Sec-WebSocket-Protocol"); res.StatusCode != http.StatusSwitchingProtocols || got != want {
+			t.Errorf("offered %s: %s, %q", offer, res.Status, got)
+		}
 	}
 }
