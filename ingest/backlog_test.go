@@ -1,8 +1,11 @@
 package ingest
 
 import (
+	"context"
 	"fmt"
 	"math"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -321,6 +324,34 @@ func TestReadingsOfDevicesThatAreNotOnesOwnAreForbidden(t *testing.T) {
 		t.Errorf("%d readings stored", n)
 	}
 }
+
+func TestOverHTTPWhatIsForbiddenAltogetherIs403(t *testing.T) {
+	s := start(t, &logProducer{}, func(o *Options) { o.Gate = gateFor{writerOf(t, "plant1", "plant1/+")} })
+	for body, want := range map[string]int{
+		`{"device":"plant2/b","metric":"m","value":1}`:                                                  http.StatusForbidden,
+		`{"device":"plant1/a","metric":"m","value":1}`:                                                  http.StatusOK,
+		`[{"device":"plant2/b","metric":"m","value":1},{"device":"plant1/a","metric":"m","value":"x"}]`: http.StatusUnprocessableEntity,
+	} {
+		res, err := http.Post(s.url+"/v1/readings", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %d, want %d", body, res.StatusCode, want)
+		}
+	}
+	if n := s.count(`weir_ingest_readings_rejected_total{code="forbidden"}`); n != 2 {
+		t.Errorf("%d counted as forbidden", n)
+	}
+}
+
+// gateFor lets everybody in as one principal.
+type gateFor struct{ who *auth.Principal }
+
+func (g gateFor) Request(*http.Request) (*auth.Principal, error)         { return g.who, nil }
+func (g gateFor) Token(context.Context, string) (*auth.Principal, error) { return g.who, nil }
+func (g gateFor) Watch(*auth.Principal, func(*wire.Error)) (stop func()) { return func() {} }
 
 func TestAKeyForOneDeviceNeedsNoNameForIt(t *testing.T) {
 	p := &logProducer{}

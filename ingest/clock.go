@@ -52,10 +52,13 @@ type tracked struct {
 
 // info is what is known of any device's part of the receipt's frame.
 func (r *receipt) info() devices.FrameInfo {
-	return devices.FrameInfo{Seq: r.Seq, HasSeq: r.HasSeq, Now: r.started, HTTP: r.Frame == 0}
+	return devices.FrameInfo{Seq: r.Seq, HasSeq: r.HasSeq, Now: r.started, HTTP: r.Frame == 0 && !r.will}
 }
 
-// track notes a batch for the tracker.
+// track notes a batch for the tracker. Its place on the stack is not to come before that of what else is done with
+// the batch: an idle connection keeps the size that its stack once had.
+//
+//go:noinline
 func (r *receipt) track(b *telemetry.Batch, t *times) *devices.FrameInfo {
 	info := r.info()
 	info.Session, info.Newest, info.Oldest, info.OutOfOrder = b.Session, t.newest, t.oldest, t.outOfOrder
@@ -65,6 +68,8 @@ func (r *receipt) track(b *telemetry.Batch, t *times) *devices.FrameInfo {
 
 // trackRefused notes that n readings were refused, or with 0 the whole frame, for the device that the frame is about,
 // as far as that is known: the only one in it, or else the connection's.
+//
+//go:noinline
 func (r *receipt) trackRefused(own string, n int, code, path string) {
 	if len(r.tracked) == 1 {
 		own = r.tracked[0].device

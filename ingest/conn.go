@@ -179,7 +179,7 @@ func (c *conn) message(data []byte) {
 	case c.ctx.Err() != nil || c.verdict.Load() == signedOut:
 		return // gws hands on what it has read before the end
 	case isTyped(data) && refusal == nil:
-		c.converse(data)
+		c.aside(func() { c.converse(data) })
 		return
 	case c.who.Load() == nil:
 		c.expel(wire.NewError(wire.CodeUnauthenticated, ""))

@@ -27,6 +27,14 @@ func (e *encoder) deadLetter(ctx context.Context, raw []byte, r *receipt, letter
 	e.send(ctx, r, wire.TopicDeadLetters, kafka.PartitionFor(letter.Device, e.srv.partitions), []kafka.Record{rec})
 }
 
+// keepRejected keeps a frame of which something was refused. It is not part of submit, whose frame on the stack comes
+// before that of everything else.
+//
+//go:noinline
+func (e *encoder) keepRejected(ctx context.Context, raw []byte, r *receipt, frame *wire.Frame) {
+	e.deadLetter(ctx, raw, r, letterOf(frame))
+}
+
 // letterOf describes a frame by the first reading refused in it, and says which were when others are stored. The
 // batches that are left in it are those of devices that its sender may write.
 func letterOf(frame *wire.Frame) wire.DeadLetter {

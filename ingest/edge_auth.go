@@ -3,9 +3,11 @@ package ingest
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"weir/auth"
+	"weir/devices"
 	"weir/wire"
 )
 
@@ -23,6 +25,10 @@ type speaker struct {
 	stopWatch func()
 	holder    string // under which its principal's connections are counted; empty: it is not counted
 	stranger  bool   // counted among those who have yet to say who they are
+
+	remote   netip.Addr
+	presence *devices.Conn // of the devices spoken for; nil: nobody has signed in, or nobody wants to know
+	orderly  bool          // the client has said that it goes
 }
 
 // expectAuth gives the client of a request without credentials its time to send them.
@@ -95,6 +101,7 @@ func (c *conn) signIn(p *auth.Principal) *wire.Error {
 	c.who.Store(p)
 	c.enc.principal = p
 	c.expires.Store(microsOf(p.Expires))
+	c.arrive(p)
 	stop := c.srv.gate.Watch(p, func(e *wire.Error) { c.signOut(p, e) })
 	c.stopWatching()
 	c.stopWatch = stop
@@ -146,6 +153,7 @@ func (c *conn) expel(e *wire.Error) {
 func (c *conn) leave() {
 	c.stopWatching()
 	c.detachAll()
+	c.depart()
 	if c.stranger {
 		c.srv.strangers.Add(-1)
 	}

@@ -239,7 +239,9 @@ func TestWhoHasYetToSayWhoTheyAreGetsNoRoom(t *testing.T) {
 	}
 	// Who sends a large message right behind the credentials is not refused for what was read ahead.
 	eager, br := s.rawDial(t, nil)
-	go func() { _, _ = eager.Write(append(masked(opText, []byte(authMessage("good"))), masked(opText, padded(mib))...)) }()
+	go func() {
+		_, _ = eager.Write(append(masked(opText, []byte(authMessage("good"))), masked(opText, padded(mib))...))
+	}()
 	if _, payload, err := readFrame(br); err != nil || !strings.Contains(string(payload), wire.TypeAuthenticated) {
 		t.Fatalf("%s, %v", payload, err)
 	}

@@ -27,7 +27,7 @@ const (
 	encodingMessage encoding = "permessage-deflate"
 )
 
-// zstdWindow is the window a zstd frame may ask for, as RFC 8878 §3.1.1.1.2 recommends. It is not allocated.
+// zstdWindow is the window a zstd frame may ask for, as RFC 8878 §3.1.1.1.2 recommends.
 const zstdWindow = 8 << 20
 
 // encodingOf reads Content-Encoding. It is false for an encoding that is not spoken here, and for several.
@@ -55,9 +55,10 @@ type inflaters struct {
 	zstd            *zstd.Decoder
 }
 
-func newInflaters() (*inflaters, error) {
+// newInflaters makes those of messages that may be of limit bytes.
+func newInflaters(limit int) (*inflaters, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(zstdWindow), zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecodeAllCapLimit(true))
+		zstd.WithDecoderMaxMemory(uint64(max(zstdWindow, limit))), zstd.WithDecoderMaxWindow(zstdWindow))
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func (z *inflaters) inflate(e encoding, data []byte, limit int, room func() *wir
 	}
 	r, done, err := z.reader(e, data)
 	if err != nil {
-		return nil, damaged(err)
+		return nil, wire.NewError(wire.CodeEncodingInvalid, "")
 	}
 	defer done()
 	free := min(limit, freeBytes)
@@ -84,7 +85,7 @@ func (z *inflaters) inflate(e encoding, data []byte, limit int, room func() *wir
 		buf, whole, err = fill(buf, r, limit)
 	}
 	if err != nil {
-		return nil, damaged(err)
+		return nil, wire.NewError(wire.CodeEncodingInvalid, "")
 	}
 	if !whole {
 		return nil, wire.NewError(wire.CodeEncodingTooLarge, "")
@@ -113,22 +114,26 @@ func fill(buf []byte, r io.Reader, most int) (filled []byte, whole bool, err err
 	return buf, false, nil
 }
 
+// inflateZstd learns how much it was only in the end. Until then as many buffers are in use as there are processors,
+// each of zstdWindow bytes at most.
 func (z *inflaters) inflateZstd(data []byte, limit int, room func() *wire.Error) ([]byte, *wire.Error) {
-	free := min(limit, freeBytes)
-	buf, err := z.zstd.DecodeAll(data, make([]byte, 0, free))
-	if errors.Is(err, zstd.ErrDecoderSizeExceeded) && limit > free {
+	var head zstd.Header
+	if head.Decode(data) == nil && head.HasFCS && head.FrameContentSize > uint64(limit) {
+		return nil, wire.NewError(wire.CodeEncodingTooLarge, "")
+	}
+	buf, err := z.zstd.DecodeAll(data, nil)
+	switch {
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) || err == nil && len(buf) > limit:
+		return nil, wire.NewError(wire.CodeEncodingTooLarge, "")
+	case err != nil:
+		return nil, wire.NewError(wire.CodeEncodingInvalid, "")
+	case len(buf) > freeBytes:
 		if refusal := room(); refusal != nil {
 			return nil, refusal
 		}
-		buf, err = z.zstd.DecodeAll(data, make([]byte, 0, limit))
 	}
-	switch {
-	case errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded):
-		return nil, wire.NewError(wire.CodeEncodingTooLarge, "")
-	case err != nil:
-		return nil, damaged(err)
-	case len(buf) > limit:
-		return nil, wire.NewError(wire.CodeEncodingTooLarge, "")
+	if cap(buf) > limit {
+		buf = bytes.Clone(buf)
 	}
 	return buf, nil
 }
@@ -184,8 +189,6 @@ func pooled[R io.Reader](pool *sync.Pool, begin func() R, reset func(R) error) (
 func isZlib(data []byte) bool {
 	return len(data) >= 2 && data[0]&0xf == 8 && (uint(data[0])<<8|uint(data[1]))%31 == 0
 }
-
-func damaged(error) *wire.Error { return wire.NewError(wire.CodeEncodingInvalid, "") }
 
 // message reads a message of permessage-deflate: the client has left out the end of its last block, which is empty
 // (RFC 7692 §7.2.2), and a block that says it is the last follows, or the reader would want more.

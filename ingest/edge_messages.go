@@ -54,6 +54,17 @@ func isTyped(data []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(data, space), []byte(":"))
 }
 
+// aside runs what needs a deep stack: the connection's own would keep the size for as long as it lasts.
+func (c *conn) aside(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer c.recovered()
+		do()
+	}()
+	<-done
+}
+
 // converse deals with a message that has a type. One that cannot be read does not become a frame of readings: it might
 // hold credentials, and would be kept.
 func (c *conn) converse(data []byte) {
@@ -96,7 +107,7 @@ func (c *conn) hear(m typed) *wire.Error {
 		if c.srv.hello == nil {
 			return wire.NewError(wire.CodeNotFound, "type")
 		}
-		return c.hearFor(m.Payload, c.srv.hello.Hello)
+		return c.hearFor(m.Payload, c.greet)
 	case typeCommandResult:
 		if c.srv.results == nil {
 			return wire.NewError(wire.CodeNotFound, "type")

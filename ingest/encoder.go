@@ -41,6 +41,7 @@ type encoder struct {
 	// principal is who speaks; nil may do everything. It is set anew when new credentials come.
 	principal *auth.Principal
 	allowed   allowed
+	presence  *devices.Conn // of the connection; nil: nobody wants to know
 
 	dec wire.FrameDecoder
 	own string // the device of readings that name none, if the principal may write it
@@ -113,7 +114,7 @@ func (e *encoder) submit(ctx context.Context, raw []byte, r *receipt) {
 		return
 	}
 	if len(frame.Rejected) > 0 {
-		e.deadLetter(ctx, raw, r, letterOf(frame))
+		e.keepRejected(ctx, raw, r, frame)
 	}
 	e.produce(ctx, r)
 }

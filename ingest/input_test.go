@@ -26,9 +26,9 @@ func TestBadInputGetsACodeAndAPathAndTheConnectionLivesOn(t *testing.T) {
 		code, path  string
 	}{
 		{"broken JSON", `{"device":"a/b","metric":`, true, wire.CodeJSONSyntax, "metric"},
-		{"binary junk", "\x00\xff\xfe\x01\x02", true, wire.CodeJSONSyntax, ""},
+		{"binary junk", "\x00\xff\xfe\x01\x02", true, wire.CodeFormatUnknown, ""},
 		{"empty", ``, true, wire.CodeFrameEmpty, ""},
-		{"a number", `42`, true, wire.CodeFrameType, ""},
+		{"a number", `42`, true, wire.CodeFormatUnknown, ""},
 		{"NaN", `{"device":"a/b","metric":"m","value":NaN}`, false, wire.CodeValueNotFinite, "value"},
 		{"Infinity", `{"device":"a/b","metric":"m","value":Infinity}`, false, wire.CodeValueNotFinite, "value"},
 		{"overflow", `{"device":"a/b","metric":"m","value":1e999}`, false, wire.CodeValueNotFinite, "value"},

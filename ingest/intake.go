@@ -76,7 +76,7 @@ func (in *intake) encoder(device string, format wire.Format) *encoder {
 		in.encoders[key] = e
 		in.order = append(in.order, key)
 	}
-	e.principal, e.credits = c.enc.principal, c.enc.credits
+	e.principal, e.credits, e.presence = c.enc.principal, c.enc.credits, c.presence
 	c.enc = e
 	return e
 }

@@ -154,7 +154,7 @@ var (
 
 // inputCodes are the codes a device's input can be refused with, and "other" for what the table lacks.
 func inputCodes() []string {
-	codes := []string{kafka.ReasonOther}
+	codes := []string{kafka.ReasonOther, wire.CodeForbidden}
 	for _, c := range wire.Codes() {
 		if c.Scope == "frame" || c.Scope == "reading" || c.Scope == "path" {
 			codes = append(codes, c.Code)

@@ -189,6 +189,7 @@ func (l *mqttLink) Last(f *mqtt.Frame) {
 	complete := make(chan struct{})
 	r := newReceipt(func() { close(complete) })
 	r.begin(0, l.c.srv.cfg.Credit, nowMicros())
+	r.will = true
 	l.store(ctx, f, r)
 	r.release()
 	select {

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"weir/auth"
 	"weir/wire"
@@ -70,6 +71,9 @@ func (e *encoder) permit(frame *wire.Frame, raw []byte) {
 		if e.mayWrite(frame.Batches[i].Device) {
 			frame.Batches[kept], frame.Index[kept] = frame.Batches[i], frame.Index[i]
 			kept++
+			if e.presence != nil {
+				e.presence.Attach(frame.Batches[i].Device)
+			}
 			continue
 		}
 		for _, index := range frame.Index[i] {
@@ -92,4 +96,9 @@ func devicePath(frame *wire.Frame, raw []byte, index int) string {
 		return "device"
 	}
 	return fmt.Sprintf("readings[%d].device", index)
+}
+
+// allForbidden reports whether nothing but the lack of permission was wrong.
+func allForbidden(rejected []wire.Rejection) bool {
+	return !slices.ContainsFunc(rejected, func(r wire.Rejection) bool { return r.Code != wire.CodeForbidden })
 }

@@ -146,6 +146,9 @@ func (s *Server) answer(w http.ResponseWriter, rec *receipt) {
 		}
 	case len(rec.Rejected) > 0 && rec.Accepted+rec.Duplicate+rec.Late == 0:
 		status = http.StatusUnprocessableEntity
+		if allForbidden(rec.Rejected) {
+			status = http.StatusForbidden
+		}
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")

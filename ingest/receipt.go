@@ -30,6 +30,7 @@ type receipt struct {
 	started int64      // when the frame came, µs
 	shares  [lanes]held
 	tracker Tracker // nil: none
+	will    bool    // a last will: no sign of life
 
 	pending atomic.Int32 // records not yet acknowledged, plus the reader's own hold
 	failed  atomic.Pointer[error]
@@ -52,7 +53,7 @@ func (r *receipt) begin(frame uint64, credit int, now int64) {
 	r.Receipt = wire.Receipt{Frame: frame, Credit: credit, Rejected: r.Rejected[:0]}
 	r.acks, r.tracked = r.acks[:0], r.tracked[:0]
 	r.shares = [lanes]held{}
-	r.started = now
+	r.started, r.will = now, false
 	r.failed.Store(nil)
 	r.ready.Store(false)
 	r.pending.Store(1)

@@ -43,7 +43,11 @@ type Options struct {
 	Proxies remote.Proxies
 	// Hello and CommandResults take the messages of those types; nil: nobody does, and they are refused. Commands brings
 	// commands to devices, and takes their results if CommandResults is nil; nil: there are none.
-	Hello          Hello
+	Hello Hello
+	// Presence is told which devices are connected, Labels tells which numbers the values of a metric are named by;
+	// nil: none.
+	Presence       Presence
+	Labels         func(device, metric string) map[string]float64
 	CommandResults CommandResults
 	Commands       mqtt.Commands
 
@@ -72,6 +76,8 @@ type Server struct {
 	addresses  *places[netip.Prefix]
 	principals *places[string]
 	hello      Hello
+	presence   Presence
+	labels     func(device, metric string) map[string]float64
 	results    CommandResults
 	mqtt       *mqtt.Options
 	commands   mqtt.Commands
@@ -121,6 +127,8 @@ func New(o Options) (*Server, error) {
 		addresses:  newPlaces[netip.Prefix](o.Config.MaxConnectionsPerAddress),
 		principals: newPlaces[string](o.Config.MaxConnectionsPerPrincipal),
 		hello:      o.Hello,
+		presence:   o.Presence,
+		labels:     o.Labels,
 		results:    o.CommandResults,
 		encoders:   make([]sync.Pool, len(deviceFormats)+1),
 		conns:      make(map[*conn]struct{}),
@@ -341,6 +349,7 @@ func (s *Server) decoderOptions(device string) wire.DecoderOptions {
 		MaxFuture:     s.cfg.MaxFuture,
 		Now:           nowMicros,
 		Templates:     s.templates,
+		Labels:        s.labels,
 	}
 }
 

@@ -84,14 +84,15 @@ func (s *Server) handleSocket(w http.ResponseWriter, r *http.Request) {
 		s.later(w, refusal)
 		return
 	}
-	holder := holderOf(s.proxies.Address(r))
+	remote := s.proxies.Address(r)
+	holder := holderOf(remote)
 	if refusal := s.place(holder); refusal != nil {
 		s.work.Done()
 		s.later(w, refusal)
 		return
 	}
 	c := newConn(s, d)
-	c.address = holder
+	c.address, c.remote = holder, remote
 	s.connect(c, w, r)
 }
 
@@ -196,6 +197,12 @@ func (s *Server) later(w http.ResponseWriter, e *wire.Error) {
 // closeProtocol is what gws ends a connection with whose frames are not WebSocket's (RFC 6455 §7.4.1).
 const closeProtocol = wire.CloseMalformed
 
+// With closeNormal and closeGoingAway a client says that it means to go (RFC 6455 §7.4.1).
+const (
+	closeNormal    = 1000
+	closeGoingAway = 1001
+)
+
 // handler passes gws's events to the conn they belong to.
 type handler struct{ gws.BuiltinEventHandler }
 
@@ -227,6 +234,8 @@ func (handler) OnClose(socket *gws.Conn, err error) {
 	}
 	s := connOf(socket).srv
 	switch code.Uint16() {
+	case closeNormal, closeGoingAway:
+		connOf(socket).orderly = true
 	case wire.CloseTooLarge:
 		byCode(s.metrics.rejectedFrames, wire.CodeFrameTooLarge).Inc()
 	case closeProtocol, wire.CloseProtocolError:

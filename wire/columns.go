@@ -37,6 +37,9 @@ type columnsMetric struct {
 
 type columnsSpot struct{ batch, reading int }
 
+// Inlined, it would make the stack of every connection larger that may use it.
+//
+//go:noinline
 func newColumnsDecoder(opts DecoderOptions) *columnsDecoder {
 	return &columnsDecoder{
 		gathering: gathering{opts: opts.withDefaults()},

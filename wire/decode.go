@@ -116,6 +116,10 @@ type Frame struct {
 }
 
 // NewDecoder makes a Decoder.
+//
+// Inlined, it would make the stack of every connection larger that may use it.
+//
+//go:noinline
 func NewDecoder(opts DecoderOptions) *Decoder {
 	return &Decoder{
 		gathering: gathering{opts: opts.withDefaults()},

@@ -30,6 +30,9 @@ const tooMany = "too many readings"
 // influxSpot is a line, and the place of a field's name in the frame, 0 for the line as a whole.
 type influxSpot struct{ line, field int }
 
+// Inlined, it would make the stack of every connection larger that may use it.
+//
+//go:noinline
 func newInfluxDecoder(opts DecoderOptions) *influxDecoder {
 	opts = opts.withDefaults()
 	d := &influxDecoder{gathering: gathering{opts: opts}}

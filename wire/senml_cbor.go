@@ -16,6 +16,9 @@ type senmlCBORDecoder struct {
 	read cborReader
 }
 
+// Inlined, it would make the stack of every connection larger that may use it.
+//
+//go:noinline
 func newSenMLCBORDecoder(opts DecoderOptions) *senmlCBORDecoder {
 	return &senmlCBORDecoder{senmlCore: newSenMLCore(opts)}
 }

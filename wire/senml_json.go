@@ -6,6 +6,9 @@ type senmlJSONDecoder struct {
 	scan scanner
 }
 
+// Inlined, it would make the stack of every connection larger that may use it.
+//
+//go:noinline
 func newSenMLJSONDecoder(opts DecoderOptions) *senmlJSONDecoder {
 	return &senmlJSONDecoder{senmlCore: newSenMLCore(opts)}
 }

@@ -1,6 +1,7 @@
 package mqtt
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,7 +75,7 @@ func (s *Session) Take(data []byte) bool {
 	if err == nil {
 		return true
 	}
-	if err != errEnded {
+	if !errors.Is(err, errEnded) {
 		s.fail(err)
 	}
 	return false
