@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -116,11 +115,7 @@ func call(t *testing.T, method, url, body string) (int, View, string) {
 }
 
 // inbox is a device.
-type inbox struct {
-	mu  sync.Mutex
-	got []string
-	ch  chan *Command
-}
+type inbox struct{ ch chan *Command }
 
 func attach(h *Hub, device string) (*inbox, func()) {
 	in := &inbox{ch: make(chan *Command, 100)}
@@ -311,7 +306,7 @@ func TestRefusals(t *testing.T) {
 	if status, _, code := call(t, "POST", base+press7, `{"name":"a"}`); status != 429 || code != wire.CodeLimitDevice {
 		t.Errorf("one too many: %d %s", status, code)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), "GET", base+press7, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+press7, nil)
 	must(t, err)
 	r.Header.Set("Viewer", "1")
 	res, err := http.DefaultClient.Do(r)
