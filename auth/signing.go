@@ -110,6 +110,15 @@ type Token struct {
 	Expires time.Time
 }
 
+// Validate names what a server would refuse.
+func (t *Token) Validate() error {
+	errs := []error{validRights(t.Tenant, t.Roles, t.Read, t.Write)}
+	if t.Subject == "" || !validLabel(t.Subject, maxSubject) {
+		errs = append(errs, fmt.Errorf("subject: must have 1 to %d bytes and no control characters", maxSubject))
+	}
+	return errors.Join(errs...)
+}
+
 // Mint makes a token, and tells the id by which it can be revoked. Patterns and roles are taken as they are.
 func (s *Signer) Mint(t Token, now time.Time) (token, id string, err error) {
 	c := &claims{

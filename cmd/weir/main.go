@@ -27,14 +27,15 @@ type commands struct {
 	LogFormat string           `enum:"text,json" default:"text" help:"Form of log messages: text or json."`
 	Version   kong.VersionFlag `help:"Print the version and exit."`
 
-	Serve     serveCmd    `cmd:"" help:"Run the server: all of it with an embedded broker, or some roles on a Kafka cluster."`
-	Simulate  simulateCmd `cmd:"" help:"Send readings of made-up devices, of this host, or of recorded series."`
-	Tail      tailCmd     `cmd:"" help:"Print live updates of the series that match a pattern."`
-	Bench     benchCmd    `cmd:"" help:"Measure this machine's throughput and latency."`
-	Key       keyCmd      `cmd:"" help:"Make, list, rotate and revoke API keys."`
-	Token     tokenCmd    `cmd:"" help:"Make, revoke and show tokens."`
-	Dlq       dlqCmd      `cmd:"" help:"See what was refused from devices, mend it and send it again."`
-	PrintInfo versionCmd  `cmd:"" name:"version" help:"Print version, commit and platform."`
+	Serve       serveCmd       `cmd:"" help:"Run the server: all of it with an embedded broker, or some roles on a Kafka cluster."`
+	Simulate    simulateCmd    `cmd:"" help:"Send readings of made-up devices, of this host, or of recorded series."`
+	CheckDevice checkDeviceCmd `cmd:"" name:"check-device" help:"Play the server for a device, and tell what the device does wrong."`
+	Tail        tailCmd        `cmd:"" help:"Print live updates of the series that match a pattern."`
+	Bench       benchCmd       `cmd:"" help:"Measure this machine's throughput and latency."`
+	Key         keyCmd         `cmd:"" help:"Make, list, rotate and revoke API keys."`
+	Token       tokenCmd       `cmd:"" help:"Make, revoke and show tokens."`
+	Dlq         dlqCmd         `cmd:"" help:"See what was refused from devices, mend it and send it again."`
+	PrintInfo   versionCmd     `cmd:"" name:"version" help:"Print version, commit and platform."`
 }
 
 const description = "Weir takes sensor and metric streams from devices, runs them through reactive pipelines, and pushes live updates to dashboards."
