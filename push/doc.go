@@ -46,6 +46,14 @@
 // TCP_NOTSENT_LOWAT makes a write wait while 16 KiB are unsent. A write that makes no progress within
 // Config.WriteTimeout ends the connection with 4000, if the client still reads it.
 //
+// # Who asks
+//
+// The gate is asked on the handshake, or when a client's first message brings credentials; until then nothing is
+// told, and a client may take Config.AuthTimeout. Permission is decided when a client subscribes: all patterns of a
+// subscription must be readable. So nothing is checked per row or alert, frames stay shared, and a connection hears of
+// alerts only through views it may have. Renewed credentials end the subscriptions that they do not permit, and the
+// gate's watch ends the connection with its credentials. It is called without locks, and may call back under its own.
+//
 // # Goroutines and locks
 //
 //	2 per partition     tails                 decode, then apply under hub.mu

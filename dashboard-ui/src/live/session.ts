@@ -133,7 +133,7 @@ export class Session<T> {
         break;
       case "authenticated":
         this.sink.authenticated();
-        this.read = message.payload.read ?? this.read;
+        this.read = message.payload.read ?? [];
         if (this.select() || !this.id) this.subscribe();
         break;
       case "token_expiring":
