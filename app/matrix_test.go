@@ -186,6 +186,16 @@ var matrix = []entry{
 	{route: "GET /v1/ingest", ask: "GET /v1/ingest", want: strings.ReplaceAll(everybody, "200", "426")},
 	{route: "GET /mqtt", ask: "GET /mqtt", want: strings.ReplaceAll(everybody, "200", "426")},
 
+	{route: "GET /v1/devices", ask: "GET /v1/devices", want: signedIn, names: true},
+	{route: "GET /v1/devices/{device...}", ask: "GET /v1/devices/t1/%s", want: only(200, "device1", "viewer1", "operator1", "admin1", "admin"), before: (*secured).described},
+	{route: "GET /v1/devices/{device...}", ask: "GET /v1/devices/t1/%s/health", want: only(200, "device1", "viewer1", "operator1", "admin1", "admin"), before: (*secured).described},
+	{route: "GET /v1/health/{device...}", ask: "GET /v1/health/t1/%s", want: only(200, "device1", "viewer1", "operator1", "admin1", "admin"), before: (*secured).described},
+	{route: "PUT /v1/devices/{device...}", ask: "PUT /v1/devices/t1/%s", body: `{}`, want: only(200, "device1", "operator1", "admin1", "admin"), before: (*secured).described},
+	{route: "DELETE /v1/devices/{device...}", ask: "DELETE /v1/devices/t1/gone", want: only(202, "operator1", "admin1", "admin")},
+	{route: "/v1/devices", ask: "POST /v1/devices", want: strings.ReplaceAll(everybody, "200", "405")},
+	{route: "/v1/devices/{device...}", ask: "POST /v1/devices/t1/d1", want: strings.ReplaceAll(everybody, "200", "405")},
+	{route: "/v1/health/{device...}", ask: "PUT /v1/health/t1/d1", want: strings.ReplaceAll(everybody, "200", "405")},
+
 	// Dashboards.
 	{route: "GET /v1/live", ask: "GET /v1/live", want: strings.ReplaceAll(everybody, "200", "426")},
 	{route: "/v1/live", ask: "POST /v1/live", want: strings.ReplaceAll(everybody, "200", "405")},
@@ -220,6 +230,15 @@ var matrix = []entry{
 
 	// Last, as it ends the tokens it is asked with.
 	{route: "DELETE /v1/session", ask: "DELETE /v1/session", want: strings.ReplaceAll(signedIn, "200", "204")},
+}
+
+// described gives a device of t1 metadata and returns its name within t1.
+func (s *secured) described() string {
+	s.t.Helper()
+	if status, body := s.ask("operator1", "PUT", "/v1/devices/t1/d1", `{}`); status != http.StatusOK && status != http.StatusCreated {
+		s.t.Fatalf("metadata: %d %s", status, body)
+	}
+	return "d1"
 }
 
 func (s *secured) key() string {

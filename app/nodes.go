@@ -18,7 +18,7 @@ import (
 
 // startNodes tells the other processes about this one, and learns about them. p is this process's pipeline, nil
 // if it has none.
-func (a *App) startNodes(client *kafka.Client, producer *kafka.Producer, partitions int, p *pipeline.Pipeline) (*nodes.Registry, error) {
+func (a *App) startNodes(client *kafka.Client, producer *kafka.Producer, partitions int, p *pipeline.Pipeline, self nodes.Node) (*nodes.Registry, error) {
 	log := a.log.With("component", "nodes")
 	t := a.newTable(client, producer, wire.TopicNodes, partitions)
 	registry, err := nodes.NewRegistry(nodes.RegistryOptions{
@@ -28,7 +28,7 @@ func (a *App) startNodes(client *kafka.Client, producer *kafka.Producer, partiti
 		return nil, err
 	}
 	reporter, err := nodes.NewReporter(nodes.ReporterOptions{
-		Table: t, Client: client, Self: a.self(), Lag: lagOf(p), Logger: log, Metrics: a.set,
+		Table: t, Client: client, Self: self, Lag: lagOf(p), Logger: log, Metrics: a.set,
 	})
 	if err != nil {
 		return nil, err

@@ -66,19 +66,24 @@ func (a *App) startStages(ctx context.Context) error {
 		checks = append(checks, check{config.RolePipeline, wait(p.Ready, "no partition is owned and restored yet")})
 		a.background("pipeline", p.Run)
 	}
-	registry, err := a.startNodes(client, producer, id.Partitions, p)
+	self := a.self()
+	registry, err := a.startNodes(client, producer, id.Partitions, p, self)
 	if err != nil {
 		return err
 	}
 	registry.Routes(routes)
+	known, err := a.startDevices(client, producer, id.Partitions, registry, self.ID, routes)
+	if err != nil {
+		return err
+	}
 	if c.Has(config.RoleIngest) {
 		hub, err := a.startCommands(client, producer, id.Partitions, routes)
 		if err != nil {
 			return err
 		}
 		s, err := ingest.New(ingest.Options{
-			Commands: hub,
-			Config:   c.Ingest, Producer: producer, Partitions: id.Partitions, Origins: a.origins(),
+			Commands: hub, Hello: known, Presence: known, Tracker: known, Labels: known.Labels,
+			Config: c.Ingest, Producer: producer, Partitions: id.Partitions, Origins: a.origins(),
 			Gate: a.gate, BufferBytes: c.Kafka.MaxBufferedBytes, Lags: admissionLags{registry},
 			Retention: ingest.Retention(c.Retention.Readings), Proxies: proxies,
 			Logger: a.log.With("component", "ingest"), Metrics: a.set,
@@ -86,6 +91,7 @@ func (a *App) startStages(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("ingest: %w", err)
 		}
+		known.submit.Store(s)
 		s.Routes(routes)
 		checks = append(checks, check{config.RoleIngest, func(context.Context) error { return s.Ready() }})
 		a.background("ingest", s.Run)

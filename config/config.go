@@ -5,6 +5,7 @@ import (
 
 	"weir/auth"
 	"weir/commands"
+	"weir/devices"
 	"weir/ingest"
 	"weir/kafka/embedded"
 	"weir/pipeline"
@@ -67,6 +68,7 @@ type Config struct {
 	Pipeline  pipeline.Config `koanf:"pipeline"`
 	Push      push.Config     `koanf:"push"`
 	Commands  commands.Config `koanf:"commands"`
+	Devices   devices.Config  `koanf:"devices"`
 	Auth      auth.Config     `koanf:"auth"`
 	Log       Log             `koanf:"log"`
 }

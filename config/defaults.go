@@ -5,6 +5,7 @@ import (
 
 	"weir/auth"
 	"weir/commands"
+	"weir/devices"
 	"weir/ingest"
 	"weir/kafka/embedded"
 	"weir/pipeline"
@@ -49,6 +50,7 @@ func Default() Config {
 		Pipeline:  pipeline.DefaultConfig(),
 		Push:      push.DefaultConfig(),
 		Commands:  commands.DefaultConfig(),
+		Devices:   devices.DefaultConfig(),
 		Auth:      auth.DefaultConfig(),
 		Log:       Log{Level: "info", Format: "text"},
 	}

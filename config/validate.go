@@ -38,6 +38,7 @@ func (c *Config) Validate() error {
 		prefixed("pipeline.", c.Pipeline.Validate()),
 		prefixed("push.", c.Push.Validate()),
 		prefixed("commands.", c.Commands.Validate()),
+		prefixed("devices.", c.Devices.Validate()),
 		prefixed("auth.", c.Auth.Validate()),
 	)
 }

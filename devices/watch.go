@@ -11,7 +11,7 @@ const (
 	// tick is how often what changed is written, sweep how often all devices are looked at.
 	tick  = 250 * time.Millisecond
 	sweep = 5 * time.Second
-	// startGrace is how long after a start devices may take to come back to this instance.
+	// startGrace is how long after a start devices may take to come back before they are called lost.
 	startGrace = 30 * time.Second
 	// maxWills is how many last wills wait to be carried out.
 	maxWills = 1024
@@ -230,14 +230,24 @@ func (r *Registry) dead(node string) bool { return r.opts.Alive != nil && !r.opt
 // started anew and that have not come back.
 func (r *Registry) bury() {
 	now := r.micros()
-	settled := now-r.began > startGrace.Microseconds()
+	if now-r.began < startGrace.Microseconds() {
+		return
+	}
+	gone := make(map[string]bool) // by node
+	dead := func(node string) bool {
+		if known, ok := gone[node]; ok {
+			return known
+		}
+		gone[node] = r.dead(node)
+		return gone[node]
+	}
 	var lost []string
 	r.known.RLock()
 	for device, p := range r.known.conns {
 		if p.state == Offline {
 			continue
 		}
-		if p.Node == r.opts.Node && settled || p.Node != r.opts.Node && r.dead(p.Node) {
+		if p.Node == r.opts.Node || dead(p.Node) {
 			lost = append(lost, device)
 		}
 	}

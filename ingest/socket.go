@@ -226,16 +226,17 @@ func (handler) OnMessage(socket *gws.Conn, message *gws.Message) {
 	_ = message.Close()
 }
 
-// OnClose counts what was refused without a receipt.
+// OnClose counts what was refused without a receipt, and notes whether the client meant to go.
 func (handler) OnClose(socket *gws.Conn, err error) {
+	if bye := new(gws.CloseError); errors.As(err, &bye) {
+		connOf(socket).orderly = bye.Code == closeNormal || bye.Code == closeGoingAway
+	}
 	code, ok := err.(interface{ Uint16() uint16 })
 	if !ok {
 		return
 	}
 	s := connOf(socket).srv
 	switch code.Uint16() {
-	case closeNormal, closeGoingAway:
-		connOf(socket).orderly = true
 	case wire.CloseTooLarge:
 		byCode(s.metrics.rejectedFrames, wire.CodeFrameTooLarge).Inc()
 	case closeProtocol, wire.CloseProtocolError:
