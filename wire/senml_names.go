@@ -23,6 +23,9 @@ type senmlName struct {
 	verdict, metricVerdict verdict
 }
 
+// keyGap is between the parts of a key. No name holds it, as it is not UTF-8.
+const keyGap = 0xff
+
 // sumSuffix is put behind the metric of a sum, which is an integral over time: another quantity than the value.
 const sumSuffix = "_sum"
 
@@ -35,14 +38,14 @@ func newSenMLResolver(opts *DecoderOptions) senmlResolver {
 
 // resolve returns what the name of a record becomes.
 func (r *senmlResolver) resolve(base *senmlBaseFields, rec *senmlRecord) *senmlResolved {
-	r.key = append(append(append(r.key[:0], base.name...), 0), rec.name...)
+	r.key = append(append(append(r.key[:0], base.name...), keyGap), rec.name...)
 	var unit []byte
 	if len(rec.name) == 0 || len(base.name) == 0 {
 		// The name may be the device's alone; then the unit has to tell quantities apart.
 		if unit = base.unit; len(rec.unit) > 0 {
 			unit = rec.unit
 		}
-		r.key = append(append(r.key, 0), unit...)
+		r.key = append(append(r.key, keyGap), unit...)
 	}
 	if known, ok := r.resolved[string(r.key)]; ok {
 		return known
