@@ -5,11 +5,9 @@
 //	                   ▲  └─ unreceipted frames (≤ credit)
 //	                   └──── receipts ─────────┘
 //
-// A [Source] is one device's readings in time. A [Device] sends them as a careful device would: it numbers
-// frames within a session, keeps each until it is receipted, sends no more than the server's credit
-// allows, and after a lost connection dials again with exponential back-off and full jitter and resends
-// what has no receipt. While it cannot send it asks its Source for nothing; the Source keeps the last 30 s
-// and counts what it had to forget as skipped. So memory is bounded whatever the server does. A [Swarm]
+// A [Source] is one device's readings in time. A [Device] sends them with the SDK of devices
+// (weir/sdk/go), which keeps up to 64 frames that have no receipt. While it cannot send more it asks its Source
+// for nothing; the Source keeps the last 30 s and counts what it had to forget as skipped. So memory is bounded whatever the server does. A [Swarm]
 // runs one Device for each of many sources.
 //
 // What a Source makes depends on its seed and on when it is started, not on how often it is asked, except

@@ -5,17 +5,16 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"weir/wire"
+	sdk "weir/sdk/go"
 )
 
 // Stats counts what devices do. One may be shared by many; all methods are safe for concurrent use.
 type Stats struct {
-	sent, frames, resent, skipped               atomic.Int64
-	accepted, duplicate, late, rejected, unsure atomic.Int64
-	running, connected                          atomic.Int64
-	connects, reconnects, dialErrors            atomic.Int64
+	skipped, running atomic.Int64
 
 	mu      sync.Mutex
+	clients map[*sdk.Client]struct{} // that run
+	ended   Counts                   // of those that have ended
 	codes   map[string]int64
 	problem error
 }
@@ -47,28 +46,52 @@ func (c *Counts) Receipted() int64 { return c.Accepted + c.Duplicate + c.Late + 
 // Counts reads all counters.
 func (s *Stats) Counts() Counts {
 	s.mu.Lock()
-	codes, problem := maps.Clone(s.codes), s.problem
-	s.mu.Unlock()
-	return Counts{
-		Sent: s.sent.Load(), Frames: s.frames.Load(), Resent: s.resent.Load(), Skipped: s.skipped.Load(),
-		Accepted: s.accepted.Load(), Duplicate: s.duplicate.Load(), Late: s.late.Load(),
-		Rejected: s.rejected.Load(), Unsure: s.unsure.Load(),
-		Running: s.running.Load(), Connected: s.connected.Load(),
-		Connects: s.connects.Load(), Reconnects: s.reconnects.Load(), DialErrors: s.dialErrors.Load(),
-		Codes: codes, Problem: problem,
+	defer s.mu.Unlock()
+	out := s.ended
+	for c := range s.clients {
+		n := c.Stats()
+		out.add(&n)
 	}
+	out.Skipped, out.Running = s.skipped.Load(), s.running.Load()
+	out.Codes, out.Problem = maps.Clone(s.codes), s.problem
+	return out
 }
 
-func (s *Stats) receipt(r *wire.Receipt, readings int) {
-	s.accepted.Add(int64(r.Accepted))
-	s.duplicate.Add(int64(r.Duplicate))
-	s.late.Add(int64(r.Late))
-	if r.Err != nil {
-		s.reject(r.Err.Code, readings)
-		return
+// begin counts what a client does from now on, settle what it has done until its end.
+func (s *Stats) begin(c *sdk.Client) {
+	s.running.Add(1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clients == nil {
+		s.clients = make(map[*sdk.Client]struct{})
 	}
-	for i := range r.Rejected {
-		s.reject(r.Rejected[i].Code, 1)
+	s.clients[c] = struct{}{}
+}
+
+func (s *Stats) settle(c *sdk.Client) {
+	s.running.Add(-1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c)
+	n := c.Stats()
+	s.ended.add(&n)
+	s.ended.Unsure += n.Unsure
+}
+
+// add adds what one client has done.
+func (c *Counts) add(n *sdk.Stats) {
+	c.Sent += n.Sent
+	c.Frames += n.Frames
+	c.Resent += n.Resent
+	c.Accepted += n.Accepted
+	c.Duplicate += n.Duplicate
+	c.Late += n.Late
+	c.Rejected += n.Rejected
+	c.Connects += n.Connects
+	c.Reconnects += max(0, n.Connects-1)
+	c.DialErrors += n.DialErrors
+	if n.Connected {
+		c.Connected++
 	}
 }
 
@@ -76,7 +99,6 @@ func (s *Stats) receipt(r *wire.Receipt, readings int) {
 const maxCodes = 64
 
 func (s *Stats) reject(code string, n int) {
-	s.rejected.Add(int64(n))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.codes == nil {

@@ -10,8 +10,8 @@ import (
 
 // SwarmOptions set up a Swarm.
 type SwarmOptions struct {
-	URL     string
-	Sources []Source
+	URL, Token string
+	Sources    []Source
 	// Stats counts for all devices; nil counts for nobody.
 	Stats  *Stats
 	Logger *slog.Logger
@@ -32,7 +32,7 @@ func NewSwarm(o SwarmOptions) (*Swarm, error) {
 			return nil, fmt.Errorf("sim: two sources for device %q", source.Device())
 		}
 		seen[source.Device()] = true
-		d, err := NewDevice(DeviceOptions{URL: o.URL, Source: source, Stats: o.Stats, Logger: o.Logger})
+		d, err := NewDevice(DeviceOptions{URL: o.URL, Token: o.Token, Source: source, Stats: o.Stats, Logger: o.Logger})
 		if err != nil {
 			return nil, err
 		}

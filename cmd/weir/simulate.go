@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -19,6 +20,7 @@ import (
 type simulateCmd struct {
 	URL  string `default:"ws://127.0.0.1:7420/v1/ingest" help:"Ingest endpoint of the server."`
 	Wait bool   `help:"Keep trying while no server answers, instead of giving up at the start."`
+	credentialFlags
 
 	Devices *int    `help:"Made-up devices, each on a connection of its own (default: 50, or none with --host or --replay)." group:"Fleet"`
 	Metrics int     `default:"4" help:"Metrics per device." group:"Fleet"`
@@ -51,12 +53,16 @@ func (c *simulateCmd) Run(ctx context.Context, log *slog.Logger, to streams) err
 	if err != nil {
 		return err
 	}
-	stats := new(sim.Stats)
-	swarm, err := sim.NewSwarm(sim.SwarmOptions{URL: c.URL, Sources: sources, Stats: stats, Logger: log})
+	token, err := c.Credential(c.URL)
 	if err != nil {
 		return err
 	}
-	if err := c.preflight(ctx); err != nil {
+	stats := new(sim.Stats)
+	swarm, err := sim.NewSwarm(sim.SwarmOptions{URL: c.URL, Token: token, Sources: sources, Stats: stats, Logger: log})
+	if err != nil {
+		return err
+	}
+	if err := c.preflight(ctx, token); err != nil {
 		return err
 	}
 	if c.Duration > 0 {
@@ -64,7 +70,26 @@ func (c *simulateCmd) Run(ctx context.Context, log *slog.Logger, to streams) err
 		ctx, cancel = context.WithTimeout(ctx, c.Duration)
 		defer cancel()
 	}
-	return c.watch(ctx, swarm, stats, to.err)
+	return refusal(c.watch(ctx, swarm, stats, to.err))
+}
+
+// refusal adds to an error of credentials what to do about it.
+func refusal(err error) error {
+	var closed *sim.ClosedError
+	if errors.As(err, &closed) && (closed.Action() == wire.ActionToken || closed.Reason == wire.ReasonForbidden) {
+		return &credentialError{err}
+	}
+	return err
+}
+
+// credentialError is a refusal for want of the right credentials.
+type credentialError struct{ error }
+
+func (e *credentialError) Unwrap() error { return e.error }
+
+// Hint says what to do next.
+func (e *credentialError) Hint() string {
+	return "pass --token or set WEIR_TOKEN to a key that may write these devices (`weir key create`), or --data to the folder of a server on this machine"
 }
 
 // sources makes what the flags ask for.
@@ -129,11 +154,15 @@ func flagErrors(err error) error {
 }
 
 // preflight opens a connection and closes it, so that a wrong address is told at once and once.
-func (c *simulateCmd) preflight(ctx context.Context) error {
+func (c *simulateCmd) preflight(ctx context.Context, token string) error {
 	if c.Wait {
 		return wsdial.CheckURL(c.URL)
 	}
-	conn, err := wsdial.Dial(ctx, c.URL, gws.BuiltinEventHandler{}, nil)
+	header := make(http.Header)
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	conn, err := wsdial.Dial(ctx, c.URL, gws.BuiltinEventHandler{}, header)
 	if err != nil {
 		return err
 	}

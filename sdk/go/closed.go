@@ -81,3 +81,9 @@ func actionOf(err error) string {
 	}
 	return wire.ActionReconnect
 }
+
+// Final reports whether the protocol forbids to come back without a change: of the device, or of its credential.
+func (e *ClosedError) Final() bool {
+	action := e.Action()
+	return action == wire.ActionStop || action == wire.ActionToken
+}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -19,6 +20,14 @@ const (
 	// readBuffer keeps an idle connection small; payloads are read past it.
 	readBuffer = 512
 )
+
+// dialAside dials on another goroutine's stack: that gets large, and run's would stay so.
+func (c *Client) dialAside(ctx context.Context, token string) (l *link, err error) {
+	var aside sync.WaitGroup
+	aside.Go(func() { l, err = c.dial(ctx, token) })
+	aside.Wait()
+	return l, err
+}
 
 // dial opens a connection, within dialTimeout and as long as ctx lasts.
 func (c *Client) dial(ctx context.Context, token string) (*link, error) {

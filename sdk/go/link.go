@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 
 // writeTimeout bounds one write; credit keeps a client from writing to a server that does not read.
 const writeTimeout = 10 * time.Second
+
+// maxInbox is how many messages may wait for the client.
+const maxInbox = 4096
 
 // message is one of the server's: a receipt, or another with its payload.
 type message struct {
@@ -27,19 +31,23 @@ type message struct {
 type link struct {
 	gws.BuiltinEventHandler
 	conn   *gws.Conn
-	inbox  chan message
-	quit   chan struct{} // closed by the client, which then takes no more messages
+	ready  chan struct{} // to the client: there are messages
 	closed chan struct{} // closed by the reader when it has ended, after setting err
 	err    error
 	opened time.Time
 	heard  atomic.Int64 // when anything came, since opened: clocks of devices jump
+
+	// What the reader has taken. It never waits for the client, who may be writing to a server that waits for its
+	// own messages to be read.
+	inboxMu sync.Mutex
+	inbox   []message
 
 	frames   uint64 // sent
 	progress bool   // the server has taken part: the next wait may be short again
 }
 
 func newLink() *link {
-	return &link{inbox: make(chan message, 16), quit: make(chan struct{}), closed: make(chan struct{})}
+	return &link{ready: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
 func (l *link) start(conn *gws.Conn) {
@@ -90,7 +98,6 @@ func (l *link) close(farewell bool) {
 		_ = l.conn.WriteClose(wire.CloseNormal, nil)
 	}
 	l.conn.NetConn().Close()
-	close(l.quit)
 	<-l.closed
 }
 
@@ -124,10 +131,27 @@ func (l *link) OnMessage(_ *gws.Conn, m *gws.Message) {
 			out.receipt = receipt
 		}
 	}
-	select {
-	case l.inbox <- out:
-	case <-l.quit:
+	l.inboxMu.Lock()
+	l.inbox = append(l.inbox, out)
+	full := len(l.inbox) > maxInbox
+	l.inboxMu.Unlock()
+	if full {
+		l.conn.NetConn().Close() // a server that says more than anybody asked for
+		return
 	}
+	select {
+	case l.ready <- struct{}{}:
+	default:
+	}
+}
+
+// messages takes what has come.
+func (l *link) messages() []message {
+	l.inboxMu.Lock()
+	defer l.inboxMu.Unlock()
+	out := l.inbox
+	l.inbox = nil
+	return out
 }
 
 // OnPing answers with the payload, as RFC 6455 wants and gws by itself does not.

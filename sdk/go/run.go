@@ -98,7 +98,7 @@ func (c *Client) attempt() (away time.Duration, progress bool, err error) {
 	}
 	var l *link
 	if err == nil {
-		l, err = c.dial(c.ctx, token)
+		l, err = c.dialAside(c.ctx, token)
 	}
 	if err != nil {
 		if c.ctx.Err() == nil {

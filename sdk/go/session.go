@@ -51,12 +51,10 @@ func (s *session) use(token string) (err error) {
 		}
 		timer.Reset(time.Until(wake))
 		select {
-		case m := <-s.inbox:
-			s.take(ctx, m)
+		case <-s.ready:
+			s.takeAll(ctx)
 		case <-s.closed:
-			for len(s.inbox) > 0 {
-				s.take(ctx, <-s.inbox)
-			}
+			s.takeAll(ctx)
 			return s.link.err
 		case r := <-s.results:
 			if err := s.finished(r); err != nil {
@@ -221,6 +219,12 @@ func (s *session) send(e *entry, body []byte) error {
 	s.count.frames.Add(1)
 	s.count.sent.Add(int64(e.readings))
 	return nil
+}
+
+func (s *session) takeAll(ctx context.Context) {
+	for _, m := range s.messages() {
+		s.take(ctx, m)
+	}
 }
 
 // take does what a message of the server asks for. ctx ends with the connection.

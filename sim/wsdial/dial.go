@@ -112,6 +112,8 @@ func (e *Error) Hint() string {
 		return "nothing listens there: is `weir serve` running? pass --url for another address"
 	case errors.As(e.Err, &dns):
 		return "the host name is not known: check --url"
+	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
+		return "the server wants other credentials: pass --token or set WEIR_TOKEN"
 	case e.Status == http.StatusNotFound:
 		return "something listens there, but not at this path: check --url"
 	case e.Status == http.StatusServiceUnavailable:

@@ -40,6 +40,7 @@ func TestFailureSaysWhatToDoNext(t *testing.T) {
 		"no scheme":       {"127.0.0.1:7420", "ws://"},
 		"other path":      {answering(t, 404), "not at this path"},
 		"starting":        {answering(t, 503), "try again"},
+		"no credentials":  {answering(t, 401), "--token"},
 		"other server":    {answering(t, 200), "does not speak"},
 	} {
 		_, err := Dial(t.Context(), c.url, gws.BuiltinEventHandler{}, nil)
