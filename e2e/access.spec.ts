@@ -99,6 +99,18 @@ test("a key that is revoked takes its sessions along within a second", async ({ 
   await expect(page.getByTestId("sign-in-why")).toContainText("revoked", { timeout: 1000 });
 });
 
+test("an open server asks nobody, and says on every page that it is open", async ({ page }) => {
+  const open = await startWeir({ open: true });
+  try {
+    await page.goto(open.url);
+    await live(page);
+    await expect(page.getByTestId("insecure")).toBeVisible();
+    await expect(page.getByTestId("subject")).toHaveCount(0);
+  } finally {
+    await open.stop();
+  }
+});
+
 test("whoever may not see a series does not", async ({ page, request }) => {
   const rights = { roles: ["viewer"], read: ["plant2/#"] };
   const { token } = await make(request, "/v1/tokens", { sub: "neighbour", ttl: "10m", ...rights });

@@ -24,23 +24,26 @@ export interface WeirOptions {
   readonly port?: number;
   /** A data directory of the caller's; without it, one that goes with the server. */
   readonly data?: string;
+  /** Ask nobody for credentials: key and link are empty. */
+  readonly open?: boolean;
 }
 
 /** How long a server may take until it is ready, ms. */
 const START_TIMEOUT = 20_000;
 
 /** Start the real `weir serve` (the binary of WEIR_BIN), which wants to know who comes. */
-export async function startWeir({ port, data }: WeirOptions = {}): Promise<Weir> {
+export async function startWeir({ port, data, open = false }: WeirOptions = {}): Promise<Weir> {
   const binary = resolve(process.env.WEIR_BIN ?? join(__dirname, "../bin/weir"));
   if (!existsSync(binary)) throw new Error(`${binary} is missing: build it with \`make build\``);
   const address = `127.0.0.1:${port ?? (await freePort())}`;
   const home = data ?? newDataDirectory();
   const args = ["serve", "--listen", address, "--data", home];
+  if (open) args.push("--insecure-open");
   const server = await start(binary, args, `http://${address}`, "/readyz");
   return {
     url: server.url,
-    key: readFileSync(join(home, "credentials/local.key"), "utf8").trim(),
-    link: await server.printed(/http:\S+#code=\S+/),
+    key: open ? "" : readFileSync(join(home, "credentials/local.key"), "utf8").trim(),
+    link: open ? "" : await server.printed(/http:\S+#code=\S+/),
     async stop() {
       await server.stop();
       if (!data) rmSync(home, { recursive: true, force: true });
