@@ -23,9 +23,10 @@ type knownDevices struct {
 	submit atomic.Pointer[ingest.Server]
 }
 
-// startDevices begins to keep metadata, presence and health of devices. Ingest, if the process has it, tells of them.
+// startDevices begins to keep metadata, presence and health of devices, and waits until what is known has been read:
+// readings may be named by the labels of their metric. Ingest, if the process has it, tells of devices.
 func (a *App) startDevices(
-	client *kafka.Client, producer *kafka.Producer, partitions int, others *nodes.Registry, self string, routes *auth.Router,
+	ctx context.Context, client *kafka.Client, producer *kafka.Producer, partitions int, others *nodes.Registry, self string, routes *auth.Router,
 ) (*knownDevices, error) {
 	c := &a.opts.Config
 	t := a.newTable(client, producer, wire.TopicDevices, partitions)
@@ -46,6 +47,11 @@ func (a *App) startDevices(
 	known.Routes(routes)
 	a.background("table of devices", t.Run)
 	a.background("devices", known.Run)
+	select {
+	case <-t.Ready():
+	case <-ctx.Done():
+		return nil, fmt.Errorf("devices: %w", ctx.Err())
+	}
 	return known, nil
 }
 

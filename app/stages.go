@@ -72,7 +72,7 @@ func (a *App) startStages(ctx context.Context) error {
 		return err
 	}
 	registry.Routes(routes)
-	known, err := a.startDevices(client, producer, id.Partitions, registry, self.ID, routes)
+	known, err := a.startDevices(ctx, client, producer, id.Partitions, registry, self.ID, routes)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,6 @@ func (r *Registry) Delete(ctx context.Context, device, by string) error {
 	if _, err := r.opts.Producer.ProduceSync(ctx, wire.TopicReadings, partition, []kafka.Record{record}); err != nil {
 		return err
 	}
-	r.forget(device)
 	turn := r.turn(device)
 	turn.Lock()
 	defer turn.Unlock()
@@ -56,6 +55,15 @@ func (r *Registry) Delete(ctx context.Context, device, by string) error {
 	r.m.deleted.Inc()
 	r.log.Info("device deleted", "device", device, "by", by)
 	return nil
+}
+
+// deleted follows a deletion, by whichever instance, once all that is old has been read.
+func (r *Registry) deleted(device string) {
+	select {
+	case <-r.table.Ready():
+		r.forget(device)
+	default:
+	}
 }
 
 // forget drops what this instance counted. Of a device that is connected it keeps that, and says nothing until it

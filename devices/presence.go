@@ -125,6 +125,7 @@ func (p *presence) judge(now int64, interval time.Duration) (changed bool, will 
 		if p.byHTTP == 0 || now-p.byHTTP > patience {
 			return p.become(Offline, l.since), will
 		}
+		p.peer = nil // it goes on over HTTP
 		return false, will
 	}
 	if (p.state == Online || p.state == Stale) && now-p.byHTTP > patience {

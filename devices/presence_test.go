@@ -224,6 +224,31 @@ func TestTheDevicesOfAnInstanceThatIsGoneAreOffline(t *testing.T) {
 	})
 }
 
+func TestADeletionElsewhereIsForgottenHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := newMemory()
+		a, b := open(t, options(table, "a")), open(t, options(table, "b"))
+		defer run(t, a)()
+		defer run(t, b)()
+		c := a.Connect(socket)
+		defer c.Close(true)
+		c.Attach("p/d")
+		a.Frame("p/d", &FrameInfo{Accepted: 5, Now: time.Now().UnixMicro()})
+		time.Sleep(5 * time.Second)
+		if err := b.Delete(t.Context(), "p/d", "operator"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if h, ok := a.Health("p/d", true); ok {
+			t.Errorf("health after the deletion: %+v", h)
+		}
+		expectState(t, a, "p/d", "none")
+		a.Frame("p/d", &FrameInfo{Accepted: 1, Now: time.Now().UnixMicro()})
+		time.Sleep(5 * time.Second)
+		expectState(t, b, "p/d", "online")
+	})
+}
+
 func TestDevicesThatDoNotComeBackAfterARestartAreOffline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := newMemory()

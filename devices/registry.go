@@ -198,6 +198,10 @@ func (r *Registry) watchPresence(key string, value []byte) {
 		r.known.conns[device] = p
 	}
 	r.known.Unlock()
+	if p == nil {
+		r.deleted(device)
+		return
+	}
 	r.contradict(device, p)
 }
 

@@ -205,10 +205,9 @@ func (r *Registry) put(ctx context.Context, device string, record *storedPresenc
 	})
 }
 
-// contradict has a device's state written again when another instance took it for lost, or when it was deleted
-// but is heard of since.
+// contradict has a device's state written again when another instance took it for lost although it is here.
 func (r *Registry) contradict(device string, p *storedPresence) {
-	if p == nil || p.Node == r.opts.Node || p.state == Online {
+	if p.Node == r.opts.Node || p.state == Online {
 		return
 	}
 	s := r.shards.of(device)
