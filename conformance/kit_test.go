@@ -1,0 +1,447 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lxzan/gws"
+	"go.uber.org/goleak"
+
+	device "weir/sdk/go"
+	"weir/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start makes a kit behind a real server. finish ends it and gives the report, by check.
+func start(t *testing.T, scenario string, limit time.Duration) (kit *Kit, url string, finish func() map[string]*Result) {
+	t.Helper()
+	kit, err := New(Options{Scenario: scenario, Pace: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(kit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	report := make(chan *Report, 1)
+	go func() { report <- kit.Run(ctx) }()
+	return kit, strings.TrimPrefix(web.URL, "http://"), func() map[string]*Result {
+		out := map[string]*Result{}
+		r := <-report
+		cancel()
+		for i := range r.Results {
+			out[r.Results[i].Check] = &r.Results[i]
+		}
+		web.CloseClientConnections()
+		web.Close()
+		return out
+	}
+}
+
+func TestSDKPassesAllChecks(t *testing.T) {
+	t.Parallel()
+	for _, columns := range []bool{false, true} {
+		t.Run(fmt.Sprintf("columns %v", columns), func(t *testing.T) {
+			t.Parallel()
+			_, address, finish := start(t, All, 60*time.Second)
+			var asked atomic.Int64
+			client, err := device.New(device.Options{
+				URL: "ws://" + address + "/v1/ingest", Device: "plant1/press1", Columns: columns, Compress: true,
+				TokenSource: func(context.Context) (string, error) { return fmt.Sprint("token", asked.Add(1)), nil },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := make(chan struct{})
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				tick := time.NewTicker(20 * time.Millisecond)
+				defer tick.Stop()
+				for n := 0; ; n++ {
+					select {
+					case <-tick.C:
+						_, _ = client.Send(context.Background(), device.At("temperature", float64(n), time.Now()))
+					case <-stop:
+						return
+					}
+				}
+			}()
+			results := finish()
+			close(stop)
+			<-done
+			gone, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = client.Close(gone)
+			for id, r := range results {
+				if r.Verdict != Pass {
+					t.Errorf("%s: %s %v", id, r.Verdict, r.Evidence)
+				}
+			}
+		})
+	}
+}
+
+// bad is a device that does wrong what its test says.
+type bad struct {
+	gws.BuiltinEventHandler
+	t        *testing.T
+	address  string
+	receipts chan *wire.Receipt
+	closed   chan error
+	mute     bool // answers no pings
+	conn     *gws.Conn
+}
+
+func (b *bad) OnMessage(_ *gws.Conn, m *gws.Message) {
+	if r, err := wire.DecodeReceipt(m.Bytes()); err == nil {
+		b.receipts <- r
+	}
+	m.Close()
+}
+
+func (b *bad) OnPing(c *gws.Conn, payload []byte) {
+	if !b.mute {
+		_ = c.WritePong(payload)
+	}
+}
+
+func (b *bad) OnClose(_ *gws.Conn, err error) { b.closed <- err }
+
+// dial connects; false when it is refused.
+func (b *bad) dial(header http.Header) bool {
+	conn, _, err := gws.NewClient(b, &gws.ClientOption{Addr: "ws://" + b.address + "/v1/ingest", RequestHeader: header})
+	if err != nil {
+		return false
+	}
+	b.conn = conn
+	b.receipts = make(chan *wire.Receipt, 4096)
+	b.closed = make(chan error, 1)
+	go conn.ReadLoop()
+	return true
+}
+
+func newBad(t *testing.T, address string) *bad {
+	b := &bad{t: t, address: address, closed: make(chan error, 1)}
+	if !b.dial(http.Header{"Authorization": {"Bearer fixed"}}) {
+		t.Fatal("not connected")
+	}
+	return b
+}
+
+func (b *bad) write(text string) { _ = b.conn.WriteString(text) }
+
+func (b *bad) end() {
+	b.conn.NetConn().Close()
+	select {
+	case <-b.closed:
+	case <-time.After(5 * time.Second):
+		b.t.Error("the connection did not end")
+	}
+}
+
+// frame is a good one.
+func frame(seq int) string { return frameAt(seq, "s1", time.Now()) }
+
+func frameAt(seq int, session string, at time.Time) string {
+	return fmt.Sprintf(`{"device":"a/b","session":%q,"seq":%d,"readings":[{"metric":"m","ts":%d,"value":%d}]}`, session, seq, at.UnixMicro(), seq)
+}
+
+// expect asserts that exactly these checks failed, and the first with the words.
+func expect(t *testing.T, results map[string]*Result, words string, failed ...string) {
+	t.Helper()
+	want := map[string]bool{}
+	for _, id := range failed {
+		want[id] = true
+	}
+	for id, r := range results {
+		if (r.Verdict == Fail) != want[id] {
+			t.Errorf("%s: %s %v", id, r.Verdict, r.Evidence)
+		}
+		if r.Verdict == Fail && len(failed) > 0 && id == failed[0] && !strings.Contains(r.Evidence[0].What, words) {
+			t.Errorf("%s: evidence %q lacks %q", id, r.Evidence[0].What, words)
+		}
+	}
+}
+
+func TestBadFramesAreFound(t *testing.T) {
+	t.Parallel()
+	env := func(rest string) string { return `{"device":"a/b","session":"s1","seq":1,"readings":[` + rest + `]}` }
+	reading := func(ts int64) string { return env(fmt.Sprintf(`{"metric":"m","ts":%d,"value":1}`, ts)) }
+	for name, c := range map[string]struct {
+		frames func(now time.Time) []string
+		words  string
+		failed []string
+	}{
+		"good":               {func(now time.Time) []string { return []string{frame(1), frame(2)} }, "", nil},
+		"no time is allowed": {func(now time.Time) []string { return []string{env(`{"metric":"m","value":1}`)} }, "", nil},
+		"resent":             {func(now time.Time) []string { return []string{frameAt(1, "s1", now), frameAt(1, "s1", now)} }, "", nil},
+		"no JSON":            {func(now time.Time) []string { return []string{`{"device":`, frame(1)} }, "json_syntax", []string{"syntax"}},
+		"no device": {func(now time.Time) []string {
+			return []string{`{"session":"s1","seq":1,"readings":[{"metric":"m","value":1}]}`}
+		}, "device_missing", []string{"names"}},
+		"no metric":       {func(now time.Time) []string { return []string{env(`{"value":1}`)} }, "metric_missing", []string{"names"}},
+		"reserved metric": {func(now time.Time) []string { return []string{env(`{"metric":"_m","value":1}`)} }, "path_reserved", []string{"names"}},
+		"not finite":      {func(now time.Time) []string { return []string{env(`{"metric":"m","value":NaN}`)} }, "value_not_finite", []string{"values"}},
+		"no session": {func(now time.Time) []string {
+			return []string{`{"device":"a/b","seq":1,"readings":[{"metric":"m","value":1}]}`}
+		}, "no session", []string{"numbers"}},
+		"no seq": {func(now time.Time) []string {
+			return []string{`{"device":"a/b","session":"s","readings":[]}`, frame(1)}
+		}, "seq_missing", []string{"numbers"}},
+		"seq falls": {func(now time.Time) []string { return []string{frame(5), frame(4)} }, "after seq 5", []string{"order"}},
+		"seq used again": {func(now time.Time) []string {
+			return []string{frameAt(1, "s1", now), frameAt(1, "s1", now.Add(-time.Second))}
+		}, "other readings", []string{"reuse"}},
+		"uptime as time": {func(now time.Time) []string { return []string{reading(12345)} }, "is the clock set?", []string{"units"}},
+		"ms declared as s": {func(now time.Time) []string {
+			return []string{strings.Replace(reading(now.UnixMilli()/1000), `"readings"`, `"ts_unit":"ms","readings"`, 1)}
+		}, "factor of 1000", []string{"units"}},
+		"an hour ahead":        {func(now time.Time) []string { return []string{reading(now.Add(time.Hour).UnixMilli())} }, "ts_future", []string{"future"}},
+		"10 s ahead":           {func(now time.Time) []string { return []string{reading(now.Add(10 * time.Second).UnixMilli())} }, "ahead of this", []string{"skew"}},
+		"10 s behind":          {func(now time.Time) []string { return []string{reading(now.Add(-10 * time.Second).UnixMilli())} }, "the clock is behind", []string{"skew"}},
+		"late once is no skew": {func(now time.Time) []string { return []string{frame(1), frameAt(2, "s1", now.Add(-10*time.Second))} }, "", nil},
+		"too many readings": {func(now time.Time) []string {
+			return []string{env(strings.Repeat(`{"metric":"m","value":1},`, 5000) + `{"metric":"m","value":1}`), frame(2)}
+		}, "readings_too_many", []string{"size"}},
+		"message of an own kind": {func(now time.Time) []string { return []string{frame(1), `{"type":"status","payload":{}}`} }, "not known", []string{"syntax"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, address, finish := start(t, Basic, 700*time.Millisecond)
+			b := newBad(t, address)
+			for _, f := range c.frames(time.Now()) {
+				b.write(f)
+			}
+			results := finish()
+			b.end()
+			expect(t, results, c.words, c.failed...)
+		})
+	}
+}
+
+func TestBadWebSocketFramesAreFound(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		raw   []byte
+		check string
+	}{
+		"reserved bits":      {[]byte{0xb1, 0x80, 0, 0, 0, 0}, "framing"},
+		"damaged deflate":    {[]byte{0xc1, 0x84, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, "framing"},
+		"stray continuation": {[]byte{0x80, 0x81, 0, 0, 0, 0, 'x'}, "framing"},
+		"too large":          {[]byte{0x81, 0xff, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0}, "size"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, address, finish := start(t, Basic, 700*time.Millisecond)
+			b := newBad(t, address)
+			b.write(frame(1))
+			<-b.receipts
+			_, _ = b.conn.NetConn().Write(c.raw)
+			results := finish()
+			b.end()
+			expect(t, results, "", c.check)
+		})
+	}
+}
+
+func TestSilenceIsNoProof(t *testing.T) {
+	t.Parallel()
+	_, _, finish := start(t, All, 200*time.Millisecond)
+	results := finish()
+	for id, r := range results {
+		if want := map[bool]Verdict{true: Fail, false: NotExercised}[id == "connect"]; r.Verdict != want {
+			t.Errorf("%s: %s, want %s", id, r.Verdict, want)
+		}
+	}
+}
+
+func TestDeviceThatDoesNotAnswerPingsIsFound(t *testing.T) {
+	t.Parallel()
+	_, address, finish := start(t, Basic, 1800*time.Millisecond)
+	b := &bad{t: t, address: address, mute: true}
+	b.dial(nil)
+	b.write(frame(1))
+	results := finish()
+	b.end()
+	expect(t, results, "not answered", "pong")
+}
+
+// careless is a device that sends a frame every 20 ms and lets its test say how it is careless.
+type careless struct {
+	keepTalking bool // ignores retry_after_ms
+	forget      bool // does not resend
+	renumber    bool // resends under a new number
+	greedy      bool // ignores credit
+	hasty       bool // connects again without back-off
+	stubborn    bool // comes back after 1008 forbidden
+	absent      bool // does not come back
+}
+
+// play runs it until stop closes.
+func (c careless) play(t *testing.T, address string, stop <-chan struct{}) {
+	b := newBad(t, address)
+	defer func() { b.conn.NetConn().Close() }()
+	seq, flying, credit := 0, 0, 1
+	var pending []string
+	pause := time.Time{}
+	resume := func() {
+		old := pending
+		pending = nil
+		if c.forget {
+			return
+		}
+		for _, f := range old {
+			if c.renumber {
+				seq++
+				i := strings.Index(f, `"seq":`)
+				j := strings.Index(f, `,"readings"`)
+				f = f[:i] + fmt.Sprintf(`"seq":%d`, seq) + f[j:]
+			}
+			pending = append(pending, f)
+			b.write(f)
+			flying++
+		}
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case r := <-b.receipts:
+			flying--
+			credit = r.Credit
+			switch {
+			case r.RetryAfter > 0 && !c.forget:
+				pause = time.Now().Add(time.Duration(r.RetryAfter) * time.Millisecond)
+				refused := pending[0]
+				pending = append(pending[1:], refused)
+				time.AfterFunc(time.Until(pause)+50*time.Millisecond, func() { b.write(refused) })
+				flying++
+			case len(pending) > 0:
+				pending = pending[1:]
+			}
+		case err := <-b.closed:
+			if c.absent || strings.Contains(err.Error(), "1008") && !c.stubborn {
+				<-stop
+				return
+			}
+			header := http.Header{"Authorization": {"Bearer " + fmt.Sprint(time.Now().UnixNano())}}
+			for !b.dial(header) {
+				if !c.hasty {
+					select {
+					case <-time.After(200 * time.Millisecond):
+					case <-stop:
+						return
+					}
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+			resume()
+		case <-tick.C:
+			if !c.greedy && flying >= credit || !c.keepTalking && time.Now().Before(pause.Add(100*time.Millisecond)) {
+				continue
+			}
+			seq++
+			f := frame(seq)
+			pending = append(pending, f)
+			b.write(f)
+			flying++
+		}
+	}
+}
+
+func TestCarelessDevicesAreFound(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		careless
+		words  string
+		failed []string
+	}{
+		"talks in the pause":            {careless{keepTalking: true}, "before the end of the pause", []string{"retry_after"}},
+		"never resends":                 {careless{forget: true, keepTalking: true}, "never came again", []string{"resend", "retry_after"}},
+		"resends under another number":  {careless{renumber: true}, "came again as", []string{"renumber"}},
+		"ignores the credit":            {careless{greedy: true}, "credit is 2", []string{"credit"}},
+		"storms":                        {careless{hasty: true}, "attempts to connect within", []string{"backoff"}},
+		"comes back although forbidden": {careless{stubborn: true}, "the device came back", []string{"stop"}},
+		"does not come back":            {careless{absent: true}, "did not come back", []string{"reconnect"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, address, finish := start(t, Faults, 14*time.Second)
+			stop, ended := make(chan struct{}), make(chan struct{})
+			go func() { defer close(ended); c.play(t, address, stop) }()
+			results := finish()
+			close(stop)
+			<-ended
+			expect(t, results, c.words, c.failed...)
+		})
+	}
+}
+
+func TestDeviceThatComesBackWithTheSameCredentialIsFound(t *testing.T) {
+	t.Parallel()
+	kit, address, finish := start(t, Faults, 5*time.Second)
+	kit.mu.Lock()
+	kit.stage.acts = kit.stage.acts[5:]
+	kit.mu.Unlock()
+	b := newBad(t, address)
+	for i := range 4 {
+		b.write(frame(i + 1))
+	}
+	<-b.closed
+	b.dial(http.Header{"Authorization": {"Bearer fixed"}})
+	results := finish()
+	b.end()
+	expect(t, results, "same credential", "reauth")
+}
+
+func TestPostsAreChecked(t *testing.T) {
+	t.Parallel()
+	_, address, finish := start(t, Faults, 6*time.Second)
+	post := func(body string) (status int) {
+		resp, err := http.Post("http://"+address+"/v1/readings", "application/json", bytes.NewReader([]byte(body)))
+		if err != nil {
+			return 0
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for seq := 1; time.Now().Before(deadline); seq++ {
+		f := frame(seq)
+		for status := post(f); status != 200; status = post(f) {
+			if status == 503 {
+				time.Sleep(1200 * time.Millisecond)
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+		if seq > 10 {
+			break
+		}
+	}
+	results := finish()
+	expect(t, results, "")
+	for _, id := range []string{"resend", "retry_after", "order", "numbers", "reconnect"} {
+		if results[id].Verdict != Pass {
+			t.Errorf("%s: %s", id, results[id].Verdict)
+		}
+	}
+}
+
+func TestScenariosAreChecked(t *testing.T) {
+	if _, err := New(Options{Scenario: "some"}); err == nil {
+		t.Error("taken")
+	}
+}
