@@ -165,6 +165,18 @@ func TestAFullBacklogDoesNotKeepWhatIsLive(t *testing.T) {
 	}
 }
 
+func TestAFrameLargerThanTheBacklogsRoomPassesAlone(t *testing.T) {
+	p := &logProducer{}
+	s := start(t, p, func(o *Options) { o.BufferBytes = 400 })
+	d := s.dial(t, "", nil)
+	for range 2 {
+		d.send(strings.Replace(frameOf("plant1/a", 100), "{", `{"backlog":true,`, 1))
+		if r := d.receipt(); r.Accepted != 100 {
+			t.Fatalf("%+v", r)
+		}
+	}
+}
+
 // The pipeline does not read the backlog, so its lag is no reason to refuse it.
 func TestALagDoesNotKeepTheBacklog(t *testing.T) {
 	l, p := new(lagging), new(logProducer)

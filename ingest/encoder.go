@@ -270,11 +270,7 @@ func (e *encoder) session(device, name string) *session {
 
 // credit is what the receipt says a device may have without one.
 func (e *encoder) credit(lane lane, now int64) int {
-	pressure := e.srv.shares[lane].fill()
-	if lane == live {
-		pressure = max(pressure, e.pressure)
-	}
-	return e.credits[lane].next(now, pressure)
+	return e.credits[lane].next(now, max(e.pressure, e.srv.shares[lane].fill()))
 }
 
 // places is how many of the ring's places may be taken: those that the device has credit for.

@@ -104,6 +104,10 @@ func TestABucketInUseIsNotForgotten(t *testing.T) {
 			t.Fatalf("%d remembered", n)
 		}
 	}
+	var another known // connection that has not looked it up before
+	if m.find(&another, "plant1/mine") != first {
+		t.Error("another connection of the device has a bucket of its own")
+	}
 	if m.find(&mine, "plant1/other") == first {
 		t.Error("another device has the same bucket")
 	}
@@ -199,6 +203,21 @@ func TestTheKeysLimitCountsAllThatAHolderSends(t *testing.T) {
 		if _, wait := b.take(l, everybody, []charge{{"p/b", 6}}, 1); wait != 0 {
 			t.Error("who has no credentials has no key")
 		}
+	}
+}
+
+func TestDevicesOfATenantInOneFrameCountTogether(t *testing.T) {
+	l := newLimiter(&Limits{Tenant: Limit{1, 10}, Remembered: 1 << 10}, Limit{}, perServer)
+	var charges []charge
+	for i := range 15 { // more than the burst: one by one, the last would find an empty bucket
+		charges = append(charges, charge{fmt.Sprintf("t/d%d", i), 1})
+	}
+	var q quota
+	if _, wait := q.take(l, nil, charges, 1); wait != 0 {
+		t.Errorf("refused for %d ns by a full bucket", wait)
+	}
+	if _, wait := q.take(l, nil, charges[:1], 1); wait != int64(6*time.Second) {
+		t.Errorf("in debt by 5, one more has to wait %s", time.Duration(wait))
 	}
 }
 

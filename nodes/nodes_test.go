@@ -3,6 +3,7 @@ package nodes
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -155,6 +156,39 @@ func TestAPartitionThatNobodyReportsIsAskedForAtTheBroker(t *testing.T) {
 	}
 }
 
+func TestWhatTheGroupHasCommittedIsNoLag(t *testing.T) {
+	w := newWorld(t)
+	for range 3 {
+		w.reading(0, time.Now().Add(-time.Hour))
+	}
+	w.reading(0, time.Now())
+	committed := make(chan struct{})
+	member, err := w.client.NewGroup(kafka.GroupOptions{ID: group, Topic: wire.TopicReadings, Own: func(ctx context.Context, a *kafka.Assignment) error {
+		if a.Partition == 0 {
+			if err := a.Commit(ctx, 3); err != nil {
+				return err
+			}
+			close(committed)
+		}
+		<-ctx.Done()
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() { _ = member.Run(ctx) })
+	<-committed
+	cancel()
+	run.Wait()
+	r := w.instance("", nil)
+	await(t, "the lag is known", func() bool { _, ok := r.Lag(0); return ok })
+	if l, _ := r.Lag(0); l.Records != 1 || l.Applied != 3 || l.Age > time.Minute.Microseconds() {
+		t.Errorf("lag %+v", l)
+	}
+}
+
 func TestOfTwoReportsOfAPartitionTheOneAheadCounts(t *testing.T) {
 	w := newWorld(t)
 	report := func(id string, at time.Time, applied int64) {
@@ -167,13 +201,16 @@ func TestOfTwoReportsOfAPartitionTheOneAheadCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for applied := range int64(10) { // in whatever order they are looked at
+		report(fmt.Sprintf("older %d", applied), time.Now(), 40-applied)
+	}
 	report("old", time.Now(), 40)
 	report("new", time.Now(), 60)
 	report("gone", time.Now().Add(-Silence), 80) // read back, and silent since
 	report("long gone", time.Now().Add(-forgotten-time.Second), 90)
 	r := w.instance("", nil)
 	await(t, "the reports are read", func() bool { l, ok := r.Lag(0); return ok && l.Applied == 60 })
-	if n := len(r.Nodes()); n != 2 {
+	if n := len(r.Nodes()); n != 12 {
 		t.Errorf("%d nodes listed", n)
 	}
 	r.sweep(t.Context(), time.Now())
