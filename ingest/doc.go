@@ -20,6 +20,19 @@
 // and a request is answered 503. A connection that takes longer than MessageTimeout over one message is closed,
 // so that its room comes free; smaller messages need none and go on meanwhile.
 //
+// What is compressed costs the largest message as soon as more than freeBytes come out of it, and is refused when it
+// would be longer.
+//
+// # Who speaks
+//
+// A connection begins with what the gate says to its request, or as a stranger, who has AuthTimeout to send
+// credentials, messages of strangerBytes at most, and no part of MaxPendingBytes; there are MaxUnauthenticated of them. The
+// ReadLoop signs in, and again when credentials are renewed; the gate's watch ends the connection from outside: the writer
+// closes it, whatever it is about. An address and a principal have bounded numbers of connections.
+//
+// Messages with a type are not frames: the ReadLoop answers them at once. Others have messages for a device by post, up to
+// outboxBytes.
+//
 // # What a receipt says
 //
 // A frame's receipt is written after every record made of the frame is acknowledged: the readings of each
