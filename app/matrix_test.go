@@ -178,7 +178,7 @@ var matrix = []entry{
 
 	// Devices. What a reading's device is not permitted is a refused reading.
 	{route: "POST /v1/readings", ask: "POST /v1/readings?dry_run=true", body: `{"device":"t1/d1","metric":"m","value":1}`,
-		want: "401 401 401 401 | 200 422 200 200 | 422 422 422 422 | 200"},
+		want: "401 401 401 401 | 200 403 200 200 | 403 403 403 403 | 200"},
 	{route: "POST /v1/readings", ask: "POST /v1/readings?device=t1/d1&dry_run=true", body: `{"metric":"m","value":1}`,
 		want: only(200, "device1", "operator1", "admin1", "admin")},
 	{route: "/v1/readings", ask: "DELETE /v1/readings", want: strings.ReplaceAll(everybody, "200", "405")},

@@ -27,11 +27,14 @@ func (e *encoder) deadLetter(ctx context.Context, raw []byte, r *receipt, letter
 	e.send(ctx, r, wire.TopicDeadLetters, kafka.PartitionFor(letter.Device, e.srv.partitions), []kafka.Record{rec})
 }
 
-// keepRejected keeps a frame of which something was refused. It is not part of submit, whose frame on the stack comes
+// keepRejected counts what was refused in a frame and keeps the frame. It is not part of submit, whose frame on the stack comes
 // before that of everything else.
 //
 //go:noinline
 func (e *encoder) keepRejected(ctx context.Context, raw []byte, r *receipt, frame *wire.Frame) {
+	for i := range frame.Rejected {
+		byCode(e.srv.metrics.rejectedReadings, frame.Rejected[i].Code).Inc()
+	}
 	e.deadLetter(ctx, raw, r, letterOf(frame))
 }
 

@@ -102,7 +102,7 @@ func (e *encoder) submit(ctx context.Context, raw []byte, r *receipt) {
 	e.renumber(frame)
 	r.Seq, r.HasSeq = frame.Seq, frame.HasSeq
 	e.permit(frame, raw)
-	e.reject(frame, r)
+	r.Rejected = append(r.Rejected, frame.Rejected...)
 	lane := e.encode(frame, r)
 	if e.dry {
 		r.checked()
@@ -175,13 +175,6 @@ func (e *encoder) refuse(ctx context.Context, raw []byte, r *receipt, err error)
 		r.trackRefused(e.own, 0, r.Err.Code, r.Err.Path)
 	}
 	e.deadLetter(ctx, raw, r, wire.DeadLetter{Code: r.Err.Code, Path: r.Err.Path, Message: r.Err.Message})
-}
-
-func (e *encoder) reject(frame *wire.Frame, r *receipt) {
-	r.Rejected = append(r.Rejected, frame.Rejected...)
-	for i := range frame.Rejected {
-		byCode(e.srv.metrics.rejectedReadings, frame.Rejected[i].Code).Inc()
-	}
 }
 
 // encode lays the frame's batches into buf, but those known to be stored already, and tells which lane the frame
