@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"weir/auth"
+	"weir/internal/remote"
 	"weir/kafka"
 	"weir/kafka/table"
 	"weir/wire"
@@ -20,10 +21,12 @@ func (a *App) startAuth(ctx context.Context, client *kafka.Client, producer *kaf
 	}
 	log := a.log.With("component", "auth")
 	t := a.newTable(client, producer, wire.TopicAuth, partitions)
-	settings := c.Auth
-	settings.TrustedProxies = c.TrustedProxies
+	proxies, err := remote.ParseProxies(c.TrustedProxies)
+	if err != nil {
+		return fmt.Errorf("trusted_proxies: %w", err)
+	}
 	keeper, err := auth.New(auth.Options{
-		Config: settings, Store: t, DataDir: c.Data, Metrics: a.set, Logger: log})
+		Config: c.Auth, Proxies: proxies, Store: t, DataDir: c.Data, Metrics: a.set, Logger: log})
 	if err != nil {
 		return err
 	}

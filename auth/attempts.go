@@ -81,19 +81,19 @@ func errTooManyAttempts() *wire.Error {
 
 type addressKey struct{}
 
-// WithAddress says in a context from which address credentials come that are given to Gate.Token: as
-// http.Request.RemoteAddr has it.
-func WithAddress(ctx context.Context, remote string) context.Context {
-	return context.WithValue(ctx, addressKey{}, remote)
+// WithAddress says in a context from which address credentials come that are given to Gate.Token.
+func WithAddress(ctx context.Context, from netip.Addr) context.Context {
+	return context.WithValue(ctx, addressKey{}, from)
 }
 
 // address is that of WithAddress, of which one machine has no other: of IPv6 the network.
 func address(ctx context.Context) netip.Prefix {
-	remote, _ := ctx.Value(addressKey{}).(string)
-	return network(parseAddress(remote))
+	from, _ := ctx.Value(addressKey{}).(netip.Addr)
+	return network(from)
 }
 
 func network(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap()
 	bits := 32
 	if ip.Is6() {
 		bits = 64
@@ -105,50 +105,7 @@ func network(ip netip.Addr) netip.Prefix {
 	return p
 }
 
-func parseAddress(text string) netip.Addr {
-	if both, err := netip.ParseAddrPort(text); err == nil {
-		return both.Addr().Unmap()
-	}
-	ip, _ := netip.ParseAddr(text)
-	return ip.Unmap()
-}
-
-// proxies are believed when they say whom they speak for.
-type proxies []netip.Prefix
-
-func (p proxies) trusts(ip netip.Addr) bool {
-	for _, one := range p {
-		if one.Contains(ip) {
-			return true
-		}
-	}
-	return false
-}
-
-// remote is the address of the client: the last one that no trusted proxy has.
-func (p proxies) remote(r *http.Request) netip.Addr {
-	ip := parseAddress(r.RemoteAddr)
-	if !p.trusts(ip) {
-		return ip
-	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop := parseAddress(strings.TrimSpace(hops[i]))
-		if !hop.IsValid() {
-			break
-		}
-		ip = hop
-		if !p.trusts(ip) {
-			break
-		}
-	}
-	return ip
-}
-
 // secure reports whether the client's side of a request is encrypted.
-func (p proxies) secure(r *http.Request) bool {
-	if r.TLS != nil {
-		return true
-	}
-	return strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") && p.trusts(parseAddress(r.RemoteAddr))
+func (k *Keeper) secure(r *http.Request) bool {
+	return k.config.SecureCookies || r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") && k.proxies.Trusts(r)
 }

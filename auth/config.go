@@ -32,8 +32,6 @@ type Config struct {
 	FailedAttempts int `koanf:"failed_attempts"`
 	// SecureCookies marks cookies Secure although a request did not come by TLS, as far as Weir can tell.
 	SecureCookies bool `koanf:"secure_cookies"`
-	// TrustedProxies are addresses (CIDR) whose X-Forwarded-For and X-Forwarded-Proto are believed.
-	TrustedProxies []string `koanf:"trusted_proxies"`
 
 	JWT          JWTConfig         `koanf:"jwt"`
 	OIDC         OIDCConfig        `koanf:"oidc"`
@@ -83,7 +81,6 @@ func DefaultConfig() Config {
 		RefreshLifetime:  30 * 24 * time.Hour,
 		MaxTokenLifetime: 365 * 24 * time.Hour,
 		FailedAttempts:   20,
-		TrustedProxies:   []string{},
 		JWT:              JWTConfig{Keys: []JWTKey{}, JWKSURLs: []string{}, JWKSRefresh: 15 * time.Minute},
 		OIDC:             defaultOIDC(),
 		Certificates:     []CertificateRule{},
@@ -100,11 +97,6 @@ func (c Config) Validate() error {
 	}
 	if c.FailedAttempts < 1 || c.FailedAttempts > 100_000 {
 		errs = append(errs, fmt.Errorf("failed_attempts: must be between 1 and 100000, is %d", c.FailedAttempts))
-	}
-	for i, p := range c.TrustedProxies {
-		if _, err := netip.ParsePrefix(p); err != nil {
-			errs = append(errs, fmt.Errorf("trusted_proxies[%d]: %q is not address/bits", i, p))
-		}
 	}
 	errs = append(errs, under("jwt.", c.JWT.validate()), under("oidc.", c.OIDC.validate()))
 	for i, rule := range c.Certificates {

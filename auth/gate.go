@@ -54,6 +54,8 @@ func CloseOf(e *wire.Error) (code uint16, reason string) {
 		return wire.CloseTokenExpired, wire.ReasonTokenExpired
 	case wire.CodeTokenRevoked:
 		return wire.CloseTokenRevoked, wire.ReasonTokenRevoked
+	case wire.CodeNotReady: // it will not help to get another token
+		return wire.CloseServerRestart, wire.ReasonServerRestart
 	case wire.CodeInternal:
 		return wire.CloseInternal, wire.ReasonInternal
 	}

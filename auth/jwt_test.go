@@ -274,7 +274,6 @@ func TestUnusableKeysAreToldWithTheirField(t *testing.T) {
 		}, `auth.jwt.keys[1].kid: "a" is there already`},
 		"http JWKS":    {func(c *auth.Config) { c.JWT.JWKSURLs = []string{"http://id.example/keys"} }, "auth.jwt.jwks_urls[0]: must be https"},
 		"half of OIDC": {func(c *auth.Config) { c.OIDC.Issuer = "https://id.example" }, "auth.oidc.redirect_url: not a URL"},
-		"proxy":        {func(c *auth.Config) { c.TrustedProxies = []string{"10.0.0.1"} }, "auth.trusted_proxies[0]: "},
 		"certificate role": {func(c *auth.Config) {
 			c.Certificates = []auth.CertificateRule{{Subject: "*", Roles: []string{"king"}}}
 		}, "auth.certificates[0].roles[0]: "},

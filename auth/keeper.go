@@ -12,6 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"weir/internal/remote"
 	"weir/wire"
 )
 
@@ -22,6 +23,8 @@ type Options struct {
 	Store Store
 	// DataDir is where the signing key and the local key lie. Empty: they live as long as the process.
 	DataDir string
+	// Proxies are believed when they say whom they speak for, and whether by TLS.
+	Proxies remote.Proxies
 	// Metrics and Logger may be nil.
 	Metrics *metrics.Set
 	Logger  *slog.Logger
@@ -46,7 +49,7 @@ type Keeper struct {
 	revoked  *revocations
 	watches  *watches
 	attempts *attempts
-	proxies  proxies
+	proxies  remote.Proxies
 	codes    *codes
 	families sync.Mutex // one renewal at a time in this process; across processes the record tells
 	changing sync.Mutex // one change of API keys at a time in this process
@@ -78,10 +81,8 @@ func New(o Options) (*Keeper, error) {
 		watches:  newWatches(o.Now),
 		attempts: &attempts{perMinute: o.Config.FailedAttempts, now: o.Now, from: make(map[netip.Prefix]failures)},
 		codes:    &codes{now: o.Now, until: make(map[string]time.Time)},
+		proxies:  o.Proxies,
 		ready:    make(chan struct{}),
-	}
-	for _, text := range o.Config.TrustedProxies {
-		k.proxies = append(k.proxies, netip.MustParsePrefix(text))
 	}
 	if err := k.open(&o); err != nil {
 		return nil, err
@@ -169,7 +170,7 @@ func (k *Keeper) Request(r *http.Request) (*Principal, error) {
 	if text == "" {
 		return k.certificate(r)
 	}
-	p, e := k.identify(r.Context(), text, network(k.proxies.remote(r)), fromCookie)
+	p, e := k.identify(r.Context(), text, network(k.proxies.Address(r)), fromCookie)
 	if e != nil {
 		return nil, e
 	}

@@ -164,7 +164,7 @@ func (k *Keeper) getCallback(w http.ResponseWriter, r *http.Request) {
 // returned is who comes back from the service.
 func (k *Keeper) returned(r *http.Request) (*Principal, *wire.Error) {
 	invalid := wire.NewError(wire.CodeTokenInvalid, "")
-	from := network(k.proxies.remote(r))
+	from := network(k.proxies.Address(r))
 	if k.attempts.exhausted(from) {
 		return nil, errTooManyAttempts()
 	}

@@ -102,7 +102,7 @@ func (k *Keeper) postSession(w http.ResponseWriter, r *http.Request) {
 
 // present is who signs in with a credential or a one-time code.
 func (k *Keeper) present(r *http.Request, token, code string) (*Principal, *wire.Error) {
-	from := network(k.proxies.remote(r))
+	from := network(k.proxies.Address(r))
 	switch {
 	case token == "" && code == "":
 		return nil, wire.NewError(wire.CodeFieldMissing, "token")
@@ -141,7 +141,7 @@ func (k *Keeper) setSession(w http.ResponseWriter, r *http.Request, p *Principal
 // cookie is one that no script reads. A zero time removes it.
 func (k *Keeper) cookie(r *http.Request, name, value, path string, until time.Time, site http.SameSite) *http.Cookie {
 	c := &http.Cookie{
-		Name: name, Value: value, Path: path, HttpOnly: true, SameSite: site, Secure: k.config.SecureCookies || k.proxies.secure(r), MaxAge: -1}
+		Name: name, Value: value, Path: path, HttpOnly: true, SameSite: site, Secure: k.secure(r), MaxAge: -1}
 	if !until.IsZero() {
 		c.MaxAge = max(1, int(until.Sub(k.now())/time.Second))
 	}
@@ -183,7 +183,7 @@ func (k *Keeper) postRefresh(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, wire.NewError(wire.CodeFieldMissing, "refresh_token"))
 		return
 	}
-	grant, err := k.Refresh(WithAddress(r.Context(), k.proxies.remote(r).String()), body.RefreshToken)
+	grant, err := k.Refresh(WithAddress(r.Context(), k.proxies.Address(r)), body.RefreshToken)
 	if err != nil {
 		k.fail(w, err)
 		return

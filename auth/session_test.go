@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"weir/auth"
+	"weir/internal/remote"
 )
 
 func cookieOf(t *testing.T, a answer, name string) *http.Cookie {
@@ -57,7 +59,7 @@ func TestASessionIsACookieThatNoScriptReads(t *testing.T) {
 }
 
 func TestCookiesAreSecureBehindTLS(t *testing.T) {
-	w := open(t, func(o *auth.Options) { o.Config.TrustedProxies = []string{"192.0.2.0/24"} }).run()
+	w := open(t, func(o *auth.Options) { o.Proxies, _ = remote.ParseProxies([]string{"192.0.2.0/24"}) }).run()
 	token := readToken(w)
 	for name, c := range map[string]struct {
 		change func(*http.Request)
@@ -288,7 +290,7 @@ func TestFailedAttemptsOfAnAddressAreBounded(t *testing.T) {
 	if a := try(other, by); a.status != 200 {
 		t.Errorf("another address is refused: %d", a.status)
 	}
-	if _, err := w.Token(auth.WithAddress(context.Background(), mean), by); err == nil {
+	if _, err := w.Token(auth.WithAddress(context.Background(), netip.MustParseAddrPort(mean).Addr()), by); err == nil {
 		t.Error("a first message is not bounded")
 	}
 	c.advance(30 * time.Second)

@@ -70,7 +70,7 @@ func orNil(e *wire.Error) error {
 func (c *conn) authenticate(token string) *wire.Error {
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.cfg.AuthTimeout)
 	defer cancel()
-	p, err := c.srv.gate.Token(ctx, token)
+	p, err := c.srv.gate.Token(auth.WithAddress(ctx, c.remote), token)
 	if err != nil {
 		return auth.Refusal(err)
 	}

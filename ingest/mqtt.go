@@ -129,7 +129,7 @@ func (l *mqttLink) Authenticate(credential string) (*auth.Principal, error) {
 	}
 	ctx, cancel := context.WithTimeout(l.c.ctx, l.c.srv.cfg.AuthTimeout)
 	defer cancel()
-	return l.c.srv.gate.Token(ctx, credential)
+	return l.c.srv.gate.Token(auth.WithAddress(ctx, l.c.remote), credential)
 }
 
 // Admit implements mqtt.Link.

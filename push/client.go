@@ -2,6 +2,7 @@ package push
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ type client struct {
 	hub     *hub
 	conn    net.Conn
 	session string
+	from    netip.Addr
 	limits  limits
 
 	// Owned by the goroutine that reads from the connection.

@@ -42,8 +42,8 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := s.newClient()
-	c.wanted = wanted{patterns, hz}
-	if err := s.conns.admit(c, network(s.proxies.Address(r))); err != nil {
+	c.wanted, c.from = wanted{patterns, hz}, s.proxies.Address(r)
+	if err := s.conns.admit(c, network(c.from)); err != nil {
 		s.refuseConnection(w, err)
 		return
 	}

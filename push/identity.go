@@ -26,7 +26,7 @@ func (s *Server) introduce(c *client, data []byte) {
 		c.expel(endedUnauthenticated)
 		return
 	}
-	p, err := s.verify(msg.Auth.Token)
+	p, err := s.verify(c, msg.Auth.Token)
 	if err != nil {
 		c.expel(endedFor(auth.Refusal(err)))
 		return
@@ -37,10 +37,10 @@ func (s *Server) introduce(c *client, data []byte) {
 	}
 }
 
-func (s *Server) verify(token string) (*auth.Principal, error) {
+func (s *Server) verify(c *client, token string) (*auth.Principal, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.AuthTimeout)
 	defer cancel()
-	return s.gate.Token(ctx, token)
+	return s.gate.Token(auth.WithAddress(ctx, c.from), token)
 }
 
 // identify notes who speaks. It reports false when the connection ends instead: it has, or the principal has too
@@ -55,7 +55,7 @@ func (s *Server) identify(c *client, p *auth.Principal) bool {
 
 // renew replaces a connection's credentials. Those of somebody else end the connection; invalid ones change nothing.
 func (s *Server) renew(c *client, token string) error {
-	p, err := s.verify(token)
+	p, err := s.verify(c, token)
 	if err != nil {
 		return auth.Refusal(err)
 	}
