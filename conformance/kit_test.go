@@ -53,6 +53,7 @@ func TestSDKPassesAllChecks(t *testing.T) {
 			var asked atomic.Int64
 			client, err := device.New(device.Options{
 				URL: "ws://" + address + "/v1/ingest", Device: "plant1/press1", Columns: columns, Compress: true,
+				Retry:       device.Retry{First: 300 * time.Millisecond},
 				TokenSource: func(context.Context) (string, error) { return fmt.Sprint("token", asked.Add(1)), nil },
 			})
 			if err != nil {
@@ -379,7 +380,11 @@ func TestCarelessDevicesAreFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, address, finish := start(t, Faults, 14*time.Second)
+			limit := 14 * time.Second
+			if c.absent {
+				limit = 4 * time.Second
+			}
+			_, address, finish := start(t, Faults, limit)
 			stop, ended := make(chan struct{}), make(chan struct{})
 			go func() { defer close(ended); c.play(t, address, stop) }()
 			results := finish()

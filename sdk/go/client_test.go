@@ -103,9 +103,19 @@ func TestFramesAreWhatTheServerTakes(t *testing.T) {
 		{Metric: "flow", Time: 12_345_678, Value: 1 << 60},
 		{Metric: "flow", Time: -1_000_001, Value: 0},
 	}
-	e := newEncoder(`plant1/a "b" \c`, "boot-1", false)
+	for _, columns := range []bool{false, true} {
+		checkFrame(t, readings, now, columns)
+	}
+}
+
+func checkFrame(t *testing.T, readings []Reading, now time.Time, columns bool) {
+	e := newEncoder(`plant1/a "b" \c`, "boot-1", columns)
 	text := append(e.head(nil, &entry{seq: 7, lane: backlog}), e.body(readings)...)
-	decoder := wire.NewDecoder(wire.DecoderOptions{Now: now.UnixMicro})
+	format := wire.FormatJSON
+	if columns {
+		format = wire.FormatColumns
+	}
+	decoder := wire.NewFrameDecoder(format, wire.DecoderOptions{Now: now.UnixMicro})
 	frame, err := decoder.Decode(text)
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)

@@ -36,6 +36,9 @@ func check(r *Reading) error {
 	return nil
 }
 
+// columnsBacklog is the field backlog (10, a varint) of weir.v1.DeviceFrame, which a ReadingBatch may have too.
+const columnsBacklog = "\x50\x01"
+
 // encoder turns readings into the body of a frame, and puts the head before it when the frame is sent. Both are
 // such that they can be written one after the other.
 type encoder struct {
@@ -83,7 +86,11 @@ func (e *encoder) head(dst []byte, f *entry) []byte {
 		session += backlogSuffix
 	}
 	if e.columns {
-		return wire.AppendReadingBatch(dst, &telemetry.Batch{Device: e.device, Session: session, Seq: f.seq})
+		dst = wire.AppendReadingBatch(dst, &telemetry.Batch{Device: e.device, Session: session, Seq: f.seq})
+		if f.lane == backlog {
+			dst = append(dst, columnsBacklog...)
+		}
+		return dst
 	}
 	dst = append(dst, `{"device":`...)
 	dst = append(dst, e.quotedDevice...)

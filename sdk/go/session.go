@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,12 +31,18 @@ func (s *session) use(token string) (err error) {
 	s.count.connects.Add(1)
 	ctx, stop := context.WithCancel(s.ctx)
 	defer func() {
+		s.setOnline(false)
+		s.link.close(s.ctx.Err() != nil)
+		s.takeAll(ctx) // receipts that came with the end
 		s.mu.Lock()
-		s.online = false
 		s.queue.ground()
 		s.mu.Unlock()
 		stop()
-		s.link.close(s.ctx.Err() != nil)
+		// A write can fail because the server has just closed: then the reader knows why.
+		var closed *ClosedError
+		if !errors.Is(err, errInterrupted) && errors.As(s.link.err, &closed) {
+			err = s.link.err
+		}
 	}()
 	if err := s.open(token); err != nil {
 		return err
@@ -54,7 +61,6 @@ func (s *session) use(token string) (err error) {
 		case <-s.ready:
 			s.takeAll(ctx)
 		case <-s.closed:
-			s.takeAll(ctx)
 			return s.link.err
 		case r := <-s.results:
 			if err := s.finished(r); err != nil {
@@ -68,6 +74,12 @@ func (s *session) use(token string) (err error) {
 			return s.ctx.Err()
 		}
 	}
+}
+
+func (s *session) setOnline(online bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.online = online
 }
 
 func (s *session) tellOpen() { s.Client.tell(Connection{Open: true}) }
