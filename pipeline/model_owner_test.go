@@ -26,6 +26,22 @@ func (d *modelDevice) clone() *modelDevice {
 	}
 }
 
+// delete forgets what the device's series were, and returns the transitions of the alerts that end with them.
+func (d *modelDevice) delete(device byte, version int) (ended []modelAlert) {
+	for _, series := range slices.Sorted(maps.Keys(d.open)) {
+		if series[0] == device && d.open[series] {
+			ended = append(ended, modelAlert{series, version, false})
+		}
+	}
+	of := func(series string, _ int) bool { return series[0] == device }
+	maps.DeleteFunc(d.counts, of)
+	maps.DeleteFunc(d.detector, of)
+	maps.DeleteFunc(d.emitted, of)
+	maps.DeleteFunc(d.open, func(series string, _ bool) bool { return series[0] == device })
+	clear(d.seen)
+	return ended
+}
+
 // observe returns the transition that a reading of a series brings, if any.
 func (d *modelDevice) observe(series string, version int) (a modelAlert, changed bool) {
 	d.detector[series]++
@@ -46,7 +62,11 @@ type modelOwner struct {
 	// series are those that exist, by device; they are at least the ones in its state.
 	series map[byte]map[string]bool
 	// last is the newest transition read back of each series that the replay has not passed.
-	last      map[string]modelAlert
+	last map[string]modelAlert
+	// deleted is the newest deletion of each device that is applied, or was told.
+	deleted map[byte]int
+	// early goes out before pending: rows, and then the word of a deletion.
+	early     []modelEarly
 	pending   map[string]*modelRow
 	raised    []modelAlert
 	alertsEnd int
@@ -57,6 +77,11 @@ type modelOwner struct {
 	failed    bool
 	next      func() (struct{}, bool)
 	stop      func()
+}
+
+type modelEarly struct {
+	rows map[string]*modelRow
+	gone modelGone
 }
 
 func (o *modelOwner) steps(yield func(struct{}) bool) {
@@ -145,10 +170,18 @@ func (o *modelOwner) restore(pause func() bool) bool {
 		if i < marker.updates || r.fence >= o.fence {
 			continue
 		}
+		if r.gone != nil {
+			o.caughtUp = max(o.caughtUp, r.gone.version>>2)
+			if m.rules.done {
+				o.deleted[r.gone.device] = max(o.deleted[r.gone.device], r.gone.version)
+			}
+		}
 		for _, row := range r.rows {
 			o.emitted[row.series] = max(o.emitted[row.series], row.version)
 			o.caughtUp = max(o.caughtUp, row.version>>2)
-			o.admit(row.series)
+			if !m.rules.settle {
+				o.admit(row.series)
+			}
 		}
 	}
 	for i, r := range accepted(m.alerts.log) {
@@ -163,7 +196,9 @@ func (o *modelOwner) restore(pause func() bool) bool {
 func (o *modelOwner) readBack(alerts []modelAlert) {
 	for _, a := range alerts {
 		o.caughtUp = max(o.caughtUp, a.version>>2)
-		o.admit(a.series)
+		if !o.m.rules.settle {
+			o.admit(a.series)
+		}
 		if d := o.devices[a.series[0]]; d != nil && a.version>>2-1 <= d.applied {
 			d.open[a.series] = a.open
 		} else {
@@ -185,6 +220,45 @@ func (o *modelOwner) judge(d *modelDevice, series string, version int) {
 			d.open[series] = last.open
 		}
 	}
+}
+
+// delete applies the command to delete a device.
+func (o *modelOwner) delete(d *modelDevice, device byte, version int) {
+	for series, last := range o.last {
+		if series[0] == device && last.version < version {
+			delete(o.last, series)
+			d.open[series] = last.open
+		}
+	}
+	for _, a := range d.delete(device, version) {
+		if _, replaying := o.last[a.series]; !replaying {
+			o.raised = append(o.raised, a)
+		}
+	}
+	for series, last := range o.last {
+		if series[0] == device && last.version == version {
+			delete(o.last, series)
+		}
+	}
+	early := modelEarly{gone: modelGone{device, version}}
+	if o.m.rules.before {
+		early.rows, o.pending = o.pending, make(map[string]*modelRow)
+		for series, row := range early.rows { // what comes next begins where these end
+			o.emitted[series] = row.version
+		}
+	}
+	o.early = append(o.early, early)
+	o.deleted[device] = max(o.deleted[device], version)
+	delete(o.series, device)
+}
+
+// place is where the next update of a series begins, and up to which version its readings are done with.
+func (o *modelOwner) place(d *modelDevice, series string) (since, done int) {
+	since = max(o.emitted[series], d.emitted[series])
+	if deleted := o.deleted[series[0]]; since < deleted {
+		return 0, deleted
+	}
+	return since, since
 }
 
 // read applies the next frame. The version of reading i of frame f is (f+1)<<2 | i, so that 0 is none.
@@ -210,6 +284,10 @@ func (o *modelOwner) read() {
 	}
 	d.applied = offset
 	o.dirty[frame.device] = true
+	if frame.del {
+		o.delete(d, frame.device, (offset+1)<<2)
+		return
+	}
 	if d.seen[frame.seq] {
 		return
 	}
@@ -221,8 +299,8 @@ func (o *modelOwner) read() {
 		d.counts[series]++
 		version := (offset+1)<<2 | i
 		o.judge(d, series, version)
-		since := max(o.emitted[series], d.emitted[series])
-		if version <= since {
+		since, done := o.place(d, series)
+		if version <= done {
 			d.emitted[series] = since
 			continue
 		}
@@ -249,13 +327,31 @@ func (o *modelOwner) flush(pause func() bool) bool {
 			return false
 		}
 	}
-	for len(o.pending) > 0 {
-		series := slices.Sorted(maps.Keys(o.pending))
+	for len(o.early) > 0 {
+		if !o.flushRows(o.early[0].rows, pause) {
+			return false
+		}
+		at := m.write(&m.updates, o.epoch, modelRecord{fence: o.fence, gone: &o.early[0].gone})
+		if at < 0 || o.failed {
+			return false
+		}
+		o.end, o.early = at+1, o.early[1:]
+		if !pause() {
+			return false
+		}
+	}
+	return o.flushRows(o.pending, pause)
+}
+
+func (o *modelOwner) flushRows(pending map[string]*modelRow, pause func() bool) bool {
+	m := o.m
+	for len(pending) > 0 {
+		series := slices.Sorted(maps.Keys(pending))
 		m.rng.Shuffle(len(series), func(i, j int) { series[i], series[j] = series[j], series[i] })
 		series = series[:1+m.rng.IntN(len(series))]
 		var rows []modelRow
 		for _, s := range series {
-			rows = append(rows, *o.pending[s])
+			rows = append(rows, *pending[s])
 		}
 		if !m.calm && m.rng.Float64() < 0.05 { // the write fails
 			o.failed = true
@@ -271,10 +367,12 @@ func (o *modelOwner) flush(pause func() bool) bool {
 			}
 		}
 		for _, s := range series {
-			row := o.pending[s]
+			row := pending[s]
 			o.emitted[s] = row.version
-			o.devices[s[0]].emitted[s] = row.version
-			delete(o.pending, s)
+			if row.version > o.deleted[s[0]] {
+				o.devices[s[0]].emitted[s] = row.version
+			}
+			delete(pending, s)
 		}
 		if !pause() {
 			return false

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -26,9 +27,17 @@ type rules struct {
 	readAlerts bool
 	// believe: what the newest transition says is taken over when the replay passes it.
 	believe bool
+	// settle: only what is in a device's state is taken for its series when a replay begins.
+	settle bool
+	// before: what was pending goes out before the word of a deletion.
+	before bool
+	// done: what a predecessor told the deletion of is not emitted again.
+	done bool
 }
 
-var allRules = rules{fence: true, catchUp: true, lane: true, admit: true, readAlerts: true, believe: true}
+var allRules = rules{
+	fence: true, catchUp: true, lane: true, admit: true, readAlerts: true, believe: true, settle: true, before: true, done: true,
+}
 
 func TestProtocolCountsEveryReadingOnce(t *testing.T) {
 	runs := 200
@@ -48,6 +57,9 @@ func TestProtocolNeedsEachOfItsRules(t *testing.T) {
 		"admit":       func(r *rules) { r.admit = false },
 		"read alerts": func(r *rules) { r.readAlerts = false },
 		"believe":     func(r *rules) { r.believe = false },
+		"settle":      func(r *rules) { r.settle = false },
+		"before":      func(r *rules) { r.before = false },
+		"done":        func(r *rules) { r.done = false },
 	} {
 		r := allRules
 		without(&r)
@@ -77,6 +89,13 @@ type modelRecord struct {
 	state  *modelDevice
 	rows   []modelRow
 	alerts []modelAlert
+	gone   *modelGone
+}
+
+// modelGone tells that the series of a device, up to a version, are no more.
+type modelGone struct {
+	device  byte
+	version int
 }
 
 type modelMarker struct{ updates, alerts, readings int }
@@ -101,6 +120,8 @@ type modelFrame struct {
 	device byte
 	seq    int
 	series []string
+	// del: the command to delete the device.
+	del bool
 }
 
 // modelTopic is a partition that knows the epoch of whoever wrote last.
@@ -161,7 +182,7 @@ func (m *model) assign() {
 	o := &modelOwner{
 		m: m, generation: m.gen, devices: make(map[byte]*modelDevice), emitted: make(map[string]int),
 		pending: make(map[string]*modelRow), dirty: make(map[byte]bool),
-		series: make(map[byte]map[string]bool), last: make(map[string]modelAlert),
+		series: make(map[byte]map[string]bool), last: make(map[string]modelAlert), deleted: make(map[byte]int),
 	}
 	o.next, o.stop = iter.Pull(o.steps)
 	m.owners = append(m.owners, o)
@@ -186,7 +207,7 @@ func (m *model) run() (fault string) {
 				break
 			}
 		}
-		if last.position == len(m.frames) && len(last.pending) == 0 && len(last.raised) == 0 {
+		if last.position == len(m.frames) && len(last.pending)+len(last.early) == 0 && len(last.raised) == 0 {
 			return cmp.Or(m.verdict(), m.alertsVerdict(last))
 		}
 	}
@@ -222,9 +243,13 @@ func (m *model) drop(i int) {
 // send stores a frame, or one that was sent before.
 func (m *model) send() {
 	device := byte('a' + m.rng.IntN(3))
+	if m.rng.Float64() < 0.05 {
+		m.frames = append(m.frames, modelFrame{device: device, del: true})
+		return
+	}
 	var sent []modelFrame
 	for _, f := range m.frames {
-		if f.device == device {
+		if f.device == device && !f.del {
 			sent = append(sent, f)
 		}
 	}
@@ -253,8 +278,16 @@ func (m *model) undisturbed() (counts map[string]int, alerts []modelAlert) {
 	counts = make(map[string]int)
 	all := &modelOwner{m: m, series: make(map[byte]map[string]bool)}
 	seen, d := make(map[string]bool), newModelDevice()
+	deleted := make(map[byte]int)
 	for offset, f := range m.frames {
-		key := fmt.Sprint(f.device, f.seq)
+		if f.del {
+			deleted[f.device] = (offset + 1) << 2
+			alerts = append(alerts, d.delete(f.device, deleted[f.device])...)
+			delete(all.series, f.device)
+			maps.DeleteFunc(seen, func(key string, _ bool) bool { return strings.HasPrefix(key, fmt.Sprint(f.device, " ")) })
+			continue
+		}
+		key := fmt.Sprint(f.device, " ", f.seq)
 		if seen[key] {
 			continue
 		}
@@ -263,13 +296,18 @@ func (m *model) undisturbed() (counts map[string]int, alerts []modelAlert) {
 			if !all.admit(s) {
 				continue
 			}
-			counts[s]++
+			counts[life(s, deleted)]++
 			if a, changed := d.observe(s, (offset+1)<<2|i); changed {
 				alerts = append(alerts, a)
 			}
 		}
 	}
 	return counts, alerts
+}
+
+// life names a series between two deletions of its device.
+func life(series string, deleted map[byte]int) string {
+	return fmt.Sprintf("%s@%d", series, deleted[series[0]])
 }
 
 // alertsVerdict checks what a reader of alerts has seen: every transition once if no detector forgets anything, and
@@ -301,13 +339,23 @@ func (m *model) alertsVerdict(last *modelOwner) string {
 func (m *model) verdict() string {
 	want, _ := m.undisturbed()
 	got, last := make(map[string]int), make(map[string]int)
+	deleted := make(map[byte]int)
 	for i, r := range accepted(m.updates.log) {
+		if g := r.gone; g != nil && g.version > deleted[g.device] {
+			for series, version := range last {
+				if series[0] == g.device && version > g.version {
+					return fmt.Sprintf("update %d: %s is at %d, above a deletion that comes after", i, series, version)
+				}
+			}
+			deleted[g.device] = g.version
+			maps.DeleteFunc(last, func(series string, _ int) bool { return series[0] == g.device })
+		}
 		for _, row := range r.rows {
 			if row.since != last[row.series] {
 				return fmt.Sprintf("update %d: (%d, %d] of %s follows %d", i, row.since, row.version, row.series, last[row.series])
 			}
 			last[row.series] = row.version
-			got[row.series] += row.n
+			got[life(row.series, deleted)] += row.n
 		}
 	}
 	if !maps.Equal(got, want) {
