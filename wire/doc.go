@@ -1,15 +1,16 @@
 // Package wire holds every format that leaves or enters a part of Weir, and nothing else: it does no input
 // or output of its own.
 //
-//	device ──frame──▶ Decoder ──▶ telemetry.Batch ──AppendReadingBatch──▶ weir.readings
+//	device ──frame──▶ FrameDecoder ──▶ telemetry.Batch ──AppendReadingBatch──▶ weir.readings
 //	                                                ReadingColumns.Unmarshal ◀──┘
 //	pipeline ──AppendUpdateBatch──▶ weir.updates ──DecodeUpdateBatch──▶ push
 //	push ──AppendRow, Updates──▶ dashboard          LiveDecoder ◀── Go clients
 //
 // # Devices
 //
-// [Decoder] reads the JSON frames of devices: one reading, an array, or an envelope. It works in one pass
-// over the bytes and allocates nothing once it has seen a device's names. A frame that cannot be understood
+// [NewFrameDecoder] makes the decoder of a [Format]: JSON ([Decoder]), SenML, the line protocol, or columns. Each
+// works over the bytes of a frame and allocates nothing once it has seen a device's names. What they find goes
+// through the same rules (gathering). [Templates] name the device and metric of formats that have neither. A frame that cannot be understood
 // yields an [Error]; a reading that cannot be accepted yields a [Rejection] beside the ones that can.
 // [Receipt] is the answer.
 //
