@@ -203,8 +203,8 @@ func TestSilentServers(t *testing.T) {
 		}
 		before := len(s.dialled())
 		time.Sleep(10 * time.Minute) // idle, and the server answers pings
-		if n := len(s.dialled()); n != before || s.peers[1].pings < 15 {
-			t.Errorf("%d connections after idling, %d pings", n, s.peers[1].pings)
+		if n := len(s.dialled()); n != before || s.peers[1].pings.Load() < 15 {
+			t.Errorf("%d connections after idling, %d pings", n, s.peers[1].pings.Load())
 		}
 		finish(t, s, c)
 	})

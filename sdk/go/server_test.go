@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ type peer struct {
 	frames   uint64
 	answered uint64
 	others   []string // messages that are no frames
-	pings    int
+	pings    atomic.Int64
 	ended    chan struct{}
 }
 
@@ -145,9 +146,7 @@ func (p *peer) OnClose(_ *gws.Conn, err error) {
 }
 
 func (p *peer) OnPing(conn *gws.Conn, payload []byte) {
-	p.s.mu.Lock()
-	p.pings++
-	p.s.mu.Unlock()
+	p.pings.Add(1)
 	_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
 	_ = conn.WritePong(payload)
 }
