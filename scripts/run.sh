@@ -22,10 +22,11 @@ trap 'stop; exit 143' TERM
 pids+=($!)
 for _ in $(seq 1 100); do
   kill -0 "${pids[0]}" 2>/dev/null || { wait "${pids[0]}"; exit 1; }
-  if (exec 3<>"/dev/tcp/${listen%:*}/${listen##*:}") 2>/dev/null; then break; fi
+  # The key is what the fleet signs in with.
+  if [[ -s ${DATA:-data}/credentials/local.key ]] && (exec 3<>"/dev/tcp/${listen%:*}/${listen##*:}") 2>/dev/null; then break; fi
   sleep 0.1
 done
-"$weir" simulate --url "ws://$listen/v1/ingest" --devices "${DEVICES:-50}" --rate "${RATE:-2000}" --faults --host --quiet &
+"$weir" simulate --data "${DATA:-data}" --url "ws://$listen/v1/ingest" --devices "${DEVICES:-50}" --rate "${RATE:-2000}" --faults --host --quiet &
 pids+=($!)
-printf '\n  Dashboard: http://%s/   (Ctrl-C stops everything)\n\n' "$listen"
+printf '\n  Sign in to the dashboard with the link above. Ctrl-C stops everything.\n\n'
 wait -n
