@@ -184,8 +184,12 @@ func TestTwoInstancesAgreeOnWhoHasTheDevice(t *testing.T) {
 		second := b.Connect(socket)
 		second.Attach("p/d")
 		time.Sleep(3 * time.Second)
+		before := table.written("conn/p/d")
 		first.Close(false) // its end was not seen before
 		time.Sleep(10 * time.Second)
+		if n := table.written("conn/p/d") - before; n != 0 {
+			t.Errorf("%d records of a device that did not move", n)
+		}
 		expectState(t, a, "p/d", "online")
 		if p := a.storedPresence("p/d"); p.Node != "b" {
 			t.Errorf("the device is said to be at %s", p.Node)
@@ -221,6 +225,27 @@ func TestTheDevicesOfAnInstanceThatIsGoneAreOffline(t *testing.T) {
 		mu.Unlock()
 		time.Sleep(10 * time.Second)
 		expectState(t, b, "p/d", "offline")
+	})
+}
+
+func TestWhoHasTheDeviceCorrectsWhoTookItForLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := newMemory()
+		r := open(t, options(table, "a"))
+		defer run(t, r)()
+		c := r.Connect(socket)
+		defer c.Close(true)
+		c.Attach("p/d")
+		time.Sleep(5 * time.Second)
+		lost, err := json.Marshal(storedPresence{V: layout, State: "offline", Node: "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := table.Put(t.Context(), "conn/p/d", lost); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		expectState(t, r, "p/d", "online")
 	})
 }
 

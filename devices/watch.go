@@ -214,9 +214,6 @@ func (r *Registry) contradict(device string, p *storedPresence) {
 	s.mu.Lock()
 	e := s.entries[device]
 	here := e != nil && !e.presence.quiet && e.presence.state == Online
-	if here {
-		e.presence.told = Unknown
-	}
 	s.mu.Unlock()
 	if here {
 		r.announce(device)
