@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"weir/auth"
 )
 
 // E2E is one run of the whole path: devices → server (embedded broker, pipeline, push) → dashboards.
@@ -76,12 +78,12 @@ func (cfg E2E) Run(ctx context.Context) (*Result, error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	audience, err := dialAudience("ws://"+server.addr+"/v1/live", cfg)
+	audience, err := dialAudience(server.endpoint("live"), cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer audience.close()
-	fleet, err := dialFleet("ws://"+server.addr+"/v1/ingest", cfg)
+	fleet, err := dialFleet(server.endpoint("ingest"), cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +192,7 @@ type server struct {
 	cmd  *exec.Cmd
 	addr string
 	data string
+	key  string
 	// done is closed when the process has ended, with exit as the reason.
 	done chan struct{}
 	exit error
@@ -205,6 +208,10 @@ func startServer(ctx context.Context, cfg E2E) (*server, error) {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	args := append(append([]string{}, cfg.Server[1:]...), "--listen", addr, "--data", data)
+	// Limits are checked as ever, and out of reach.
+	for _, limit := range []string{"device", "key"} {
+		args = append(args, "--set", "ingest.limits."+limit+".rate=1000000000", "--set", "ingest.limits."+limit+".burst=1000000000")
+	}
 	cmd := exec.CommandContext(ctx, cfg.Server[0], args...)
 	cmd.Stdout, cmd.Stderr = cfg.Log, cfg.Log
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -217,11 +224,30 @@ func startServer(ctx context.Context, cfg E2E) (*server, error) {
 		s.exit = cmd.Wait()
 		close(s.done)
 	}()
-	if err := s.waitReady(ctx); err != nil {
+	err = s.waitReady(ctx)
+	if err == nil {
+		err = s.readKey()
+	}
+	if err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
+}
+
+// readKey learns with what one signs in.
+func (s *server) readKey() error {
+	text, err := os.ReadFile(auth.LocalKeyFile(s.data))
+	if err != nil {
+		return fmt.Errorf("local key: %w", err)
+	}
+	s.key = strings.TrimSpace(string(text))
+	return nil
+}
+
+// endpoint is the address of a WebSocket, with credentials.
+func (s *server) endpoint(name string) string {
+	return "ws://" + s.addr + "/v1/" + name + "?access_token=" + s.key
 }
 
 func (s *server) pid() int { return s.cmd.Process.Pid }
