@@ -133,16 +133,27 @@ func checkFrame(t *testing.T, readings []Reading, now time.Time, columns bool) {
 func TestClientKeepsWithinTheCredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(server)
+		held := make(chan *arrival, 300)
 		s.answer = func(a *arrival) *wire.Receipt {
-			if a.frame > 2*firstCredit && a.flying > 3 {
+			if a.frame > firstCredit && a.flying > 3 {
 				t.Errorf("frame %d: %d without receipt, credit is 3", a.frame, a.flying)
 			}
-			time.Sleep(time.Millisecond)
-			return &wire.Receipt{Accepted: 1, Credit: 3}
+			held <- a
+			return nil
 		}
 		c := start(t, s, nil)
 		for i := range 200 {
 			send(t, c, float64(i))
+		}
+		most := uint64(0)
+		for range 200 {
+			synctest.Wait() // all that may fly does
+			a := <-held
+			most = max(most, a.flying)
+			a.peer.reply(a, &wire.Receipt{Accepted: 1, Credit: 3})
+		}
+		if most != firstCredit {
+			t.Errorf("%d frames before the first receipt, want %d", most, firstCredit)
 		}
 		flush(t, c)
 		finish(t, s, c)
