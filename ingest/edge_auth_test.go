@@ -22,6 +22,7 @@ type doorman struct {
 	mu      sync.Mutex
 	known   map[string]*auth.Principal
 	watched map[*auth.Principal][]func(*wire.Error)
+	asked   int // how often for a token
 }
 
 func newDoorman() *doorman {
@@ -58,6 +59,7 @@ func (d *doorman) Token(_ context.Context, token string) (*auth.Principal, error
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.asked++
 	if p := d.known[token]; p != nil {
 		return p, nil
 	}
@@ -256,9 +258,12 @@ func TestCredentialsAreRenewedByTheSamePrincipalOnly(t *testing.T) {
 	s := start(t, nullProducer{}, guarded(g))
 	d := s.dial(t, "", bearer("first"))
 	d.accepts(readingOfA)
+	g.mu.Lock()
+	late := g.watched[first][0]
+	g.mu.Unlock()
 	d.send(authMessage("second"))
 	d.authenticated("press7")
-	g.end(first, wire.CodeTokenExpired) // the end of what has been renewed is nothing to the connection
+	late(wire.NewError(wire.CodeTokenExpired, "")) // the end of what has been renewed is nothing to the connection
 	d.accepts(readingOfA)
 	if n := g.watching(); n != 1 {
 		t.Errorf("%d principals are watched", n)
@@ -298,7 +303,7 @@ func TestADeviceIsToldThatItsCredentialsEndSoon(t *testing.T) {
 	ends := time.Now().Add(expiryNotice + 300*time.Millisecond)
 	g.let("good", "press7", func(p *auth.Principal) { p.Expires = ends })
 	g.let("later", "press7", func(p *auth.Principal) { p.Expires = ends.Add(time.Hour) })
-	s := start(t, nullProducer{}, guarded(g))
+	s := start(t, nullProducer{}, guarded(g, func(o *Options) { o.Config.AuthTimeout = 80 * time.Millisecond })) // looked at every 10 ms
 	d := s.dial(t, "", bearer("good"))
 	renewed := s.dial(t, "", bearer("good"))
 	renewed.send(authMessage("later"))
@@ -364,5 +369,28 @@ func refused(t *testing.T, s *site, h http.Header, code string) {
 	var body wire.ErrorBody
 	if err := json.NewDecoder(res.Body).Decode(&body); err != nil || body.Error.Code != code {
 		t.Errorf("%+v, %v", body.Error, err)
+	}
+}
+
+// gws hands on what it has read, even after the close frame.
+func TestWhatIsReadAlongWithTheReasonForAnEndIsNotHeardAfterTheEnd(t *testing.T) {
+	g := newDoorman()
+	g.let("good", "press7")
+	p := &logProducer{}
+	s := start(t, p, guarded(g))
+	conn, br := s.rawDial(t, nil)
+	said := masked(opText, []byte(`{}`))
+	said = append(append(said, masked(opText, []byte(authMessage("good")))...), masked(opText, []byte(readingOfA))...)
+	if _, err := conn.Write(said); err != nil {
+		t.Fatal(err)
+	}
+	closedWith(t, br, wire.CloseRefused, wire.ReasonUnauthenticated)
+	_ = conn.Close()
+	eventually(t, "it is gone", func() bool { return s.connections.Load() == 0 })
+	if g.asked != 0 || p.asked() != 0 {
+		t.Errorf("%d tokens were looked at, %d records stored", g.asked, p.asked())
+	}
+	if n := s.count(`weir_ingest_closed_total{reason="unauthenticated"}`); n != 1 {
+		t.Errorf("counted %d times", n)
 	}
 }

@@ -3,6 +3,7 @@ package ingest
 import (
 	"bufio"
 	"bytes"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -253,4 +254,30 @@ func TestAStrangersMessageIsUnpackedToItsOwnLimit(t *testing.T) {
 		t.Fatalf("%s, %v", payload, err)
 	}
 	accepted(t, br, 1)
+}
+
+// What is large even when it is compressed has room for both from its header on: it never waits a second time.
+func TestALargeCompressedMessageHasRoomForWhatItBecomes(t *testing.T) {
+	noise := make([]byte, 400<<10)
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range noise {
+		noise[i] = 'a' + byte(random.IntN(26))
+	}
+	frame := squeezed(bytes.Replace(padded(mib), bytes.Repeat([]byte("x"), len(noise)), noise, 1))
+	if len(frame) <= freeBytes {
+		t.Fatalf("%d bytes", len(frame))
+	}
+	p := &logProducer{hold: true}
+	s := start(t, p, func(o *Options) { o.Config.MaxPendingBytes = 2 * mib; o.Config.Credit = 1 })
+	socket, br := s.rawDial(t, nil, offer)
+	go func() { _, _ = socket.Write(append(masked(opText, []byte(oneReading)), frame...)) }()
+	eventually(t, "it waits for credit with all its room", func() bool {
+		busy := false
+		s.each(func(c *conn) { busy = c.busy.Load() })
+		return busy && s.pending.taken.Load() == 2*mib
+	})
+	p.release()
+	accepted(t, br, 1)
+	accepted(t, br, 2)
+	eventually(t, "all of it is given back", func() bool { return s.pending.taken.Load() == 0 })
 }
