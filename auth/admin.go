@@ -79,7 +79,7 @@ func (k *Keeper) postKey(w http.ResponseWriter, r *http.Request) {
 		e = wire.NewError(wire.CodeFieldRange, "name")
 	}
 	if e == nil {
-		e = body.rights.grant(by)
+		e = body.grant(by)
 	}
 	if e != nil {
 		Refuse(w, e)
@@ -152,7 +152,7 @@ func (k *Keeper) postToken(w http.ResponseWriter, r *http.Request) {
 	case ttl < time.Second:
 		e = wire.NewError(wire.CodeFieldRange, "ttl")
 	default:
-		e = body.rights.grant(by)
+		e = body.grant(by)
 	}
 	if e != nil {
 		Refuse(w, e)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
@@ -48,14 +49,14 @@ func TestVerifiedCertificatesSpeakForTheirSubject(t *testing.T) {
 		"reserved name":  {state(with(func(c *x509.Certificate) { c.Subject.CommonName = "_weir.devices.example" }), true), "", auth.ErrNoCredentials},
 		"deeper by dots": {state(with(func(c *x509.Certificate) { c.DNSNames = []string{"a.devices.example.evil"} }), true), "", auth.ErrNoCredentials},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.TLS = c.state
 		p, err := w.Request(r)
 		if !errors.Is(err, c.want) || err == nil && (p.Subject != c.subject || p.Method != auth.MethodCertificate) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 	}
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.TLS = state(device, true)
 	p, err := w.Request(r)
 	must(t, err)
@@ -71,7 +72,7 @@ func TestVerifiedCertificatesSpeakForTheirSubject(t *testing.T) {
 	}
 
 	// Browsers send certificates along as they do cookies.
-	r = httptest.NewRequest("POST", "/act", nil)
+	r = httptest.NewRequest(http.MethodPost, "/act", nil)
 	r.TLS = state(with(func(c *x509.Certificate) { c.DNSNames = []string{"b.devices.example"} }), true)
 	r.Header.Set("Origin", "https://evil.example")
 	if a := w.serve(r); a.status != 403 {

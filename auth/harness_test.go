@@ -81,14 +81,6 @@ func (l *lockedBuffer) String() string {
 	return l.Buffer.String()
 }
 
-// signer is the one of the Keeper's data directory.
-func signer(t *testing.T, dir string) *auth.Signer {
-	t.Helper()
-	s, err := auth.ReadSigner(dir + "/credentials/signing.key")
-	must(t, err)
-	return s
-}
-
 type answer struct {
 	status int
 	body   map[string]any

@@ -37,7 +37,7 @@ func (k *Keeper) rotateKey(ctx context.Context, by *Principal, id string, overla
 		return r, "", e
 	}
 	// Its new secret is shown to by, who must not gain by it.
-	if e := r.rights.grant(by); e != nil {
+	if e := r.grant(by); e != nil {
 		return r, "", wire.NewError(wire.CodeForbidden, "")
 	}
 	now := k.now().UTC()

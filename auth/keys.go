@@ -102,7 +102,7 @@ func newAPIKey(r keyRecord) (*apiKey, *wire.Error) {
 	for _, s := range r.Secrets {
 		p := &Principal{
 			Subject: r.ID, Method: MethodKey, KeyID: r.ID, Issued: s.Created, Expires: earliest(r.Expires, s.Until), secret: s.Hash}
-		if e := r.rights.apply(p); e != nil {
+		if e := r.apply(p); e != nil {
 			return nil, e
 		}
 		k.principals = append(k.principals, p)

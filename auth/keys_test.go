@@ -2,6 +2,8 @@ package auth_test
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -185,7 +187,7 @@ func TestTheFirstCredentialOfARequestCounts(t *testing.T) {
 		keys[name], subjects[id] = key, name
 	}
 	for first := range names {
-		r := httptest.NewRequest("GET", "/x", nil)
+		r := httptest.NewRequest(http.MethodGet, "/x", nil)
 		for _, name := range names[first:] {
 			switch name {
 			case "bearer":
@@ -209,9 +211,9 @@ func TestTheFirstCredentialOfARequestCounts(t *testing.T) {
 			t.Errorf("%s has method %s", names[first], p.Method)
 		}
 	}
-	r := httptest.NewRequest("GET", "/x", nil)
+	r := httptest.NewRequest(http.MethodGet, "/x", nil)
 	r.Header.Set("Authorization", "Basic dTpw")
-	if _, err := w.Request(r); err != auth.ErrNoCredentials {
+	if _, err := w.Request(r); !errors.Is(err, auth.ErrNoCredentials) {
 		t.Errorf("%v", err)
 	}
 	r.Header.Set("Authorization", "Bearer nonsense")

@@ -81,7 +81,7 @@ func (s *service) options(o *auth.Options) {
 // begin sends a browser to the service and returns the cookie and the state it has there.
 func (s *service) begin(w *world) (cookie *http.Cookie, state string) {
 	s.t.Helper()
-	a := w.serve(httptest.NewRequest("GET", "/v1/session/oidc", nil))
+	a := w.serve(httptest.NewRequest(http.MethodGet, "/v1/session/oidc", nil))
 	if a.status != http.StatusFound {
 		s.t.Fatalf("%d %s", a.status, a.raw)
 	}
@@ -101,7 +101,7 @@ func (s *service) begin(w *world) (cookie *http.Cookie, state string) {
 
 func back(w *world, cookie *http.Cookie, state, code string) answer {
 	w.t.Helper()
-	r := httptest.NewRequest("GET", "/v1/session/oidc/callback?"+url.Values{"state": {state}, "code": {code}}.Encode(), nil)
+	r := httptest.NewRequest(http.MethodGet, "/v1/session/oidc/callback?"+url.Values{"state": {state}, "code": {code}}.Encode(), nil)
 	if cookie != nil {
 		r.AddCookie(&http.Cookie{Name: cookie.Name, Value: cookie.Value})
 	}
@@ -152,7 +152,7 @@ func TestASignInIsRefused(t *testing.T) {
 			return back(w, nil, state, "the-code")
 		}, "unauthenticated"},
 		"another browser's cookie": {engineers, func(w *world, c *http.Cookie, state string) answer {
-			other := w.serve(httptest.NewRequest("GET", "/v1/session/oidc", nil))
+			other := w.serve(httptest.NewRequest(http.MethodGet, "/v1/session/oidc", nil))
 			return back(w, cookieOf(w.t, other, "weir_sign_in"), state, "the-code")
 		}, "token_invalid"},
 		"session as cookie": {engineers, func(w *world, c *http.Cookie, state string) answer {
@@ -186,10 +186,10 @@ func TestASilentSignInServiceIsToldAndAskedAgainLater(t *testing.T) {
 	s, c := newService(t), &clock{at: time.Now()}
 	handler := s.Config.Handler
 	asked := 0
-	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked++; w.WriteHeader(503) })
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked++; w.WriteHeader(http.StatusServiceUnavailable) })
 	w := open(t, func(o *auth.Options) { s.options(o); o.Now = c.now }).run()
 	for range 3 {
-		if a := w.serve(httptest.NewRequest("GET", "/v1/session/oidc", nil)); a.code() != "not_ready" {
+		if a := w.serve(httptest.NewRequest(http.MethodGet, "/v1/session/oidc", nil)); a.code() != "not_ready" {
 			t.Errorf("%d %s", a.status, a.raw)
 		}
 	}
@@ -204,7 +204,7 @@ func TestASilentSignInServiceIsToldAndAskedAgainLater(t *testing.T) {
 func TestWithoutASignInServiceThereIsNone(t *testing.T) {
 	w := open(t, nil)
 	for _, path := range []string{"/v1/session/oidc", "/v1/session/oidc/callback"} {
-		if a := w.serve(httptest.NewRequest("GET", path, nil)); a.code() != "not_found" {
+		if a := w.serve(httptest.NewRequest(http.MethodGet, path, nil)); a.code() != "not_found" {
 			t.Errorf("%s: %d %s", path, a.status, a.raw)
 		}
 	}

@@ -136,7 +136,7 @@ func (k *Keeper) next(ctx context.Context, f *family) (Grant, error) {
 		return Grant{}, err
 	}
 	p := &Principal{Subject: f.Subject, KeyID: f.KeyID, Family: f.ID, parent: f.Parent, Expires: f.Until}
-	if e := f.rights.apply(p); e != nil {
+	if e := f.apply(p); e != nil {
 		return Grant{}, e
 	}
 	access, p, err := k.session(p, k.config.AccessLifetime)

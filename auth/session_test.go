@@ -73,7 +73,7 @@ func TestCookiesAreSecureBehindTLS(t *testing.T) {
 			r.Header.Set("X-Forwarded-Proto", "https")
 		}, false},
 	} {
-		r := httptest.NewRequest("POST", "/v1/session", strings.NewReader(`{"token":"`+token+`"}`))
+		r := httptest.NewRequest(http.MethodPost, "/v1/session", strings.NewReader(`{"token":"`+token+`"}`))
 		r.Header.Set("Content-Type", "application/json")
 		c.change(r)
 		if got := cookieOf(t, w.serve(r), "weir_session").Secure; got != c.want {
@@ -99,7 +99,7 @@ func TestForeignPagesCannotActWithACookie(t *testing.T) {
 func TestBodiesOfSessionsAreStrict(t *testing.T) {
 	w := open(t, nil).run()
 	post := func(kind, body string) answer {
-		r := httptest.NewRequest("POST", "/v1/session", strings.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, "/v1/session", strings.NewReader(body))
 		r.Header.Set("Content-Type", kind)
 		return w.serve(r)
 	}
@@ -266,7 +266,7 @@ func TestFailedAttemptsOfAnAddressAreBounded(t *testing.T) {
 	by := w.operator()
 	_, key := w.key(by, object{"roles": []string{"viewer"}})
 	try := func(remote, credential string) answer {
-		r := httptest.NewRequest("GET", "/v1/session", nil)
+		r := httptest.NewRequest(http.MethodGet, "/v1/session", nil)
 		r.RemoteAddr = remote
 		r.Header.Set("Authorization", "Bearer "+credential)
 		return w.serve(r)

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"encoding/json"
-	"time"
 )
 
 // Store is the map that all processes share, weir.auth: a kafka/table.Table. Put and Delete return when the change
@@ -43,6 +42,3 @@ func getJSON(s Store, key string, value any) (found bool, err error) {
 	}
 	return true, json.Unmarshal(text, value)
 }
-
-// storeTimeout bounds a write that no request waits for.
-const storeTimeout = 10 * time.Second

@@ -148,7 +148,7 @@ func TestMistakesWithCredentialsAreTold(t *testing.T) {
 		"two things":    {[]string{"token", "revoke", "a", "--subject", "b"}, exitFailed, []string{"name one of"}},
 		"not a token":   {[]string{"token", "show", "hello"}, exitFailed, []string{"neither a token nor an API key"}},
 		"broken token":  {[]string{"token", "show", "a.b.c"}, exitFailed, []string{"not JSON"}},
-		"unknown flag":  {[]string{"key", "create", "--nmae", "x"}, exitUsage, []string{"--nmae", "weir key create --help"}},
+		"unknown flag":  {[]string{"key", "create", "--naem", "x"}, exitUsage, []string{"--naem", "weir key create --help"}},
 		"no id":         {[]string{"key", "rotate"}, exitUsage, []string{"<id>"}},
 		"another Weir?": {[]string{"key", "list", "--url", k.url + "/nowhere", "--data", k.data}, exitFailed, []string{"404"}},
 	} {
