@@ -13,8 +13,7 @@ func (r *running) do(method, path, body string, want int) []byte {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), method, strings.TrimSuffix(r.URL(), "/")+path, strings.NewReader(body))
 	must(r.t, err)
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
-	res, err := client.Do(req)
+	res, err := asking(r.t).Do(req)
 	must(r.t, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)

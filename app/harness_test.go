@@ -96,8 +96,7 @@ func get(t *testing.T, url, host string) (int, []byte) {
 	if host != "" {
 		req.Host = host
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
-	res, err := client.Do(req)
+	res, err := asking(t).Do(req)
 	if err != nil {
 		return 0, []byte(err.Error())
 	}
@@ -148,8 +147,7 @@ func (r *running) posts(origin string) int {
 	if origin != "" {
 		req.Header.Set("Origin", origin)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
-	res, err := client.Do(req)
+	res, err := asking(r.t).Do(req)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -89,6 +89,7 @@ func (a *App) baseRoutes() *auth.Router {
 	mux.HandleFunc("GET /readyz", auth.Public, a.readyz)
 	mux.HandleFunc("GET /metrics", a.metricsAccess(), a.metrics)
 	mux.HandleFunc("GET /version", auth.Public, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.opts.Build.info()) })
+	documents(mux)
 	mux.HandleFunc("/v1/", auth.Public, func(w http.ResponseWriter, _ *http.Request) {
 		if a.checks.Load() == nil {
 			w.Header().Set("Retry-After", "1")

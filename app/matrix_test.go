@@ -91,8 +91,7 @@ func (s *secured) ask(who, method, path, body string) (int, []byte) {
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	res, err := transport.RoundTrip(req)
+	res, err := asking(s.t).Do(req)
 	must(s.t, err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
@@ -172,6 +171,10 @@ var matrix = []entry{
 	{route: "GET /healthz", ask: "GET /healthz", want: everybody},
 	{route: "GET /readyz", ask: "GET /readyz", want: everybody},
 	{route: "GET /version", ask: "GET /version", want: everybody},
+	{route: "GET /v1/openapi.json", ask: "GET /v1/openapi.json", want: everybody},
+	{route: "GET /v1/openapi.yaml", ask: "GET /v1/openapi.yaml", want: everybody},
+	{route: "GET /v1/asyncapi.json", ask: "GET /v1/asyncapi.json", want: everybody},
+	{route: "GET /v1/asyncapi.yaml", ask: "GET /v1/asyncapi.yaml", want: everybody},
 	{route: "GET /metrics", ask: "GET /metrics", want: "401 401 401 401 | 403 403 200 200 | 403 403 200 200 | 200"},
 	{route: "/v1/", ask: "GET /v1/nothing", want: strings.ReplaceAll(everybody, "200", "404")},
 	{route: "/", ask: "GET /", want: everybody},

@@ -90,7 +90,7 @@ func (a *authority) handshake(url string, client ...tls.Certificate) (serial int
 	if err != nil {
 		return 0, err
 	}
-	res, err := transport.RoundTrip(req)
+	res, err := checked{a.t, transport}.RoundTrip(req)
 	if err != nil {
 		return 0, err
 	}
