@@ -140,7 +140,8 @@ func TestEachMessageIsUnpackedIfItIsCompressed(t *testing.T) {
 
 func TestADamagedOrSwollenMessageIsRefusedAndTheConnectionLivesOn(t *testing.T) {
 	p := &logProducer{}
-	s := start(t, p)
+	s := start(t, p, func(o *Options) { o.Config.MaxFrameBytes = 2 * freeBytes })
+	bomb := squeezed(make([]byte, mib))
 	conn, br := s.rawDial(t, nil, offer)
 	damaged := masked(opText, []byte{0xff, 0xff, 0xff})
 	damaged[0] |= wsframe.Compressed
@@ -148,7 +149,7 @@ func TestADamagedOrSwollenMessageIsRefusedAndTheConnectionLivesOn(t *testing.T) 
 	if r := receiptFor(t, br); r.Err == nil || r.Err.Code != wire.CodeEncodingInvalid {
 		t.Errorf("damaged: %+v", r)
 	}
-	_, _ = conn.Write(squeezed(make([]byte, 64*mib)))
+	_, _ = conn.Write(bomb)
 	if r := receiptFor(t, br); r.Err == nil || r.Err.Code != wire.CodeEncodingTooLarge {
 		t.Errorf("a bomb: %+v", r)
 	}
@@ -158,7 +159,7 @@ func TestADamagedOrSwollenMessageIsRefusedAndTheConnectionLivesOn(t *testing.T) 
 		t.Errorf("%d dead letters", len(letters))
 	}
 	// Many of them are as much work as many of the largest messages.
-	go func() { _, _ = conn.Write(bytes.Repeat(squeezed(make([]byte, 2*mib)), 2*typedAtOnce)) }()
+	go func() { _, _ = conn.Write(bytes.Repeat(bomb, 2*typedAtOnce)) }()
 	closedWith(t, br, wire.CloseProtocolError, wire.ReasonProtocolError)
 }
 
