@@ -185,7 +185,7 @@ func (r *Registry) gather(now time.Time) {
 	}
 	for _, n := range r.reported(now) {
 		for _, p := range n.Partitions {
-			p.Age += now.Sub(n.at).Microseconds() * int64(min(p.Records, 1)) // it has not become younger since
+			p.Age += now.Sub(n.at).Microseconds() * min(p.Records, 1) // it has not become younger since
 			take(p)
 		}
 	}

@@ -45,14 +45,14 @@ func (d *senmlCBORDecoder) pack() {
 		return
 	}
 	for i := 0; r.more(i, h.arg); i++ {
-		ok := false
 		if r.peek() != cborMap {
 			r.skip()
-			ok = d.notRecord()
-		} else {
-			ok = d.readRecord() && d.endRecord()
+			if !d.notRecord() {
+				return
+			}
+			continue
 		}
-		if !ok {
+		if !d.readRecord() || !d.endRecord() {
 			return
 		}
 	}

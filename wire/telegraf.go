@@ -19,10 +19,10 @@ type telegrafSpot struct{ metric, field int }
 
 // telegrafMetric is where the parts of a metric are; -1: there is none.
 type telegrafMetric struct {
-	name, tags, fields []byte
-	fieldsAt           int
-	time               int64
-	verdict            verdict
+	name, tags []byte
+	fieldsAt   int
+	time       int64
+	verdict    verdict
 }
 
 func (d *Decoder) decodeTelegraf(frame []byte) *Error {

@@ -289,13 +289,12 @@ func (t *Table) applyOne(partition int, r *kafka.Record) {
 	part.records++
 	part.bytes += int64(len(r.Key) + len(r.Value))
 	_, had := t.values[key]
-	switch {
-	case value == nil:
+	if value == nil {
 		delete(t.values, key)
 		if had {
 			part.live--
 		}
-	default:
+	} else {
 		t.values[key] = value
 		if !had {
 			part.live++
