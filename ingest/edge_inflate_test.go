@@ -203,15 +203,15 @@ func TestWhatABodyBecomesCountsInTheBudget(t *testing.T) {
 	if !s.pending.try(2 * mib) {
 		t.Fatal("no room at the start")
 	}
-	if res, r := s.post(t, "", large, "Content-Encoding", "gzip"); res.StatusCode != 503 || r.Err.Code != wire.CodeOverloaded || res.Header.Get("Retry-After") == "" {
+	if res, r := s.post(t, "", large, "Content-Encoding", "gzip"); res.StatusCode != http.StatusServiceUnavailable || r.Err.Code != wire.CodeOverloaded || res.Header.Get("Retry-After") == "" {
 		t.Errorf("%d %+v", res.StatusCode, r)
 	}
 	small := string(deflated(encodingGzip, padded(freeBytes)))
-	if res, r := s.post(t, "", small, "Content-Encoding", "gzip"); res.StatusCode != 200 {
+	if res, r := s.post(t, "", small, "Content-Encoding", "gzip"); res.StatusCode != http.StatusOK {
 		t.Errorf("%d %+v", res.StatusCode, r)
 	}
 	s.pending.giveBack(2 * mib)
-	if res, r := s.post(t, "", large, "Content-Encoding", "gzip"); res.StatusCode != 200 {
+	if res, r := s.post(t, "", large, "Content-Encoding", "gzip"); res.StatusCode != http.StatusOK {
 		t.Errorf("%d %+v", res.StatusCode, r)
 	}
 	if n := s.pending.taken.Load(); n != 0 {

@@ -121,7 +121,7 @@ func TestWhatOthersHaveForADeviceIsBounded(t *testing.T) {
 
 func TestOnlyObjectsThatBeginWithATypeAreMessages(t *testing.T) {
 	for text, want := range map[string]bool{
-		`{"type":"x"}`: true, " {\r\n\t\"type\" :1}": true, `{"type"`: false, `[{"type":"x"}]`: false,
+		`{"type":"x"}`: true, "{\r\n\t\"type\" :1}": true, `{"type"`: false, `[{"type":"x"}]`: false,
 		`{"device":"a","type":"x"}`: false, `{"types":1}`: false, ``: false, `{`: false, "type": false,
 	} {
 		if got := isTyped([]byte(text)); got != want {

@@ -139,10 +139,15 @@ func (b breach) String() string {
 
 // judge is what the header that is complete breaks. gws panics on a length with the top bit set.
 func (f *framing) judge() breach {
-	switch reserved := f.header.ReservedBits(); {
+	begins := f.header.IsData() && f.fragments == 0
+	reserved := f.header.ReservedBits()
+	if begins && f.squeezed {
+		reserved &^= wsframe.Compressed
+	}
+	switch {
 	case f.header.Payload() > math.MaxInt64:
 		return badLength
-	case reserved != 0 && !(reserved == wsframe.Compressed && f.squeezed && f.fragments == 0 && f.header.IsData()):
+	case reserved != 0:
 		return reservedBits
 	case f.header.IsData() && f.fragments == maxFragments:
 		return manyFragments
