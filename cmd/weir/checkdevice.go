@@ -55,7 +55,9 @@ func (c *checkDeviceCmd) Run(ctx context.Context, log *slog.Logger, to streams) 
 	defer cancel()
 	report := kit.Run(ctx)
 	_ = web.Close()
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	if err := c.print(to.out, report); err != nil {
 		return err
 	}

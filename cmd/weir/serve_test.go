@@ -58,8 +58,8 @@ func TestServeNamesTheSettingThatIsWrong(t *testing.T) {
 	if code != exitFailed || !strings.Contains(errs.String(), "pipeline.flush_perid: unknown (pipeline.flush_period?)") {
 		t.Errorf("exit code %d: %s", code, errs.String())
 	}
-	code = run(t.Context(), []string{"serve", "--listen", "0.0.0.0:0", "--data", t.TempDir()}, &out, &errs)
-	if code != exitFailed || !strings.Contains(errs.String(), "--insecure-open") {
+	code = run(t.Context(), []string{"serve", "--set", "tls.cert_file=x.pem", "--data", t.TempDir()}, &out, &errs)
+	if code != exitFailed || !strings.Contains(errs.String(), "tls.key_file") {
 		t.Errorf("exit code %d: %s", code, errs.String())
 	}
 }

@@ -144,7 +144,7 @@ func (s *session) finished(r result) error {
 		if r.err != nil {
 			// The server will close with token_expired; then it is asked again.
 			s.log.Warn("no new token", "error", r.err)
-			return nil
+			return nil //nolint:nilerr // told; the connection goes on for as long as it may
 		}
 		message = appendAuth(nil, r.token)
 	}

@@ -34,6 +34,7 @@ func (c *Client) dial(ctx context.Context, token string) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	l := newLink()
+	//nolint:bodyclose // the body of the answer to an upgrade is the connection itself
 	conn, resp, err := c.handshake(ctx, token, l)
 	if err != nil {
 		failure := &DialError{URL: bare(c.o.URL), Err: err}

@@ -135,10 +135,8 @@ func claim(b *bolt.Bucket, id identity, empty bool) (about, error) {
 // decided is the lane that a frame without one was given later.
 func decided(lanes *bolt.Bucket, seq uint64) lane {
 	c := lanes.Cursor()
-	key, value := c.Seek(seqKey(seq + 1))
-	if key == nil {
-		key, value = c.Last()
-	} else {
+	key, value := c.Last()
+	if later, _ := c.Seek(seqKey(seq + 1)); later != nil {
 		key, value = c.Prev()
 	}
 	if len(key) != 8 || len(value) != 9 || seq > binary.BigEndian.Uint64(value) {

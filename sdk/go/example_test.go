@@ -28,7 +28,8 @@ func Example() {
 		},
 	})
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	for i := range 3 {
 		if err := client.Publish("temperature", 21.5+float64(i), time.Now()); err != nil {
@@ -63,7 +64,8 @@ func (c *content) OnMessage(socket *gws.Conn, message *gws.Message) {
 	c.frames++
 	frame, err := wire.NewDecoder(wire.DecoderOptions{}).Decode(message.Bytes())
 	if err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return
 	}
 	receipt := wire.Receipt{Frame: c.frames, Accepted: frame.Total, Credit: 8}
 	_ = socket.WriteMessage(gws.OpcodeText, receipt.Append(nil))

@@ -252,7 +252,7 @@ func (p *plan) play(t *testing.T, path string) (problems []string) {
 			cancel()
 			session := c.Session()
 			var left *UndeliveredError
-			if err := c.Close(hurry); err != nil && !(errors.As(err, &left) && left.Kept) {
+			if err := c.Close(hurry); err != nil && (!errors.As(err, &left) || !left.Kept) {
 				problems = append(problems, fmt.Sprintf("close: %v", err))
 			}
 			c = open()

@@ -32,7 +32,7 @@ func (s *session) use(token string) (err error) {
 	ctx, stop := context.WithCancel(s.ctx)
 	defer func() {
 		s.setOnline(false)
-		s.link.close(s.ctx.Err() != nil)
+		s.close(s.ctx.Err() != nil)
 		s.takeAll(ctx) // receipts that came with the end
 		s.mu.Lock()
 		s.queue.ground()
@@ -40,8 +40,8 @@ func (s *session) use(token string) (err error) {
 		stop()
 		// A write can fail because the server has just closed: then the reader knows why.
 		var closed *ClosedError
-		if !errors.Is(err, errInterrupted) && errors.As(s.link.err, &closed) {
-			err = s.link.err
+		if !errors.Is(err, errInterrupted) && errors.As(s.err, &closed) {
+			err = s.err
 		}
 	}()
 	if err := s.open(token); err != nil {
@@ -61,7 +61,7 @@ func (s *session) use(token string) (err error) {
 		case <-s.ready:
 			s.takeAll(ctx)
 		case <-s.closed:
-			return s.link.err
+			return s.err
 		case r := <-s.results:
 			if err := s.finished(r); err != nil {
 				return err
