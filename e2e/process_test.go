@@ -35,7 +35,8 @@ func serve(t *testing.T, name, roles, brokers string) *process {
 		t.Fatal("WEIR_BIN is not set: run `make test-kafka`, or build with `make build` and set it to bin/weir")
 	}
 	p := &process{t: t, name: name, addr: freeAddress(t), done: make(chan struct{})}
-	p.cmd = exec.Command(binary, "serve", "--roles", roles, "--kafka-brokers", brokers, "--listen", p.addr)
+	p.cmd = exec.Command(binary, "serve", "--roles", roles, "--kafka-brokers", brokers, "--listen", p.addr,
+		"--data", t.TempDir(), "--insecure-open")
 	// Short enough that a test need not wait a minute until a dead owner's partitions move.
 	p.cmd.Env = append(os.Environ(), "WEIR_PIPELINE__SESSION_TIMEOUT=6s", "WEIR_ADMIN_LISTEN=off")
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log

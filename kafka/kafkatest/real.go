@@ -2,6 +2,7 @@ package kafkatest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -41,6 +42,8 @@ type RealCluster struct {
 	dir    string // log4j2.xml, server.properties, data
 	jars   string
 	broker string // host:port
+	// advertised is where the broker sends its clients; empty: to itself.
+	advertised string
 
 	mu      sync.Mutex
 	process *exec.Cmd
@@ -52,6 +55,13 @@ type RealCluster struct {
 // (17 or newer) and, until its jars are in the user's cache directory, mvn: without them the test fails.
 func StartReal(tb testing.TB) *RealCluster {
 	tb.Helper()
+	return StartRealBehind(tb, "", nil)
+}
+
+// StartRealBehind starts it behind a proxy, to whose address (host:port) it sends its clients. forward is told the
+// broker's own address before it starts, and has to let the proxy lead there: the broker talks to itself through it.
+func StartRealBehind(tb testing.TB, proxy string, forward func(broker string)) *RealCluster {
+	tb.Helper()
 	if _, err := exec.LookPath("java"); err != nil {
 		tb.Fatalf("a real Kafka needs java (17 or newer) on the PATH: %v", err)
 	}
@@ -59,9 +69,12 @@ func StartReal(tb testing.TB) *RealCluster {
 	if err != nil {
 		tb.Fatalf("get Kafka %s: %v", kafkaVersion, err)
 	}
-	c := &RealCluster{dir: tb.TempDir(), jars: jars}
+	c := &RealCluster{dir: tb.TempDir(), jars: jars, advertised: proxy}
 	if err := c.configure(); err != nil {
 		tb.Fatalf("configure Kafka: %v", err)
+	}
+	if forward != nil {
+		forward(c.broker)
 	}
 	tb.Cleanup(c.Close)
 	if err := c.start(); err != nil {
@@ -161,7 +174,7 @@ func (c *RealCluster) configure() error {
 	}
 	properties := string(base) + strings.Join([]string{
 		"listeners=PLAINTEXT://" + c.broker + ",CONTROLLER://" + ports[1],
-		"advertised.listeners=PLAINTEXT://" + c.broker,
+		"advertised.listeners=PLAINTEXT://" + cmp.Or(c.advertised, c.broker),
 		"controller.quorum.voters=1@" + ports[1],
 		"log.dirs=" + filepath.Join(c.dir, "data"),
 		"",
