@@ -14,6 +14,9 @@ func (e *encoder) deadLetter(ctx context.Context, raw []byte, r *receipt, letter
 	if letter.Device == "" {
 		letter.Device = e.own
 	}
+	if letter.Device == "" {
+		letter.Device = onlyDevice(e.principal) // what is below the device's path, as an MQTT topic may be, is its own still
+	}
 	letter.Raw, letter.Size = raw[:min(len(raw), maxDeadLetterBytes)], len(raw)
 	letter.Format, letter.DefaultDevice = e.format.String(), e.own
 	letter.Tenant, letter.TimeUnit = e.tenant, e.unit.String()

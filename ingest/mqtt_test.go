@@ -202,6 +202,19 @@ func TestMQTTPubackSaysWhatWasRefused(t *testing.T) {
 	}
 }
 
+func TestMQTTDeadLettersOfOneDevicesCredentialsAreOfThatDevice(t *testing.T) {
+	p := &logProducer{}
+	c := start(t, p, func(o *Options) { o.Gate = onlyGate{} }).mqtt(t, 5)
+	for i, topic := range []string{"plant1/press7", "plant1/press7/temperature"} {
+		c.write(publication(uint16(i+1), topic, "warm"))
+		c.expect(packets.Puback, 0x99)
+		letter, err := wire.DecodeDeadLetter(p.stored(wire.TopicDeadLetters)[i].Value)
+		if err != nil || letter.Device != "plant1/press7" || letter.Code != wire.CodeFormatUnknown {
+			t.Errorf("%s: dead letter %+v, %v", topic, letter, err)
+		}
+	}
+}
+
 func TestMQTT311HasNoPubackForWhatWasNotStored(t *testing.T) {
 	p := &logProducer{err: context.DeadlineExceeded}
 	c := start(t, p, quickly).mqtt(t, 4)
