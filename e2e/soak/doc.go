@@ -1,0 +1,12 @@
+// Package soak holds the tests that break everything for minutes and then count. Servers, devices and the network
+// between all of them are killed, cut, slowed and held at random; in the end everything is brought back, and what is
+// in Kafka is compared with what the devices have written down.
+//
+//	device process ──proxy──▶ weir serve (ingest) ──proxy──▶ Kafka ◀──proxy── weir serve (pipeline, push)
+//	   │  SIGKILL               SIGKILL                                           SIGKILL
+//	   ▼
+//	journal: each reading before it is handed to Send, each receipt
+//
+// `make soak-ingest` and `make soak-overload` run them; both leave their figures in bench/results. A seed decides
+// which faults come when; how the processes run beside one another it does not.
+package soak
