@@ -56,6 +56,24 @@ test-kafka: build ## contract suite and whole path on a real Apache Kafka (needs
 	@command -v mvn >/dev/null || { echo "make test-kafka: no mvn on PATH; install Maven (Debian: apt-get install maven)" >&2; exit 1; }
 	WEIR_BIN=$(CURDIR)/bin/weir $(GOTEST) -tags realkafka -timeout 15m ./kafka/... ./e2e/...
 
+CLIENTS := e2e/clients
+
+$(CLIENTS)/node/node_modules/.package-lock.json: $(CLIENTS)/node/package-lock.json
+	cd $(CLIENTS)/node && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+$(CLIENTS)/.cache/venv/installed: $(CLIENTS)/python/requirements.txt
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(CLIENTS)/.cache/telegraf: scripts/telegraf.sh
+	./scripts/telegraf.sh $@
+
+.PHONY: test-clients
+test-clients: build $(CLIENTS)/node/node_modules/.package-lock.json $(CLIENTS)/.cache/venv/installed $(CLIENTS)/.cache/telegraf ## stock clients as devices: Telegraf, Node-RED, MQTT, curl, … (needs Python, curl, zstd, protoc)
+	cd $(UI) && WEIR_BIN=$(CURDIR)/bin/weir npm run --silent e2e:clients
+
 ## --- checks
 
 .PHONY: check
@@ -98,5 +116,5 @@ fuzz: ## each fuzz target for FUZZTIME (default 30s)
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin $(UI)/node_modules
+	rm -rf bin $(UI)/node_modules $(CLIENTS)/.cache $(CLIENTS)/node/node_modules
 	find $(UI)/dist -mindepth 1 ! -name README.md -delete

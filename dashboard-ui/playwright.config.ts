@@ -3,6 +3,7 @@ import { defineConfig } from "@playwright/test";
 // The specs are in ../e2e; they start the servers they need themselves.
 export default defineConfig({
   testDir: "../e2e",
+  testIgnore: "clients/**",
   outputDir: "../e2e/test-results",
   tsconfig: "../e2e/tsconfig.json",
   reporter: [["list"]],

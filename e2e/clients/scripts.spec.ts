@@ -1,0 +1,84 @@
+import { join } from "node:path";
+import {
+  type Access,
+  Client,
+  cache,
+  command,
+  expect,
+  expectLetter,
+  expectNewest,
+  expectShown,
+  newDevice,
+  socketURL,
+  test,
+} from "./harness";
+
+// Scripts with common libraries. Each sends 21.5, something that is no value, and 22.
+
+const python = join(cache, "venv/bin/python");
+const here = (file: string) => join(__dirname, file);
+
+test("Python with websockets", async ({ page, weir }) => {
+  const access = await newDevice(weir, "python-websockets");
+  const client = new Client(python, [here("python/websocket_device.py"), "21.5", "nan", "22"], env(access));
+  expect(await client.ended(), client.output).toBe(0);
+  const receipts = client.output
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line).payload);
+  expect(receipts).toMatchObject([
+    { seq: 1, accepted: 1, rejected: [] },
+    { seq: 2, accepted: 0, rejected: [{ code: "value_not_finite", path: "readings[0].value" }] },
+    { seq: 3, accepted: 1, rejected: [] },
+  ]);
+  await expectNewest(weir, access.device, { temperature: 22 });
+  await expectLetter(weir, access.device, { code: "value_not_finite", path: "readings[0].value" });
+  await expectShown(page, weir, `${access.device}/temperature`, "22");
+
+  function env({ key }: Access) {
+    return { WEIR_URL: socketURL(weir), WEIR_KEY: key };
+  }
+});
+
+test("Node with ws", async ({ page, weir }) => {
+  const { device, key } = await newDevice(weir, "node-ws");
+  const env = { WEIR_URL: socketURL(weir), WEIR_KEY: key };
+  const client = new Client("node", [here("node/websocket.mjs"), "21.5", "nan", "22"], env);
+  expect(await client.ended(), client.output).toBe(0);
+  const receipts = client.output
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line).payload);
+  // JSON.stringify writes null for NaN.
+  const refusal = { code: "value_type", path: "readings[0].value" };
+  expect(receipts).toMatchObject([{ accepted: 1 }, { accepted: 0, rejected: [refusal] }, { accepted: 1 }]);
+  await expectNewest(weir, device, { temperature: 22 });
+  await expectLetter(weir, device, refusal);
+  await expectShown(page, weir, `${device}/temperature`, "22");
+});
+
+const mqttClients = [
+  { name: "paho", start: [python, here("python/mqtt_device.py")] },
+  { name: "mqttjs", start: ["node", here("node/mqtt.mjs")] },
+];
+for (const { name, start } of mqttClients) {
+  for (const version of ["3", "5"]) {
+    test(`MQTT ${version} with ${name}, and commands`, async ({ page, weir }) => {
+      const { device, key } = await newDevice(weir, `${name}-${version}`);
+      const env = { WEIR_URL: socketURL(weir), WEIR_KEY: key, MQTT_VERSION: version };
+      const [program = "", ...args] = start;
+      const client = new Client(program, [...args, device, "21.5", "warm", "22"], env);
+      await client.printed(/(acknowledged|refused)(.*\n){3}/);
+      // Only MQTT 5 tells that a publish was refused; 3.1.1 has nothing but the acknowledgement.
+      expect(/invalid/i.test(client.output), client.output).toBe(version === "5");
+      await expectNewest(weir, device, { temperature: 22 });
+      expect(await command(weir, device, "restart")).toMatchObject({
+        status: "done",
+        result: { did: "restart" },
+      });
+      await client.stop();
+      await expectLetter(weir, device, { code: "format_unknown" });
+      await expectShown(page, weir, `${device}/temperature`, "22");
+    });
+  }
+}
