@@ -44,6 +44,7 @@ kafka:
 		File: file,
 		Environ: []string{
 			"WEIR_DATA=from-env", "WEIR_LISTEN=127.0.0.1:2", "WEIR_PIPELINE__LATENESS=1m", "WEIR_CONFIG=ignored", "WEIR_BIN=ignored",
+			"WEIR_URL=ignored", "WEIR_TOKEN=ignored",
 			"WEIR_KAFKA__BROKERS=one:9092, two:9092", "WEIR_INGEST__MAX_READINGS=100", "WEIR_PUSH__DEFAULT_MAX_HZ=2.5",
 			"WEIR_INSECURE_OPEN=true", "PATH=/bin",
 		},

@@ -24,6 +24,8 @@ const (
 	EnvFile = "WEIR_CONFIG"
 	// envBinary is set by this project's own tests: the program they run.
 	envBinary = "WEIR_BIN"
+	// envURL and envToken are for the commands that ask a server; who has set them may start one all the same.
+	envURL, envToken = "WEIR_URL", "WEIR_TOKEN"
 )
 
 // Sources is where a configuration comes from.
@@ -108,7 +110,11 @@ func (s Sources) loadEnv(l *koanf.Koanf) error {
 		Prefix:      envPrefix,
 		EnvironFunc: func() []string { return s.Environ },
 		TransformFunc: func(key, value string) (string, any) {
-			if key == EnvFile || key == envBinary || serviceLink(key, value) {
+			switch key {
+			case EnvFile, envBinary, envURL, envToken:
+				return "", nil
+			}
+			if serviceLink(key, value) {
 				return "", nil
 			}
 			key = strings.ToLower(strings.TrimPrefix(key, envPrefix))
