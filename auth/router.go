@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"net/http"
+	"strings"
 
 	"weir/wire"
 )
@@ -60,8 +61,36 @@ func (m *Router) HandleFunc(pattern string, access Access, h http.HandlerFunc) {
 // Routes lists all routes.
 func (m *Router) Routes() []Route { return m.routes }
 
-// ServeHTTP implements http.Handler.
-func (m *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }
+// ServeHTTP implements http.Handler. A path that has routes, but none for the method, is answered with those there are,
+// though a route for all below it would take the request; a path without routes as one that is not there.
+func (m *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch _, pattern := m.mux.Handler(r); {
+	case strings.Contains(pattern, " "): // it is for the method
+	default:
+		if allowed := m.allowed(r); len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			wire.WriteError(w, http.StatusMethodNotAllowed, wire.NewError(wire.CodeMethodNotAllowed, ""))
+			return
+		}
+		if pattern == "" {
+			wire.WriteError(w, http.StatusNotFound, wire.NewError(wire.CodeNotFound, ""))
+			return
+		}
+	}
+	m.mux.ServeHTTP(w, r)
+}
+
+// allowed are the methods for which the request's path has routes of their own.
+func (m *Router) allowed(r *http.Request) (methods []string) {
+	other := *r
+	for _, other.Method = range []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if _, pattern := m.mux.Handler(&other); strings.Contains(pattern, " ") {
+			methods = append(methods, other.Method)
+		}
+	}
+	return methods
+}
 
 func (m *Router) guard(access Access, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
