@@ -88,10 +88,15 @@ func (h *Hub) Give(ctx context.Context, c Command) (v View, known bool, err erro
 	}
 	h.metrics.given.Inc()
 	v, ok := h.Get(c.Device, c.ID)
-	if !ok {
-		return v, false, wire.NewError(wire.CodeOverloaded, "") // the last place went to another
+	switch now := time.Now(); {
+	case ok:
+		return v, false, nil
+	case !now.Before(c.Expires):
+		// It was over before it was read back, and is not held: it would have reached nobody.
+		e := entry{Command: c, status: Expired, finished: c.Expires}
+		return e.view(now), false, nil
 	}
-	return v, false, nil
+	return v, false, wire.NewError(wire.CodeOverloaded, "") // the last place went to another
 }
 
 // full refuses what there is no room for.

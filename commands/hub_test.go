@@ -253,7 +253,7 @@ func TestTheFirstCommandOfAnIdAndItsFirstResultCount(t *testing.T) {
 func TestAnExpiredCommandIsNeitherDeliveredNorAnswered(t *testing.T) {
 	h := open(t).hub(t)
 	url := site(t, h) + "/v1/commands/" + press7
-	_, v, _ := call(t, "POST", url+"?wait=20s", `{"name":"a","id":"x","ttl_ms":1}`)
+	_, v, _ := call(t, "POST", url+"?wait=20s", `{"name":"a","id":"x","ttl_ms":200}`)
 	if v.Status != Expired {
 		t.Fatalf("%+v", v)
 	}
@@ -272,6 +272,15 @@ func TestAnExpiredCommandIsNeitherDeliveredNorAnswered(t *testing.T) {
 	})
 	if status, _, code := call(t, "GET", url+"?id=y", ""); status != http.StatusNotFound || code != wire.CodeCommandUnknown {
 		t.Errorf("%d %s", status, code)
+	}
+}
+
+func TestACommandThatIsOverBeforeItIsStoredIsExpired(t *testing.T) {
+	h := open(t).hub(t)
+	now := time.Now()
+	v, known, err := h.Give(t.Context(), Command{Device: press7, Name: "a", Created: now, Expires: now})
+	if err != nil || known || v.Status != Expired || v.ID == "" || v.FinishedAt == "" {
+		t.Errorf("%+v, known %v, %v", v, known, err)
 	}
 }
 
