@@ -120,7 +120,7 @@ type seriesList struct {
 func (s *Server) listSeries(w http.ResponseWriter, r *http.Request) {
 	query, p := r.URL.Query(), auth.PrincipalOf(r.Context())
 	for name := range query {
-		if name != "pattern" && name != "limit" {
+		if name != "pattern" && name != "limit" && name != "access_token" { // the last is the gate's
 			refusal := &wire.Error{Code: wire.CodeFieldUnknown, Path: name, Message: "the parameters are pattern and limit"}
 			wire.WriteError(w, http.StatusBadRequest, refusal)
 			return

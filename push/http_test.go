@@ -75,6 +75,7 @@ func TestAlertsAndSeriesAreListed(t *testing.T) {
 	for path, want := range map[string]string{
 		"/v1/series":                               `{"series":["p/a/m","p/b/m","q/a/m"],"truncated":false}`,
 		"/v1/series?pattern=p/%23":                 `{"series":["p/a/m","p/b/m"],"truncated":false}`,
+		"/v1/series?limit=9&access_token=secret":   `{"series":["p/a/m","p/b/m","q/a/m"],"truncated":false}`,
 		"/v1/series?limit=2":                       `{"series":["p/a/m","p/b/m"],"truncated":true}`,
 		"/v1/series?pattern=none/at/all":           `{"series":[],"truncated":false}`,
 		"/v1/series?pattern=%2B/a/m&pattern=q/%23": `{"series":["p/a/m","q/a/m"],"truncated":false}`,
