@@ -50,6 +50,10 @@ test-ui: $(UI)/node_modules/.package-lock.json ## the dashboard's unit tests
 test-browser: build ## the dashboard in Chromium against the real server
 	cd $(UI) && WEIR_BIN=$(CURDIR)/bin/weir npm run --silent e2e
 
+.PHONY: test-api
+test-api: build ## the running server against its OpenAPI document, with schemathesis (needs Python 3)
+	WEIR_BIN=$(CURDIR)/bin/weir ./scripts/schemathesis.sh
+
 .PHONY: test-kafka
 test-kafka: build ## contract suite and whole path on a real Apache Kafka (needs Java 17 and Maven)
 	@command -v java >/dev/null || { echo "make test-kafka: no java on PATH; install Java 17 (Debian: apt-get install openjdk-17-jre-headless)" >&2; exit 1; }
@@ -73,6 +77,21 @@ $(CLIENTS)/.cache/telegraf: scripts/telegraf.sh
 .PHONY: test-clients
 test-clients: build $(CLIENTS)/node/node_modules/.package-lock.json $(CLIENTS)/.cache/venv/installed $(CLIENTS)/.cache/telegraf ## stock clients as devices: Telegraf, Node-RED, MQTT, curl, … (needs Python, curl, zstd, protoc)
 	cd $(UI) && WEIR_BIN=$(CURDIR)/bin/weir npm run --silent e2e:clients
+
+SEED     ?= 1
+DURATION ?= 5m
+
+.PHONY: soak-ingest
+soak-ingest: build ## kill servers, devices and the network for DURATION (5m) by SEED on each broker, then count
+	./scripts/soak.sh ingest $(SEED) $(DURATION)
+
+.PHONY: soak-overload
+soak-overload: build ## offer three times the capacity for DURATION (60s), then count
+	./scripts/soak.sh overload $(SEED) $(if $(filter file,$(origin DURATION)),60s,$(DURATION))
+
+.PHONY: soak-faults
+soak-faults: build ## Kafka away, Kafka slow, disk full: what devices are told, and what is kept
+	./scripts/soak.sh faults
 
 ## --- checks
 

@@ -33,7 +33,9 @@ type asyncDocument struct {
 	}
 	Components struct {
 		Messages map[string]struct {
-			Payload  struct{ Properties map[string]struct{ Const any } }
+			Payload struct {
+				Properties map[string]struct{ Const any }
+			}
 			Examples []struct{ Payload any }
 		}
 		Schemas map[string]any
@@ -280,7 +282,9 @@ func TestGoldenMessagesAreAsDocumented(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	var receipts struct{ Messages, Bodies []struct{ Message json.RawMessage } }
+	var receipts struct {
+		Messages, Bodies []struct{ Message json.RawMessage }
+	}
 	readGolden(t, "receipts.json", &receipts)
 	for _, r := range receipts.Messages {
 		if err := message("ingest", "send", r.Message); err != nil {
