@@ -94,10 +94,10 @@ func (c *chaos) linkFault(what string, l *link, hold time.Duration) fault {
 		{"slicer", `"average_size":64,"size_variation":32,"delay":500`},
 	}
 	n := c.rng.IntN(len(toxics) + 1)
+	if l == c.broker && c.rng.IntN(3) == 0 {
+		hold += 4 * time.Second // longer than ingest waits for Kafka
+	}
 	if n == len(toxics) {
-		if c.rng.IntN(3) == 0 {
-			hold += 6 * time.Second // longer than ingest waits for Kafka
-		}
 		return fault{name: what + " link down", busy: &l.busy, do: l.down, undo: l.up, hold: hold}
 	}
 	x := toxics[n]

@@ -44,7 +44,7 @@ func TestWhatIsReceiptedOnARealKafkaIsThereOnce(t *testing.T) {
 	cluster := kafkatest.StartRealBehind(t, proxy, func(broker string) { r.broker = connect(t, "broker", proxy, broker) })
 	r.records = cluster.Options
 	// Short enough that the time of a run is not spent waiting.
-	env := []string{"WEIR_PIPELINE__SESSION_TIMEOUT=6s", "WEIR_KAFKA__DELIVERY_TIMEOUT=5s"}
+	env := []string{"WEIR_PIPELINE__SESSION_TIMEOUT=6s", "WEIR_KAFKA__DELIVERY_TIMEOUT=3s"}
 	for i, roles := range []string{"ingest", "ingest", "pipeline,push"} {
 		addr := freeAddress(t)
 		s := serve(t, fmt.Sprintf("%s-%d", strings.ReplaceAll(roles, ",", "-"), i), addr, env,
