@@ -3,7 +3,7 @@ import { Client, expect, expectLetter, expectNewest, expectShown, newDevice, new
 
 test("curl, in each format and compressed", async ({ page, weir }) => {
   const { device, key } = await newDevice(weir, "curl");
-  const env = { WEIR_URL: weir.url, WEIR_KEY: key };
+  const env = { SERVER_URL: weir.url, DEVICE_KEY: key };
   const client = new Client(join(__dirname, "curl/readings.sh"), [], env);
   expect(await client.ended(), client.output).toBe(0);
   const metrics = ["json", "senml_json", "senml_cbor", "influx", "columns", "gzip", "zstd"];

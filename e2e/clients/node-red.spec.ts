@@ -66,7 +66,7 @@ test("Node-RED's websocket out and in, and its mqtt out", async ({ page, weir })
   const settings = { uiPort: 0, uiHost: "127.0.0.1", flowFile: "flow.json", credentialSecret: false };
   writeFileSync(join(home, "settings.js"), `module.exports = ${JSON.stringify(settings)}`);
   const script = join(__dirname, "node/node_modules/node-red/red.js");
-  const env = { WEIR_KEY: key };
+  const env = { DEVICE_KEY: key };
   const client = new Client("node", [script, "--userDir", home], env);
   try {
     await client.printed('"accepted":1');

@@ -36,13 +36,13 @@ test("Python with websockets", async ({ page, weir }) => {
   await expectShown(page, weir, `${access.device}/temperature`, "22");
 
   function env({ key }: Access) {
-    return { WEIR_URL: socketURL(weir), WEIR_KEY: key };
+    return { SERVER_URL: socketURL(weir), DEVICE_KEY: key };
   }
 });
 
 test("Node with ws", async ({ page, weir }) => {
   const { device, key } = await newDevice(weir, "node-ws");
-  const env = { WEIR_URL: socketURL(weir), WEIR_KEY: key };
+  const env = { SERVER_URL: socketURL(weir), DEVICE_KEY: key };
   const client = new Client("node", [here("node/websocket.mjs"), "21.5", "nan", "22"], env);
   expect(await client.ended(), client.output).toBe(0);
   const receipts = client.output
@@ -65,7 +65,7 @@ for (const { name, start } of mqttClients) {
   for (const version of ["3", "5"]) {
     test(`MQTT ${version} with ${name}, and commands`, async ({ page, weir }) => {
       const { device, key } = await newDevice(weir, `${name}-${version}`);
-      const env = { WEIR_URL: socketURL(weir), WEIR_KEY: key, MQTT_VERSION: version };
+      const env = { SERVER_URL: socketURL(weir), DEVICE_KEY: key, MQTT_VERSION: version };
       const [program = "", ...args] = start;
       const client = new Client(program, [...args, device, "21.5", "warm", "22"], env);
       await client.printed(/(acknowledged|refused)(.*\n){3}/);

@@ -30,7 +30,7 @@ function telegraf(url: string, access: Access, output: string, ...flags: string[
   writeFileSync(file, output);
   const inputs = join(__dirname, "telegraf/inputs.conf");
   const readings = join(__dirname, "telegraf/readings.txt");
-  const env = { WEIR_URL: url, WEIR_KEY: access.key, READINGS: readings };
+  const env = { SERVER_URL: url, DEVICE_KEY: access.key, READINGS: readings };
   return new Client(join(cache, "telegraf"), ["--config", inputs, "--config", file, ...flags], env);
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One reading in each format. curl ends with an error unless the server says that it is stored.
 set -euo pipefail
-weir() { curl -sS --fail-with-body "$WEIR_URL/v1/readings$query" -H "Authorization: Bearer $WEIR_KEY" "$@"; echo; }
+weir() { curl -sS --fail-with-body "$SERVER_URL/v1/readings$query" -H "Authorization: Bearer $DEVICE_KEY" "$@"; echo; }
 query=""
 
 # JSON. curl says application/x-www-form-urlencoded, which declares nothing: the format is recognised.

@@ -2,10 +2,10 @@
 import mqtt from "mqtt";
 
 const [device, ...values] = process.argv.slice(2);
-const client = await mqtt.connectAsync(`${process.env.WEIR_URL}/mqtt`, {
+const client = await mqtt.connectAsync(`${process.env.SERVER_URL}/mqtt`, {
   protocolVersion: process.env.MQTT_VERSION === "5" ? 5 : 4, // 4 is MQTT 3.1.1
   username: "device", // may be anything
-  password: process.env.WEIR_KEY,
+  password: process.env.DEVICE_KEY,
 });
 console.log("connected");
 

@@ -2,8 +2,8 @@
 import { once } from "node:events";
 import WebSocket from "ws";
 
-const ws = new WebSocket(`${process.env.WEIR_URL}/v1/ingest`, {
-  headers: { Authorization: `Bearer ${process.env.WEIR_KEY}` },
+const ws = new WebSocket(`${process.env.SERVER_URL}/v1/ingest`, {
+  headers: { Authorization: `Bearer ${process.env.DEVICE_KEY}` },
 });
 await once(ws, "open");
 const session = String(Date.now()); // a new one for each start: frames of an old one would be duplicates

@@ -28,12 +28,12 @@ def on_message(client, userdata, message):
     client.publish(f"{message.topic}/{command['id']}/result", json.dumps(result), qos=1)
 
 
-url = urlsplit(os.environ["WEIR_URL"])  # ws://host:7420 or wss://…
+url = urlsplit(os.environ["SERVER_URL"])  # ws://host:7420 or wss://…
 client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=version, transport="websockets")
 client.ws_set_options(path="/mqtt")
 if url.scheme == "wss":
     client.tls_set()
-client.username_pw_set("device", os.environ["WEIR_KEY"])  # the user name may be anything
+client.username_pw_set("device", os.environ["DEVICE_KEY"])  # the user name may be anything
 client.on_connect, client.on_publish, client.on_message = on_connect, on_publish, on_message
 client.connect(url.hostname, url.port, keepalive=30)
 client.loop_forever()
