@@ -15,11 +15,14 @@ import (
 // name.
 type hostGuard struct {
 	allowed []string
-	next    http.Handler
+	// pagesOnly lets programs ask by any name: only browsers are led astray, and they say where a request
+	// comes from.
+	pagesOnly bool
+	next      http.Handler
 }
 
 func (g hostGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if g.serves(r.Host) {
+	if g.serves(r.Host) || g.pagesOnly && r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
 		g.next.ServeHTTP(w, r)
 		return
 	}

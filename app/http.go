@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	requestTimeout = time.Minute // reading a request, and writing its answer; not WebSockets
-	idleTimeout    = 30 * time.Second
+	readTimeout   = 10 * time.Second // of a request, header and body; not of WebSockets
+	answerTimeout = time.Minute      // writing the answer
+	idleTimeout   = 30 * time.Second
 )
 
 // serveHTTP begins to answer: until the stages run, with what can be told about the process.
@@ -28,7 +29,7 @@ func (a *App) serveHTTP() {
 	a.routes.Store(a.baseRoutes())
 	a.serve("http", a.listener, a.handler())
 	if a.admin != nil {
-		a.serve("admin", a.admin, adminRoutes())
+		a.serve("admin", a.admin, hostGuard{next: adminRoutes()})
 		a.log.Info("profiler", "url", "http://"+a.admin.Addr().String()+"/debug/pprof/")
 	}
 	if a.opts.Config.InsecureOpen {
@@ -48,15 +49,19 @@ func (a *App) serveHTTP() {
 // handler is the public surface.
 func (a *App) handler() http.Handler {
 	current := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.routes.Load().ServeHTTP(w, r) })
-	if c := &a.opts.Config; loopback(a.listener.Addr()) || len(c.AllowedHosts) > 0 {
+	c := &a.opts.Config
+	switch {
+	case loopback(a.listener.Addr()), len(c.AllowedHosts) > 0:
 		return hostGuard{allowed: c.AllowedHosts, next: current}
+	case c.InsecureOpen:
+		return hostGuard{pagesOnly: true, next: current}
 	}
-	return current
+	return current // what a page can do under a name of its own needs credentials, which it does not have
 }
 
 func (a *App) serve(name string, l net.Listener, h http.Handler) {
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: a.opts.Config.HeaderTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
+		Handler: h, ReadHeaderTimeout: a.opts.Config.HeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: answerTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: a.opts.Config.MaxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(a.log.With("component", name).Handler(), slog.LevelDebug),
 	}
@@ -110,7 +115,7 @@ func (a *App) metricsAccess() auth.Access {
 	if a.opts.Config.PublicMetrics {
 		return auth.Public
 	}
-	return auth.Operators
+	return auth.Hosts
 }
 
 func (a *App) metrics(w http.ResponseWriter, _ *http.Request) {

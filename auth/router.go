@@ -20,6 +20,8 @@ const (
 	SignedIn
 	// Operators: principals with RoleOperator.
 	Operators
+	// Hosts: operators of no tenant, about what concerns all tenants together.
+	Hosts
 	// Admins: principals with RoleAdmin.
 	Admins
 )
@@ -99,7 +101,7 @@ func (m *Router) guard(access Access, next http.Handler) http.Handler {
 			Refuse(w, Refusal(err))
 			return
 		}
-		if access == Operators && !p.Has(RoleOperator) || access == Admins && !p.Has(RoleAdmin) {
+		if (access == Operators || access == Hosts) && !p.Has(RoleOperator) || access == Hosts && p.Tenant != "" || access == Admins && !p.Has(RoleAdmin) {
 			Refuse(w, wire.NewError(wire.CodeForbidden, ""))
 			return
 		}
