@@ -76,7 +76,7 @@ var exchanges = []exchange{
 		want: strings.Replace(allowed(wire.CodeTokenInvalid), "/unauthenticated", "/token_invalid", 1)},
 	{of: liveHears, kind: "TypePing", path: "v1/live", message: `{"type":"app_ping"}`, want: allowed("", any_...)},
 	{path: "v1/live?subscribe=t1/d2/%23", // and says nothing
-		want: allowed("forbidden", "viewer1", "operator1", "admin1", "admin")},
+		want: strings.Replace(allowed("forbidden", "viewer1", "operator1", "admin1", "admin"), "/unauthenticated", "/auth_timeout", 1)},
 }
 
 func TestEveryMessageIsAnsweredAsTheMatrixSays(t *testing.T) {
