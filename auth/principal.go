@@ -11,7 +11,7 @@ import (
 // Roles of a principal. What each may do is in docs/security.md, and in the matrix that the app's tests go
 // through.
 const (
-	// RoleDevice may send readings of the devices its Write patterns match, and know about those devices.
+	// RoleDevice may speak for the devices its Write patterns match: readings, hello, results of commands.
 	RoleDevice = "device"
 	// RoleViewer may read what its Read patterns cover.
 	RoleViewer = "viewer"
@@ -38,7 +38,7 @@ type Principal struct {
 	// Tenant confines it to paths with this first segment; empty: all.
 	Tenant string
 	Roles  []string
-	// Read are the series it may see, Write the devices it may speak for.
+	// Read are the series it may see, Write the devices it may speak for or act on; what of it, its roles say.
 	Read, Write []telemetry.Pattern
 	// KeyID, TokenID (jti) and Family (of refresh tokens) are what it can be revoked by besides Subject.
 	KeyID, TokenID, Family string
@@ -61,22 +61,32 @@ func (p *Principal) Has(role string) bool {
 	return false
 }
 
-// MayRead reports whether it may see everything that a pattern of series selects.
+// MayRead reports whether it may see everything that a pattern of series selects: it is a viewer, an operator or an
+// admin, and one of its Read patterns covers the pattern.
 func (p *Principal) MayRead(series telemetry.Pattern) bool {
-	return p.inTenant(series.String()) && slices.ContainsFunc(p.Read, func(r telemetry.Pattern) bool { return r.Covers(series) })
+	return p.Has(RoleViewer) && p.inTenant(series.String()) &&
+		slices.ContainsFunc(p.Read, func(r telemetry.Pattern) bool { return r.Covers(series) })
 }
 
-// MayReadPath reports whether it may see one series, or what is known of one device.
+// MayReadPath reports whether it may see one series, or what is known of one device: as MayRead, for one path.
 func (p *Principal) MayReadPath(path string) bool {
-	return p.inTenant(path) && slices.ContainsFunc(p.Read, func(r telemetry.Pattern) bool { return r.Match(path) })
+	return p.Has(RoleViewer) && p.inTenant(path) && slices.ContainsFunc(p.Read, func(r telemetry.Pattern) bool { return r.Match(path) })
 }
 
-// MayWrite reports whether it may speak for a device.
+// MaySpeakFor reports whether it may be a device: send its readings and its hello, take its commands and answer them,
+// by whatever protocol. That takes the role of a device, which no other contains, and a Write pattern that matches.
+func (p *Principal) MaySpeakFor(device string) bool {
+	return slices.Contains(p.Roles, RoleDevice) && p.MayWrite(device)
+}
+
+// MayWrite reports whether a device is within its Write patterns and its tenant. It says where, not what: its roles
+// are not looked at. Who commands a device or mends its dead letters is an operator besides; who speaks for it, see
+// MaySpeakFor.
 func (p *Principal) MayWrite(device string) bool {
 	return p.inTenant(device) && slices.ContainsFunc(p.Write, func(w telemetry.Pattern) bool { return w.Match(device) })
 }
 
-// MayWriteAll reports whether it may speak for every device there is.
+// MayWriteAll reports whether every device there is lies within its Write patterns; as MayWrite, it asks for no role.
 func (p *Principal) MayWriteAll() bool {
 	return p.Tenant == "" && slices.ContainsFunc(p.Write, func(w telemetry.Pattern) bool { return w.Covers(Everything) })
 }

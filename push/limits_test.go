@@ -172,7 +172,10 @@ func TestReadablePatternsAreWhatMayBeRead(t *testing.T) {
 	segment := rapid.SampledFrom([]string{"a", "b", "_x"})
 	wild := rapid.SampledFrom([]string{"a", "b", "_x", "+"})
 	rapid.Check(t, func(t *rapid.T) {
-		p := &auth.Principal{Tenant: rapid.SampledFrom([]string{"", "a", "_x"}).Draw(t, "tenant")}
+		p := &auth.Principal{
+			Tenant: rapid.SampledFrom([]string{"", "a", "_x"}).Draw(t, "tenant"),
+			Roles:  []string{rapid.SampledFrom([]string{auth.RoleViewer, auth.RoleViewer, auth.RoleDevice}).Draw(t, "role")},
+		}
 		for _, s := range rapid.SliceOfN(rapid.SliceOfN(wild, 0, 3), 0, 4).Draw(t, "read") {
 			if rapid.Bool().Draw(t, "hash") || len(s) == 0 {
 				s = append(s, "#")

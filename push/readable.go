@@ -20,6 +20,9 @@ func readable(p *auth.Principal) []string {
 
 func readablePatterns(p *auth.Principal) []telemetry.Pattern {
 	var out []telemetry.Pattern
+	if !p.Has(auth.RoleViewer) {
+		return out
+	}
 	for _, read := range p.Read {
 		r, ok := within(p.Tenant, read)
 		covered := slices.ContainsFunc(out, func(o telemetry.Pattern) bool { return o.Covers(r) })

@@ -23,17 +23,15 @@ type keyCmd struct {
 type rightsFlags struct {
 	Role   []string `placeholder:"ROLE" help:"device, viewer, operator or admin; may be given several times (device with --device, else viewer)."`
 	Read   []string `placeholder:"PATTERN" help:"Series it may see, such as plant1/#; may be given several times."`
-	Write  []string `placeholder:"PATTERN" help:"Devices it may speak for; may be given several times."`
-	Device []string `placeholder:"PATH" help:"A device it is for: short for --write PATH --read PATH/#."`
+	Write  []string `placeholder:"PATTERN" help:"Devices it may speak for (role device) or command (operator); may be given several times."`
+	Device []string `placeholder:"PATH" help:"A device it speaks for: short for --role device --write PATH."`
 	Tenant string   `placeholder:"NAME" help:"Confine it to paths that begin with this segment."`
 }
 
 // fields are those of a request. Nothing is given silently but to see everything, which is what a viewer is for.
 func (f *rightsFlags) fields() (map[string]any, error) {
 	roles, read, write := f.Role, f.Read, f.Write
-	for _, d := range f.Device {
-		write, read = append(write, d), append(read, d+"/#")
-	}
+	write = append(write, f.Device...)
 	if len(roles) == 0 && len(f.Device) > 0 {
 		roles = []string{"device"}
 	}
