@@ -17,7 +17,7 @@ func (r *Registry) handleDelete(w http.ResponseWriter, req *http.Request) {
 	if !deviceIn(w, device) {
 		return
 	}
-	if !mayDescribe(p, device) {
+	if !mayAct(p, device) {
 		answer(w, wire.NewError(wire.CodeForbidden, "device"))
 		return
 	}

@@ -39,12 +39,22 @@ func refuseMethod(allowed string) http.HandlerFunc {
 
 // mayKnow: whoever may see the device's readings, and the device.
 func mayKnow(p *auth.Principal, device string) bool {
-	return p.MayReadPath(device) || p.MayWrite(device)
+	return p.MayReadPath(device) || p.MaySpeakFor(device)
 }
 
-// mayDescribe: the device, and operators.
+// mayKnowAll: the device, and operators, who also see from where it is connected and as whom.
+func mayKnowAll(p *auth.Principal, device string) bool {
+	return p.MaySpeakFor(device) || p.Has(auth.RoleOperator) && p.MayReadPath(device)
+}
+
+// mayDescribe: the device, and operators who may act on it.
 func mayDescribe(p *auth.Principal, device string) bool {
-	return p.MayWrite(device) || p.Has(auth.RoleOperator) && p.MayReadPath(device)
+	return p.MaySpeakFor(device) || mayAct(p, device)
+}
+
+// mayAct: operators, within their Write patterns.
+func mayAct(p *auth.Principal, device string) bool {
+	return p.Has(auth.RoleOperator) && p.MayWrite(device)
 }
 
 // Device is what GET says about a device.
@@ -105,7 +115,7 @@ func (r *Registry) handleGet(w http.ResponseWriter, req *http.Request) {
 	case !mayKnow(p, device):
 		answer(w, wire.NewError(wire.CodeForbidden, "device"))
 	case r.ready(w):
-		d, ok := r.describe(device, mayDescribe(p, device))
+		d, ok := r.describe(device, mayKnowAll(p, device))
 		if !ok {
 			answer(w, wire.NewError(wire.CodeDeviceUnknown, "device"))
 			return
@@ -126,7 +136,7 @@ func (r *Registry) answerHealth(w http.ResponseWriter, req *http.Request, device
 	case !mayKnow(p, device):
 		answer(w, wire.NewError(wire.CodeForbidden, "device"))
 	case r.ready(w):
-		report, ok := r.Health(device, mayDescribe(p, device))
+		report, ok := r.Health(device, mayKnowAll(p, device))
 		if !ok {
 			answer(w, wire.NewError(wire.CodeDeviceUnknown, "device"))
 			return
@@ -173,6 +183,9 @@ func (r *Registry) handlePut(w http.ResponseWriter, req *http.Request) {
 		status = http.StatusCreated
 	}
 	d, _ := r.describe(device, true)
+	if !mayKnow(p, device) {
+		d.Presence = nil
+	}
 	writeJSON(w, status, d)
 }
 

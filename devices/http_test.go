@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"weir/auth"
 	"weir/telemetry"
@@ -45,6 +46,10 @@ func serve(t *testing.T, r *Registry) *httptest.Server {
 		"d":        {Subject: "d", Method: auth.MethodKey, Roles: []string{auth.RoleDevice}, Write: patterns("p/d")},
 		"viewer":   {Subject: "viewer", Method: auth.MethodKey, Roles: []string{auth.RoleViewer}, Read: all},
 		"operator": {Subject: "operator", Method: auth.MethodKey, Roles: []string{auth.RoleOperator}, Read: all, Write: all},
+		"reader":   {Subject: "reader", Method: auth.MethodKey, Roles: []string{auth.RoleDevice}, Read: all},
+		"writer":   {Subject: "writer", Method: auth.MethodKey, Roles: []string{auth.RoleViewer}, Write: all},
+		"blind":    {Subject: "blind", Method: auth.MethodKey, Roles: []string{auth.RoleOperator}, Write: all},
+		"watcher":  {Subject: "watcher", Method: auth.MethodKey, Roles: []string{auth.RoleOperator}, Read: all},
 		"tenant":   {Subject: "tenant", Method: auth.MethodKey, Tenant: "q", Roles: []string{auth.RoleAdmin}, Read: all, Write: all},
 	}}
 	m := auth.NewRouter(g, auth.OriginPolicy{})
@@ -112,6 +117,16 @@ func TestWhoMayDoWhatWithADevice(t *testing.T) {
 		{"tenant", "PUT", "/v1/devices/p/d", 403},
 		{"tenant", "DELETE", "/v1/devices/p/d", 403},
 		{"tenant", "GET", "/v1/devices/q/e", 200},
+		{"reader", "GET", "/v1/devices/p/d", 403},
+		{"reader", "GET", "/v1/health/p/d", 403},
+		{"writer", "GET", "/v1/devices/p/d", 403},
+		{"writer", "PUT", "/v1/devices/p/d", 403},
+		{"blind", "GET", "/v1/devices/p/d", 403},
+		{"blind", "GET", "/v1/devices/p/d/health", 403},
+		{"blind", "PUT", "/v1/devices/p/d", 200},
+		{"watcher", "GET", "/v1/devices/p/d", 200},
+		{"watcher", "PUT", "/v1/devices/p/d", 403},
+		{"watcher", "DELETE", "/v1/devices/p/d", 403},
 		{"operator", "PUT", "/v1/devices/p/new", 201},
 		{"operator", "POST", "/v1/devices/p/d", 405},
 		{"operator", "DELETE", "/v1/devices/_weir/x", 400},
@@ -159,6 +174,42 @@ func TestTheListIsPagedAndShowsOnlyWhatOneMayKnow(t *testing.T) {
 	} {
 		if got := ask(t, s, "operator", "GET", "/v1/devices"+path, ""); got.status != status {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
+func TestRolesCountForWhatIsListedAndTold(t *testing.T) {
+	r := open(t, options(newMemory(), "a"))
+	describe(t, r, "p/d", `{}`)
+	describe(t, r, "p/e", `{}`)
+	c := r.Connect(socket)
+	defer c.Close(true)
+	run(t, r)
+	c.Attach("p/d")
+	for r.state("p/d") != "online" {
+		time.Sleep(time.Millisecond)
+	}
+	s := serve(t, r)
+	for who, want := range map[string][2]int{
+		"reader": {0, 0}, "writer": {0, 0}, "blind": {0, 0}, "d": {1, 1}, "viewer": {2, 0}, "watcher": {2, 1}, "operator": {2, 1},
+	} {
+		var p page
+		if err := json.Unmarshal([]byte(ask(t, s, who, "GET", "/v1/devices", "").body), &p); err != nil {
+			t.Fatal(err)
+		}
+		whole := 0
+		for _, d := range p.Devices {
+			if d.Presence != nil && d.Presence.Remote != "" {
+				whole++
+			}
+		}
+		if len(p.Devices) != want[0] || whole != want[1] {
+			t.Errorf("%s is told of %d devices, and from where %d are connected, want %v", who, len(p.Devices), whole, want)
+		}
+	}
+	for who, told := range map[string]bool{"blind": false, "operator": true} {
+		if got := ask(t, s, who, "PUT", "/v1/devices/p/d", `{}`); strings.Contains(got.body, socket.Remote) != told {
+			t.Errorf("%s is answered %s", who, got.body)
 		}
 	}
 }

@@ -89,7 +89,7 @@ func (r *Registry) list(p *auth.Principal, q query) page {
 		out.Cursor = names[q.limit-1]
 	}
 	for _, name := range names {
-		if d, ok := r.describe(name, mayDescribe(p, name)); ok {
+		if d, ok := r.describe(name, mayKnowAll(p, name)); ok {
 			out.Devices = append(out.Devices, d)
 		}
 	}
