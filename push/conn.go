@@ -48,10 +48,12 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p, err := s.gate.Request(r)
-	if err != nil && !s.conns.wait(c) {
-		s.conns.dismiss(c)
-		s.refuseConnection(w, wire.NewError(wire.CodeTooManyConns, ""))
-		return
+	if err != nil {
+		if full := s.conns.wait(c); full != nil {
+			s.conns.dismiss(c)
+			s.refuseConnection(w, full)
+			return
+		}
 	}
 	s.accept(w, r, c, p, err)
 }

@@ -93,6 +93,7 @@ type dialOptions struct {
 	query      string
 	origin     string
 	token      string
+	from       string // where a proxy says it comes from
 	recvBuffer int
 	protocol   string
 	stalled    bool // do not read until read is called
@@ -121,6 +122,9 @@ func (ts *testServer) dial(o dialOptions) *wsClient {
 	}
 	if o.token != "" {
 		header.Set("Authorization", "Bearer "+o.token)
+	}
+	if o.from != "" {
+		header.Set("X-Forwarded-For", o.from)
 	}
 	if o.protocol != "" {
 		header.Set("Sec-WebSocket-Protocol", o.protocol)

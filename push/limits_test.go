@@ -1,6 +1,7 @@
 package push
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -81,6 +82,48 @@ func TestStrangersKeepNobodyOut(t *testing.T) {
 	if r.strangers+r.admitted+len(r.clients)+len(r.addresses)+len(r.principals) != 0 {
 		t.Errorf("places that were not given back: %+v", r)
 	}
+}
+
+func TestStrangersOfOneAddressKeepNoOtherStrangersOut(t *testing.T) {
+	proxies, err := remote.ParseProxies([]string{"127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := startGuarded(t, func(o *Options) { o.Config.MaxConnections, o.Proxies = 48, proxies })
+	one := make([]*wsClient, 3) // of 12
+	for i := range one {
+		one[i] = s.dial(dialOptions{from: fmt.Sprintf("2001:db8::%d", i+1)}) // all of one network
+	}
+	for _, h := range [][]string{{"X-Forwarded-For", "2001:db8::9"}, {"X-Forwarded-For", "2001:db8::9", "Authorization", "Bearer bad"}} {
+		if status, code := s.knock(t, h...); status != http.StatusTooManyRequests || code != wire.CodeLimitAddress {
+			t.Errorf("the fourth is answered %d %s", status, code)
+		}
+	}
+	await[*wire.Welcome](s.dial(dialOptions{from: "2001:db8::9", token: "q"}), newFollower(t))
+	one[0].authenticate("p")
+	await[*wire.Welcome](one[0], newFollower(t))
+	_ = one[1].conn.NetConn().Close()
+	for range 2 { // in the places of those two, which may take a moment
+		eventually(t, "there is a place", func() bool { return s.strangersFrom("2001:db8::") < 3 })
+		s.dial(dialOptions{from: "2001:db8::9"})
+	}
+	for range 9 { // the machine itself may have all that are left
+		s.dial(dialOptions{})
+	}
+	if status, code := s.knock(t, "X-Forwarded-For", "192.0.2.1"); status != http.StatusTooManyRequests || code != wire.CodeTooManyConns {
+		t.Errorf("the thirteenth is answered %d %s", status, code)
+	}
+	s.stop()
+	if r := &s.conns; r.strangers+len(r.from) != 0 {
+		t.Errorf("places that were not given back: %d, %v", r.strangers, r.from)
+	}
+}
+
+// strangersFrom is how many an address has.
+func (ts *testServer) strangersFrom(address string) int {
+	ts.conns.mu.Lock()
+	defer ts.conns.mu.Unlock()
+	return ts.conns.from[netip.MustParseAddr(address)]
 }
 
 func TestAddressesAreCountedByHostOrNetwork(t *testing.T) {

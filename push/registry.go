@@ -16,14 +16,15 @@ type registry struct {
 	phase      phase
 	admitted   int
 	clients    map[*client]struct{}
-	strangers  int // those of which it is not known who they are
+	strangers  int                // those of which it is not known who they are
+	from       map[netip.Addr]int // of those, how many each address has
 	addresses  map[netip.Addr]int
 	principals map[string]int
 	empty      chan struct{} // closed when the last is gone, once somebody waits for it
 }
 
 // connLimits are the parts of Config that the registry applies.
-type connLimits struct{ total, strangers, address, principal int }
+type connLimits struct{ total, strangers, strangersFrom, address, principal int }
 
 type phase uint8
 
@@ -37,17 +38,22 @@ const (
 type place struct {
 	address   netip.Addr
 	stranger  bool
-	principal string // empty: it is not known, or not counted
+	from      netip.Addr // under which it is counted as a stranger; not valid: it is not
+	principal string     // empty: it is not known, or not counted
 }
 
+// share is what part of all connections strangers may hold, and what part of that those of one address.
+const share = 4
+
 func newRegistry(cfg Config) registry {
+	strangers := max(cfg.MaxConnections/share, 1)
 	return registry{
 		limits: connLimits{
-			total: cfg.MaxConnections, strangers: max(cfg.MaxConnections/4, 1),
+			total: cfg.MaxConnections, strangers: strangers, strangersFrom: max(strangers/share, 1),
 			address: cfg.MaxConnectionsPerAddress, principal: cfg.MaxConnectionsPerPrincipal,
 		},
 		clients:   make(map[*client]struct{}),
-		addresses: make(map[netip.Addr]int), principals: make(map[string]int),
+		addresses: make(map[netip.Addr]int), from: make(map[netip.Addr]int), principals: make(map[string]int),
 	}
 }
 
@@ -106,17 +112,37 @@ func (r *registry) admit(c *client, from netip.Addr) *wire.Error {
 	return nil
 }
 
-// wait counts an admitted connection among those of which it is not known who they are. It reports false when
-// there are too many: they must not keep others out.
-func (r *registry) wait(c *client) bool {
+// wait counts an admitted connection among those of which it is not known who they are, unless there are too many:
+// they must not keep others out, and one address must not keep out all of them. The machine itself, as a proxy there
+// that nobody declared, may have as many as there are.
+func (r *registry) wait(c *client) *wire.Error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.strangers >= r.limits.strangers {
-		return false
+	counted := c.from.IsValid() && !c.from.IsLoopback()
+	switch {
+	case counted && r.from[c.place.address] >= r.limits.strangersFrom:
+		return wire.NewError(wire.CodeLimitAddress, "")
+	case r.strangers >= r.limits.strangers:
+		return wire.NewError(wire.CodeTooManyConns, "")
 	}
 	r.strangers++
 	c.place.stranger = true
-	return true
+	if counted {
+		c.place.from = c.place.address
+		r.from[c.place.from]++
+	}
+	return nil
+}
+
+// knownLocked ends that.
+func (r *registry) knownLocked(c *client) {
+	if c.place.stranger {
+		r.strangers--
+	}
+	if c.place.from.IsValid() {
+		leave(r.from, c.place.from)
+	}
+	c.place.stranger, c.place.from = false, netip.Addr{}
 }
 
 // identify counts a connection among those of a principal, if it is to be counted, and reports false when that
@@ -131,10 +157,7 @@ func (r *registry) identify(c *client, principal string) bool {
 		r.principals[principal]++
 		c.place.principal = principal
 	}
-	if c.place.stranger {
-		c.place.stranger = false
-		r.strangers--
-	}
+	r.knownLocked(c)
 	return true
 }
 
@@ -164,9 +187,7 @@ func (r *registry) remove(c *client) {
 
 // vacateLocked gives a connection's place back.
 func (r *registry) vacateLocked(c *client) {
-	if c.place.stranger {
-		r.strangers--
-	}
+	r.knownLocked(c)
 	leave(r.addresses, c.place.address)
 	if c.place.principal != "" {
 		leave(r.principals, c.place.principal)
