@@ -2,6 +2,8 @@ package deadletter
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,12 +58,13 @@ func (w *world) store() *Store {
 	w.t.Helper()
 	s := New(Options{
 		Client: w.client, Producer: w.producer, Partitions: partitions,
+		Lateness: 24 * time.Hour,
 		Decoder: func(l *wire.DeadLetter) (wire.FrameDecoder, error) {
 			f, ok := wire.ParseFormat(l.Format)
 			if !ok {
 				return nil, wire.NewError(wire.CodeFormatUnknown, "format")
 			}
-			return wire.NewFrameDecoder(f, wire.DecoderOptions{DefaultDevice: l.DefaultDevice, Now: func() int64 { return l.Time }}), nil
+			return wire.NewFrameDecoder(f, wire.DecoderOptions{DefaultDevice: l.DefaultDevice, Now: func() int64 { return l.Time }, MaxFuture: 1000 * time.Hour}), nil
 		},
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())
@@ -113,12 +117,21 @@ func (w *world) stored(topic string) []string {
 	return out
 }
 
+// session is how the name of a frame's session shows in that of its replays.
+func session(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:8])
+}
+
 const half = `{"device":"t/d","session":"s","seq":7,"readings":[{"metric":"a","value":1},{"metric":"b","value":"x"},{"metric":"c","value":3}]}`
+
+// recent is not late.
+var recent = time.Now().Add(-time.Hour).UnixMicro()
 
 // partly is a letter of a frame of which reading 1 was refused.
 func partly() wire.DeadLetter {
 	return wire.DeadLetter{
-		Code: wire.CodeValueType, Path: "readings[1].value", Device: "t/d", Time: 1_700_000_000_000_000, Raw: []byte(half), Rejected: []uint32{1}}
+		Code: wire.CodeValueType, Path: "readings[1].value", Device: "t/d", Time: recent, Raw: []byte(half), Rejected: []uint32{1}}
 }
 
 func TestAReplayStoresOnlyWhatWasRefusedAndOnce(t *testing.T) {
@@ -141,7 +154,7 @@ func TestAReplayStoresOnlyWhatWasRefusedAndOnce(t *testing.T) {
 	}
 	out, err = s.Replay(t.Context(), id, mended)
 	must(t, err)
-	want := fmt.Sprintf("[t/d/b=2.5@1700000000000000 weir-dead-letters-%d:%d]", id.Partition, id.Offset)
+	want := fmt.Sprintf("[t/d/b=2.5@%d weir-dead-letters-ingest-%s:7]", recent, session("s"))
 	if got := fmt.Sprint(w.stored(wire.TopicReadings)); got != want || out.Stored != 1 || out.Skipped != 2 {
 		t.Fatalf("stored %s, want %s (%+v)", got, want, out)
 	}
@@ -205,14 +218,74 @@ func TestARecordOfThePipelineIsReplayedFromItsColumns(t *testing.T) {
 	w := open(t)
 	s := w.store()
 	b := telemetry.Batch{Device: "t/d", Session: "s", Seq: 3, Ingest: 9, Readings: []telemetry.Reading{
-		{Metric: "a", Time: 1_000_000, Value: 1}, {Metric: "b", Time: 1_000_000, Value: 2}}}
+		{Metric: "a", Time: recent, Value: 1}, {Metric: "b", Time: recent, Value: 2}}}
 	id := w.bury(wire.DeadLetter{
-		Code: wire.CodeTooManySeries, Device: "t/d", Stage: wire.StagePipeline, Format: "columns", Time: 2_000_000,
+		Code: wire.CodeTooManySeries, Device: "t/d", Stage: wire.StagePipeline, Format: "columns", Time: recent,
 		Raw: wire.AppendReadingBatch(nil, &b), Rejected: []uint32{1}})
 	out, err := s.Replay(t.Context(), id, Replay{By: "op"})
 	must(t, err)
-	if got := w.stored(wire.TopicReadings); out.Stored != 1 || len(got) != 1 || !strings.HasPrefix(got[0], "t/d/b=2@1000000 ") {
+	if got := w.stored(wire.TopicReadings); out.Stored != 1 || len(got) != 1 || !strings.HasPrefix(got[0], fmt.Sprintf("t/d/b=2@%d weir-dead-letters-pipeline-", recent)) {
 		t.Errorf("%+v, stored %v", out, got)
+	}
+}
+
+func TestReplaysAtOnceStoreOnce(t *testing.T) {
+	w := open(t)
+	s := w.store()
+	id := w.bury(wire.DeadLetter{Device: "p/d", Code: wire.CodeForbidden, Time: recent,
+		Raw: []byte(`{"device":"p/d","backlog":true,"readings":[{"metric":"m","value":1}]}`)})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() { _, _ = s.Replay(t.Context(), id, Replay{By: "me"}) })
+	}
+	all.Wait()
+	if got := w.stored(wire.TopicBacklog); len(got) != 1 {
+		t.Errorf("stored %d times: %q", len(got), got)
+	}
+}
+
+func TestWhatIsTooOldIsReplayedIntoTheBacklog(t *testing.T) {
+	w := open(t)
+	s := w.store()
+	old := partly()
+	old.Time = time.Now().Add(-72 * time.Hour).UnixMicro()
+	old.Raw = []byte(`[{"device":"p/d","metric":"m","value":1},{"device":"p/d","metric":"m","value":1,"ts":"` + time.Now().UTC().Format(time.RFC3339) + `"}]`)
+	out, err := s.Replay(t.Context(), w.bury(old), Replay{All: true})
+	must(t, err)
+	if live, past := w.stored(wire.TopicReadings), w.stored(wire.TopicBacklog); len(live) != 1 || len(past) != 1 || out.Stored != 2 {
+		t.Errorf("%+v, live %q, past %q", out, live, past)
+	}
+}
+
+// A frame that is resent because its receipt was lost leaves a letter each time.
+func TestLettersOfOneFrameAreReplayedUnderOneSeq(t *testing.T) {
+	w := open(t)
+	s := w.store()
+	mended := Replay{Frame: []byte(strings.Replace(half, `"x"`, "2.5", 1))}
+	for range 2 {
+		_, err := s.Replay(t.Context(), w.bury(partly()), mended)
+		must(t, err)
+	}
+	if got := w.stored(wire.TopicReadings); len(got) != 2 || got[0] != got[1] {
+		t.Errorf("the pipeline cannot tell that these are one: %q", got)
+	}
+}
+
+func TestLettersThatAreNoMoreAreNotOpen(t *testing.T) {
+	record := func(offset int64, l wire.DeadLetter) kafka.Record {
+		return kafka.Record{Offset: offset, Value: wire.AppendDeadLetter(nil, &l)}
+	}
+	letter := wire.DeadLetter{Stage: wire.StageIngest, Code: "x"}
+	s := New(Options{Partitions: 1})
+	s.take(0, &kafka.Fetch{Records: []kafka.Record{record(0, letter), record(1, letter), record(2, letter)}})
+	s.take(0, &kafka.Fetch{LogStart: 2})
+	if n := s.open(); n != 1 {
+		t.Errorf("%d letters are open, one is there", n)
+	}
+	gone := wire.DeadLetter{Stage: wire.StageReplay, Code: Replayed, Offset: 1}
+	s.take(0, &kafka.Fetch{LogStart: 2, Records: []kafka.Record{record(3, gone)}})
+	if n := s.open(); n != 1 {
+		t.Errorf("%d letters are open after one that is gone was resolved", n)
 	}
 }
 

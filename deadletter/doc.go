@@ -9,8 +9,9 @@
 //
 // # Replaying once
 //
-// A replay stores what the letter's frame had refused, and only that, in one session per partition of letters with
-// the letter's offset as seq, and then writes the resolution. So the pipeline takes a repeated one for a
-// duplicate, and after the resolution it is refused. What is left is a crash between the two, followed by more
-// than 1,024 replays for the same device before the letter is replayed again.
+// A replay stores what the letter's frame had refused, and only that, under a session and seq of its own, which follow
+// from those of the frame, or from the letter's partition and offset, and then writes the resolution. So the pipeline
+// takes a repeated one for a duplicate, and after the resolution it is refused. What is left: a crash between the
+// two, followed by more than 1,024 replays for the same device before the letter is replayed again; and two
+// processes that replay a letter of the backlog at once, which nobody but a reader of the backlog can tell.
 package deadletter

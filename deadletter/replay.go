@@ -2,6 +2,8 @@ package deadletter
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -51,6 +53,11 @@ func (s *Store) Replay(ctx context.Context, id ID, how Replay) (*Outcome, error)
 }
 
 func (s *Store) replay(ctx context.Context, id ID, how Replay) (*Outcome, error) {
+	done, err := s.begin(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	letter, err := s.unresolved(ctx, id)
 	if err != nil {
 		return nil, err
@@ -142,31 +149,95 @@ func choose(frame *wire.Frame, wanted []uint32, mayWrite func(string) bool, out 
 	return batches, nil
 }
 
-// store writes the batches under a session and seq that mean this letter, so that the pipeline counts a
+// begin waits until nobody else in this process deals with the letter.
+func (s *Store) begin(ctx context.Context, id ID) (done func(), err error) {
+	for {
+		s.mu.Lock()
+		others := s.busy[id]
+		if others == nil {
+			mine := make(chan struct{})
+			s.busy[id] = mine
+			s.mu.Unlock()
+			return func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				delete(s.busy, id)
+				close(mine)
+			}, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-others:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("dead letter %s: %w", id, ctx.Err())
+		}
+	}
+}
+
+// place is a partition of a topic.
+type place struct {
+	topic     string
+	partition int
+}
+
+// store writes the batches, those of the past to the backlog, under a session and seq by which the pipeline counts a
 // repetition once.
 func (s *Store) store(ctx context.Context, id ID, letter *Letter, frame *wire.Frame, batches []telemetry.Batch) error {
-	topic := wire.TopicReadings
-	if frame.Backlog {
-		topic = wire.TopicBacklog
-	}
-	byPartition := make(map[int][]kafka.Record)
+	now := time.Now().UnixMicro()
+	session, seq := identity(id, letter, frame)
+	records := make(map[place][]kafka.Record)
 	for i := range batches {
-		b := &batches[i]
-		b.Session, b.Seq = sessionPrefix+strconv.Itoa(id.Partition), uint64(id.Offset)
-		b.Ingest = time.Now().UnixMicro()
+		b := batches[i]
+		b.Session, b.Seq, b.Ingest = session, seq, now
 		p := kafka.PartitionFor(b.Device, s.o.Partitions)
-		byPartition[p] = append(byPartition[p], kafka.Record{Key: []byte(b.Device), Value: wire.AppendReadingBatch(nil, b)})
+		live, past := s.divide(b.Readings, frame.Backlog, now)
+		for topic, readings := range map[string][]telemetry.Reading{wire.TopicReadings: live, wire.TopicBacklog: past} {
+			if b.Readings = readings; len(readings) > 0 {
+				at := place{topic, p}
+				records[at] = append(records[at], kafka.Record{Key: []byte(b.Device), Value: wire.AppendReadingBatch(nil, &b)})
+			}
+		}
 	}
-	for p, records := range byPartition {
-		if _, err := s.o.Producer.ProduceSync(ctx, topic, p, records); err != nil {
+	for at, recs := range records {
+		if _, err := s.o.Producer.ProduceSync(ctx, at.topic, at.partition, recs); err != nil {
 			return fmt.Errorf("replay dead letter %s: %w", letter.ID, err)
 		}
 	}
 	return nil
 }
 
+// divide takes readings apart as ingest does.
+func (s *Store) divide(readings []telemetry.Reading, backlog bool, now int64) (live, past []telemetry.Reading) {
+	if backlog {
+		return nil, readings
+	}
+	for _, r := range readings {
+		if s.o.Lateness > 0 && r.Time < now-s.o.Lateness.Microseconds() {
+			past = append(past, r)
+		} else {
+			live = append(live, r)
+		}
+	}
+	return live, past
+}
+
+// identity is the session and seq of a replay. A frame that was sent twice has left two letters: those of frames with
+// a session and seq of their own are one by them. What the pipeline refused of a frame is apart from what ingest did.
+func identity(id ID, letter *Letter, frame *wire.Frame) (session string, seq uint64) {
+	if frame.Session == "" || !frame.HasSeq {
+		return sessionPrefix + strconv.Itoa(id.Partition), uint64(id.Offset)
+	}
+	sum := sha256.Sum256([]byte(frame.Session))
+	return sessionPrefix + letter.Stage + "-" + hex.EncodeToString(sum[:8]), frame.Seq
+}
+
 // Discard marks a letter as of no use.
 func (s *Store) Discard(ctx context.Context, id ID, by string) error {
+	done, err := s.begin(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if _, err := s.unresolved(ctx, id); err != nil {
 		return err
 	}
@@ -189,7 +260,7 @@ func (s *Store) resolve(ctx context.Context, id ID, outcome, by string) error {
 	}
 	for {
 		s.mu.Lock()
-		_, known := s.resolved[id.Partition][id.Offset]
+		_, known := s.parts[id.Partition].resolved[id.Offset]
 		changed := s.changed
 		s.mu.Unlock()
 		if known {

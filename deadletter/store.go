@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,8 +22,10 @@ type Options struct {
 	Partitions int
 	// Decoder makes what a letter's frame is read with, as it was when it came. The error is for the client.
 	Decoder func(*wire.DeadLetter) (wire.FrameDecoder, error)
-	Logger  *slog.Logger
-	Metrics *metrics.Set
+	// Lateness is from which age on readings go to the backlog, as those that ingest takes; 0: none is too old.
+	Lateness time.Duration
+	Logger   *slog.Logger
+	Metrics  *metrics.Set
 }
 
 // Store reads weir.dead-letters and writes what becomes of letters.
@@ -32,13 +35,19 @@ type Store struct {
 
 	replayed, discarded, refused *metrics.Counter
 
-	mu       sync.Mutex
-	resolved []map[int64]Resolution // by partition and offset of the letter
-	letters  []int                  // by partition, how many there are
-	next     []int64                // by partition, up to where it is read
-	changed  chan struct{}
-	ready    chan struct{}
-	loading  int
+	mu      sync.Mutex
+	parts   []part
+	busy    map[ID]chan struct{} // letters that are being dealt with; closed when that is over
+	changed chan struct{}
+	ready   chan struct{}
+	loading int
+}
+
+// part is what is known of a partition.
+type part struct {
+	start    int64                // the first offset there is
+	letters  []int64              // their offsets, in order
+	resolved map[int64]Resolution // of letters that are there, by offset
 }
 
 // New makes a Store, which knows of no resolution until Run.
@@ -50,14 +59,14 @@ func New(o Options) *Store {
 		o.Metrics = metrics.NewSet()
 	}
 	s := &Store{
-		o: o, log: o.Logger, resolved: make([]map[int64]Resolution, o.Partitions), letters: make([]int, o.Partitions),
-		next: make([]int64, o.Partitions), changed: make(chan struct{}), ready: make(chan struct{}), loading: o.Partitions,
+		o: o, log: o.Logger, parts: make([]part, o.Partitions), busy: make(map[ID]chan struct{}),
+		changed: make(chan struct{}), ready: make(chan struct{}), loading: o.Partitions,
 		replayed:  o.Metrics.NewCounter(`weir_dead_letters_resolved_total{outcome="replayed"}`),
 		discarded: o.Metrics.NewCounter(`weir_dead_letters_resolved_total{outcome="discarded"}`),
 		refused:   o.Metrics.NewCounter(`weir_dead_letters_replays_refused_total`),
 	}
-	for p := range s.resolved {
-		s.resolved[p] = make(map[int64]Resolution)
+	for p := range s.parts {
+		s.parts[p].resolved = make(map[int64]Resolution)
 	}
 	o.Metrics.NewGauge(`weir_dead_letters_open`, func() float64 { return float64(s.open()) })
 	return s
@@ -98,7 +107,7 @@ func (s *Store) follow(ctx context.Context, partition int, there kafka.OffsetRan
 			s.recover(ctx, tail, partition, err)
 			continue
 		}
-		s.take(partition, &fetch, tail.Offset())
+		s.take(partition, &fetch)
 	}
 }
 
@@ -106,6 +115,12 @@ func (s *Store) recover(ctx context.Context, tail *kafka.Tail, partition int, er
 	var trimmed *kafka.ErrOffsetOutOfRange
 	if errors.As(err, &trimmed) {
 		tail.SeekTo(kafka.FirstOffset)
+		return
+	}
+	var corrupt *kafka.CorruptError
+	if errors.As(err, &corrupt) {
+		s.log.Error("dead letters are damaged and passed over", "partition", partition, "error", err)
+		tail.SeekTo(corrupt.Next)
 		return
 	}
 	if ctx.Err() != nil {
@@ -118,9 +133,11 @@ func (s *Store) recover(ctx context.Context, tail *kafka.Tail, partition int, er
 	}
 }
 
-func (s *Store) take(partition int, fetch *kafka.Fetch, next int64) {
+func (s *Store) take(partition int, fetch *kafka.Fetch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p := &s.parts[partition]
+	p.forget(fetch.LogStart)
 	for i := range fetch.Records {
 		r := &fetch.Records[i]
 		letter, err := wire.DecodeDeadLetter(r.Value)
@@ -129,25 +146,28 @@ func (s *Store) take(partition int, fetch *kafka.Fetch, next int64) {
 			continue
 		}
 		if letter.Stage != wire.StageReplay {
-			s.letters[partition]++
+			p.letters = append(p.letters, r.Offset)
 			continue
 		}
-		if _, twice := s.resolved[partition][letter.Offset]; !twice {
-			s.resolved[partition][letter.Offset] = Resolution{letter.Code, letter.Time, letter.Message}
+		if _, twice := p.resolved[letter.Offset]; !twice && letter.Offset >= p.start {
+			p.resolved[letter.Offset] = Resolution{letter.Code, letter.Time, letter.Message}
 		}
 	}
-	s.forget(partition, fetch.LogStart)
-	s.next[partition] = next
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// forget drops the resolutions of letters that are no more.
-func (s *Store) forget(partition int, start int64) {
-	for offset := range s.resolved[partition] {
+// forget drops what is known of letters that are no more.
+func (p *part) forget(start int64) {
+	if start <= p.start {
+		return
+	}
+	p.start = start
+	gone, _ := slices.BinarySearch(p.letters, start)
+	p.letters = slices.Clone(p.letters[gone:])
+	for offset := range p.resolved {
 		if offset < start {
-			delete(s.resolved[partition], offset)
-			s.letters[partition]--
+			delete(p.resolved, offset)
 		}
 	}
 }
@@ -163,8 +183,8 @@ func (s *Store) loaded() {
 func (s *Store) open() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for p := range s.letters {
-		n += max(0, s.letters[p]-len(s.resolved[p]))
+	for p := range s.parts {
+		n += len(s.parts[p].letters) - len(s.parts[p].resolved)
 	}
 	return n
 }
@@ -172,7 +192,7 @@ func (s *Store) open() (n int) {
 func (s *Store) resolution(id ID) *Resolution {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r, ok := s.resolved[id.Partition][id.Offset]; ok {
+	if r, ok := s.parts[id.Partition].resolved[id.Offset]; ok {
 		return &r
 	}
 	return nil

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"time"
 
 	"weir/kafka"
 	"weir/wire"
@@ -10,35 +11,75 @@ import (
 // deadLetter keeps a frame that was refused, wholly or in part, so that it can be mended and replayed. It
 // counts among the frame's records: its receipt waits for it.
 func (e *encoder) deadLetter(ctx context.Context, raw []byte, r *receipt, letter wire.DeadLetter) {
+	if letter.Device == "" {
+		letter.Device = e.usual()
+	}
+	letter.Tenant = e.tenant
+	e.file(ctx, raw, r, &letter)
+}
+
+// usual is the device that a frame is of when it does not tell.
+func (e *encoder) usual() string {
+	if e.own != "" {
+		return e.own
+	}
+	return onlyDevice(e.principal) // what is below the device's path, as an MQTT topic may be, is its own still
+}
+
+// file stores a letter of which it is known whose it is.
+func (e *encoder) file(ctx context.Context, raw []byte, r *receipt, letter *wire.DeadLetter) {
 	letter.Time, letter.Stage = r.started, wire.StageIngest
-	if letter.Device == "" {
-		letter.Device = e.own
-	}
-	if letter.Device == "" {
-		letter.Device = onlyDevice(e.principal) // what is below the device's path, as an MQTT topic may be, is its own still
-	}
 	letter.Raw, letter.Size = raw[:min(len(raw), maxDeadLetterBytes)], len(raw)
 	letter.Format, letter.DefaultDevice = e.format.String(), e.own
-	letter.Tenant, letter.TimeUnit = e.tenant, e.unit.String()
+	letter.TimeUnit = e.unit.String()
 	if e.principal != nil {
 		letter.Subject = e.principal.Subject
 	}
-	value := wire.AppendDeadLetter(nil, &letter)
+	value := wire.AppendDeadLetter(nil, letter)
 	rec := kafka.Record{Time: r.started / 1000, Key: []byte(letter.Device), Value: value}
 	e.srv.metrics.deadLetters.Inc()
 	r.hold(&e.srv.shares[live], live, int64(len(value)+recordOverhead))
 	e.send(ctx, r, wire.TopicDeadLetters, kafka.PartitionFor(letter.Device, e.srv.partitions), []kafka.Record{rec})
 }
 
-// keepRejected counts what was refused in a frame and keeps the frame. It is not part of submit, whose frame on the stack comes
-// before that of everything else.
+// keepRejected counts what was refused in a frame and keeps the frame. That of several tenants is shown to none of them: its
+// letter has no device and no tenant, so that it is for those who may see all. It is not part of submit, whose frame on the
+// stack comes before that of everything else.
 //
 //go:noinline
 func (e *encoder) keepRejected(ctx context.Context, raw []byte, r *receipt, frame *wire.Frame) {
 	for i := range frame.Rejected {
 		byCode(e.srv.metrics.rejectedReadings, frame.Rejected[i].Code).Inc()
 	}
-	e.deadLetter(ctx, raw, r, letterOf(frame))
+	letter := letterOf(frame)
+	if e.ofSeveral(frame) {
+		letter.Device = ""
+		e.file(ctx, raw, r, &letter)
+		return
+	}
+	e.deadLetter(ctx, raw, r, letter)
+}
+
+// ofSeveral reports whether a frame is of devices of more than one tenant, those included that were refused. The device
+// under which it would be filed counts among them, unless all that its sender has to do with is of one tenant.
+func (e *encoder) ofSeveral(frame *wire.Frame) bool {
+	tenant, several := "", false
+	count := func(device string) {
+		if of := tenantOf(device); of != "" {
+			several = several || tenant != "" && tenant != of
+			tenant = of
+		}
+	}
+	for i := range frame.Batches {
+		count(frame.Batches[i].Device)
+	}
+	for _, device := range frame.RejectedOf {
+		count(device)
+	}
+	if len(frame.Batches) == 0 && e.tenant == "" {
+		count(e.usual())
+	}
+	return several
 }
 
 // letterOf describes a frame by the first reading refused in it, and says which were when others are stored. The
@@ -64,6 +105,7 @@ func (s *Server) LetterDecoder(l *wire.DeadLetter) (wire.FrameDecoder, error) {
 	}
 	opts := s.decoderOptions(l.DefaultDevice)
 	opts.Tenant, opts.Now = l.Tenant, func() int64 { return l.Time }
+	opts.MaxFuture += time.Since(time.UnixMicro(l.Time)) // a mended frame may be of today
 	if unit, ok := wire.ParseTimeUnit(l.TimeUnit); ok {
 		opts.TimeUnit = unit
 	}
