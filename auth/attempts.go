@@ -37,6 +37,24 @@ func (a *attempts) levelLocked(from netip.Prefix, now time.Time) float64 {
 	return max(0, f.level-now.Sub(f.at).Minutes()*float64(a.perMinute))
 }
 
+func newAttempts(perMinute int, now func() time.Time) *attempts {
+	return &attempts{perMinute: perMinute, now: now, from: make(map[netip.Prefix]failures)}
+}
+
+// told counts e if it is for wrong credentials, and is e as the address is told it: once its attempts are used up it
+// learns no more than that. What is right is taken all the same. It costs less to look at than to answer, nobody
+// guesses keys and signatures, and those who have the right ones share the address with those who do not.
+func (a *attempts) told(from netip.Prefix, e *wire.Error) *wire.Error {
+	if e == nil || e.Code != wire.CodeTokenInvalid {
+		return e
+	}
+	if a.exhausted(from) {
+		e = errTooManyAttempts()
+	}
+	a.failed(from)
+	return e
+}
+
 // exhausted reports whether an address has used up its attempts. One that is not known has no bound.
 func (a *attempts) exhausted(from netip.Prefix) bool {
 	if !from.IsValid() {

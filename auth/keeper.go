@@ -48,7 +48,8 @@ type Keeper struct {
 	keys     *keyring
 	revoked  *revocations
 	watches  *watches
-	attempts *attempts
+	attempts *attempts // wrong credentials
+	signIns  *attempts // sign-ins that failed at the service, which each take requests to it
 	proxies  remote.Proxies
 	codes    *codes
 	families sync.Mutex // one renewal at a time in this process; across processes the record tells
@@ -79,7 +80,8 @@ func New(o Options) (*Keeper, error) {
 		keys:     &keyring{log: o.Logger, keys: make(map[string]*apiKey)},
 		revoked:  &revocations{log: o.Logger, all: make(map[string]revocation)},
 		watches:  newWatches(o.Now),
-		attempts: &attempts{perMinute: o.Config.FailedAttempts, now: o.Now, from: make(map[netip.Prefix]failures)},
+		attempts: newAttempts(o.Config.FailedAttempts, o.Now),
+		signIns:  newAttempts(o.Config.FailedAttempts, o.Now),
 		codes:    &codes{now: o.Now, until: make(map[string]time.Time)},
 		proxies:  o.Proxies,
 		ready:    make(chan struct{}),
@@ -213,23 +215,14 @@ func (k *Keeper) identify(ctx context.Context, text string, from netip.Prefix, f
 	case len(text) > maxCredential:
 		e = wire.NewError(wire.CodeTokenInvalid, "")
 	case isKey:
-		// Looked at however many attempts failed: it costs less than an answer, nobody guesses 160 bits, and devices
-		// may share an address with one that has a wrong key.
 		p, e = k.keys.verify(k.signer, id, secret, k.now())
-	case k.attempts.exhausted(from):
-		e = errTooManyAttempts()
 	default:
-		_, p, e = k.verifier.verify(ctx, text, audienceAccess)
+		_, p, e = k.verifier.verify(ctx, text, audienceAccess, k.attempts.exhausted(from))
 	}
 	if e == nil {
 		e = k.standing(p)
 	}
-	if e != nil && e.Code == wire.CodeTokenInvalid {
-		if k.attempts.exhausted(from) {
-			e = errTooManyAttempts()
-		}
-		k.attempts.failed(from)
-	}
+	e = k.attempts.told(from, e)
 	k.meters.attempt(method, e)
 	if e != nil {
 		return nil, e

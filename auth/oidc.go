@@ -165,30 +165,29 @@ func (k *Keeper) getCallback(w http.ResponseWriter, r *http.Request) {
 func (k *Keeper) returned(r *http.Request) (*Principal, *wire.Error) {
 	invalid := wire.NewError(wire.CodeTokenInvalid, "")
 	from := network(k.proxies.Address(r))
-	if k.attempts.exhausted(from) {
-		return nil, errTooManyAttempts()
-	}
 	c, err := r.Cookie(cookieSignIn)
 	if err != nil || len(c.Value) > maxCredential {
 		return nil, &wire.Error{Code: wire.CodeUnauthenticated, Message: "the sign-in was not begun here, or took too long; begin again"}
 	}
-	kept, _, e := k.verifier.verify(r.Context(), c.Value, audienceSignIn)
+	kept, _, e := k.verifier.verify(r.Context(), c.Value, audienceSignIn, true)
 	if e != nil || kept.SignIn == nil {
 		return nil, invalid
 	}
 	query := r.URL.Query()
 	if subtle.ConstantTimeCompare([]byte(query.Get("state")), []byte(kept.SignIn.State)) != 1 {
-		k.attempts.failed(from)
-		return nil, invalid
+		return nil, k.attempts.told(from, invalid)
 	}
 	if query.Get("code") == "" {
 		return nil, &wire.Error{Code: wire.CodeForbidden, Message: "the sign-in service turned the sign-in down"}
+	}
+	if k.signIns.exhausted(from) {
+		return nil, errTooManyAttempts()
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), signInTimeout)
 	defer cancel()
 	id, err := k.signIn.exchange(ctx, query.Get("code"), kept.SignIn)
 	if err != nil {
-		k.attempts.failed(from)
+		k.signIns.failed(from)
 		k.log.Warn("a sign-in failed", "error", RedactText(err.Error()))
 		return nil, invalid
 	}

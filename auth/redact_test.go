@@ -76,7 +76,7 @@ func FuzzCredentials(f *testing.F) {
 				t.Errorf("%q is taken for a key", text)
 			}
 		}
-		_, p, e := v.verify(t.Context(), text, audienceAccess)
+		_, p, e := v.verify(t.Context(), text, audienceAccess, false)
 		if (p == nil) == (e == nil) {
 			t.Errorf("%q: %v, %v", text, p, e)
 		}
@@ -109,7 +109,7 @@ func FuzzClaims(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		token := signRaw(t, s, text)
-		_, p, e := v.verify(t.Context(), token, audienceAccess)
+		_, p, e := v.verify(t.Context(), token, audienceAccess, false)
 		if e != nil {
 			return
 		}

@@ -80,10 +80,11 @@ func (k *Keeper) Refresh(ctx context.Context, token string) (Grant, error) {
 	if err != nil {
 		e = Refusal(err)
 	}
-	if e != nil && e.Code == wire.CodeTokenInvalid {
-		k.attempts.failed(address(ctx))
+	told := k.attempts.told(address(ctx), e)
+	if told != e {
+		err = told
 	}
-	k.meters.attempt(methodRefresh, e)
+	k.meters.attempt(methodRefresh, told)
 	return grant, err
 }
 
@@ -91,13 +92,10 @@ func (k *Keeper) refresh(ctx context.Context, token string) (Grant, error) {
 	if !k.isReady() {
 		return Grant{}, wire.NewError(wire.CodeNotReady, "")
 	}
-	if k.attempts.exhausted(address(ctx)) {
-		return Grant{}, errTooManyAttempts()
-	}
 	if len(token) > maxCredential {
 		return Grant{}, wire.NewError(wire.CodeTokenInvalid, "")
 	}
-	c, p, e := k.verifier.verify(ctx, token, audienceRefresh)
+	c, p, e := k.verifier.verify(ctx, token, audienceRefresh, true)
 	if e != nil {
 		return Grant{}, e
 	}

@@ -110,12 +110,8 @@ func (k *Keeper) present(r *http.Request, token, code string) (*Principal, *wire
 		return k.identify(r.Context(), token, from, false)
 	}
 	var e *wire.Error
-	switch {
-	case k.attempts.exhausted(from):
-		e = errTooManyAttempts()
-	case !k.codes.take(code):
-		k.attempts.failed(from)
-		e = wire.NewError(wire.CodeTokenInvalid, "code")
+	if !k.codes.take(code) {
+		e = k.attempts.told(from, wire.NewError(wire.CodeTokenInvalid, "code"))
 	}
 	k.meters.attempt(methodCode, e)
 	if e != nil {

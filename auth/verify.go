@@ -66,17 +66,20 @@ func newVerifier(signer *Signer, c *Config, sets []*jwks, now func() time.Time) 
 var (
 	errKey      = errors.New("no key for this token")
 	errNotReady = errors.New("the keys of the issuer could not be read yet")
+	errFrugal   = errors.New("the issuer is not asked for the key")
 )
 
 // verify checks signature and claims. audience is that of Weir's own tokens; tokens of others are for access only.
-func (v *verifier) verify(ctx context.Context, token, audience string) (*claims, *Principal, *wire.Error) {
+// frugal is for addresses with too many failures: issuers are not asked for their sake, and a token whose key is not
+// known is answered with limit_address.
+func (v *verifier) verify(ctx context.Context, token, audience string, frugal bool) (*claims, *Principal, *wire.Error) {
 	c, own := new(claims), false
 	_, err := v.parser.ParseWithClaims(token, c, func(t *jwt.Token) (any, error) {
 		if _, critical := t.Header["crit"]; critical {
 			return nil, errKey // it asks for rules that are not known here
 		}
 		kid, _ := t.Header["kid"].(string)
-		k, isOwn, err := v.keyFor(ctx, kid)
+		k, isOwn, err := v.keyFor(ctx, kid, frugal)
 		if err != nil {
 			return nil, err
 		}
@@ -86,10 +89,12 @@ func (v *verifier) verify(ctx context.Context, token, audience string) (*claims,
 		}
 		return k.key, nil
 	})
-	if errors.Is(err, errNotReady) {
+	switch {
+	case errors.Is(err, errNotReady):
 		return nil, nil, wire.NewError(wire.CodeNotReady, "")
-	}
-	if err != nil {
+	case errors.Is(err, errFrugal):
+		return nil, nil, errTooManyAttempts()
+	case err != nil:
 		return nil, nil, wire.NewError(wire.CodeTokenInvalid, "")
 	}
 	now := v.now()
@@ -109,7 +114,7 @@ func (v *verifier) verify(ctx context.Context, token, audience string) (*claims,
 	return c, p, e
 }
 
-func (v *verifier) keyFor(ctx context.Context, kid string) (k verifyKey, own bool, err error) {
+func (v *verifier) keyFor(ctx context.Context, kid string, frugal bool) (k verifyKey, own bool, err error) {
 	if kid == v.signer.kid {
 		return verifyKey{v.signer.method.Alg(), v.signer.public}, true, nil
 	}
@@ -124,6 +129,9 @@ func (v *verifier) keyFor(ctx context.Context, kid string) (k verifyKey, own boo
 		if k, ok := set.key(kid); ok {
 			return k, false, nil
 		}
+	}
+	if frugal && len(v.sets) > 0 {
+		return verifyKey{}, false, errFrugal
 	}
 	// The issuer may have begun to use a new key.
 	for _, set := range v.sets {
