@@ -56,7 +56,7 @@ func (closedGate) Token(context.Context, string) (*auth.Principal, error) {
 
 // newTable is a compacted topic of this process.
 func (a *App) newTable(client *kafka.Client, producer *kafka.Producer, topic string, partitions int) *table.Table {
-	o := table.Options{Client: client, Producer: producer, Topic: topic, Partitions: partitions, Logger: a.log.With("component", "registry")}
+	o := table.Options{Client: client, Producer: producer, Topic: topic, Partitions: partitions, Logger: a.log.With("component", "registry"), Metrics: a.set}
 	if a.broker != nil {
 		o.Trimmer = a.broker
 	}

@@ -8,13 +8,16 @@ package table
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sort"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/sync/semaphore"
 
 	"weir/kafka"
 )
@@ -33,6 +36,7 @@ type Options struct {
 	// CompactEvery is how often that is looked at; default 10 s.
 	CompactEvery time.Duration
 	Logger       *slog.Logger
+	Metrics      *metrics.Set
 }
 
 const (
@@ -41,6 +45,8 @@ const (
 	compactRatio        = 4
 	defaultCompactEvery = 10 * time.Second
 	fetchWait           = 5 * time.Second
+	// shared and alone are how much of writing is taken by a writer, and for rewriting.
+	shared, alone = 1, math.MaxInt64
 )
 
 // Table is a compacted topic in memory. Its methods are safe for concurrent use.
@@ -51,7 +57,8 @@ type Table struct {
 
 	// writing is held shared by writers until their record is acknowledged, and alone while the topic is
 	// rewritten: no old value may follow a newer one.
-	writing sync.RWMutex
+	writing *semaphore.Weighted
+	lost    *metrics.Counter
 
 	mu      sync.RWMutex
 	values  map[string][]byte
@@ -84,8 +91,12 @@ func New(o Options) *Table {
 	if o.CompactEvery == 0 {
 		o.CompactEvery = defaultCompactEvery
 	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.NewSet()
+	}
 	return &Table{
-		opts: o, log: o.Logger.With("topic", o.Topic), values: make(map[string][]byte),
+		opts: o, log: o.Logger.With("topic", o.Topic), values: make(map[string][]byte), writing: semaphore.NewWeighted(alone),
+		lost:  o.Metrics.NewCounter(fmt.Sprintf(`weir_table_lost_records_total{topic=%q}`, o.Topic)),
 		parts: make([]part, o.Partitions), changed: make(chan struct{}), ready: make(chan struct{}), loading: o.Partitions,
 	}
 }
@@ -166,9 +177,11 @@ func (t *Table) Delete(ctx context.Context, key string) error { return t.write(c
 
 func (t *Table) write(ctx context.Context, key string, value []byte) error {
 	p := kafka.PartitionFor(key, t.opts.Partitions)
-	t.writing.RLock()
+	if err := t.writing.Acquire(ctx, shared); err != nil {
+		return fmt.Errorf("write %s: %w", t.opts.Topic, err)
+	}
 	base, err := t.opts.Producer.ProduceSync(ctx, t.opts.Topic, p, []kafka.Record{t.record(key, value)})
-	t.writing.RUnlock()
+	t.writing.Release(shared)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", t.opts.Topic, err)
 	}
@@ -182,20 +195,24 @@ func (t *Table) write(ctx context.Context, key string, value []byte) error {
 	return t.await(ctx, p, base)
 }
 
-// PutAsync writes a value, or deletes the key if it is nil, without waiting; done, which may be nil, is called
-// once with the outcome.
+// PutAsync writes a value, or deletes the key if it is nil, without waiting for the acknowledgement; done, which may
+// be nil, is called once with the outcome. While the topic is rewritten, or the producer has no room, it waits until
+// ctx ends.
 func (t *Table) PutAsync(ctx context.Context, key string, value []byte, done func(error)) {
 	if done == nil {
 		done = func(error) {}
 	}
-	t.writing.RLock()
+	if err := t.writing.Acquire(ctx, shared); err != nil {
+		done(fmt.Errorf("write %s: %w", t.opts.Topic, err))
+		return
+	}
 	p := kafka.PartitionFor(key, t.opts.Partitions)
 	err := t.opts.Producer.Produce(ctx, t.opts.Topic, p, []kafka.Record{t.record(key, value)}, func(_ int64, err error) {
-		t.writing.RUnlock()
+		t.writing.Release(shared)
 		done(err)
 	})
 	if err != nil {
-		t.writing.RUnlock()
+		t.writing.Release(shared)
 		done(err)
 	}
 }
@@ -226,29 +243,30 @@ func (t *Table) follow(ctx context.Context, partition int, there kafka.OffsetRan
 	tail := t.opts.Client.NewTail(kafka.TailOptions{
 		Topic: t.opts.Topic, Partition: partition, Offset: kafka.FirstOffset, MaxWait: fetchWait})
 	defer func() { _ = tail.Close() }()
-	loaded := there.First == there.End
-	if loaded {
-		t.loaded()
-	}
+	loaded := false
 	for ctx.Err() == nil {
+		if !loaded && (there.First == there.End || tail.Offset() >= there.End) {
+			loaded = true
+			t.loaded()
+		}
 		fetch, err := tail.Next(ctx)
 		if err != nil {
 			t.recover(ctx, tail, partition, err)
 			continue
 		}
 		t.apply(partition, fetch.Records, tail.Offset())
-		if !loaded && tail.Offset() >= there.End {
-			loaded = true
-			t.loaded()
-		}
 	}
 }
 
-// recover goes past what is no longer there: what it held was copied to the end before.
+// recover goes past what is no longer there: what it held was copied to the end before. It also goes past what is
+// damaged, or the Table would stand still for good: keys written there keep the value they had before.
 func (t *Table) recover(ctx context.Context, tail *kafka.Tail, partition int, err error) {
-	var trimmed *kafka.ErrOffsetOutOfRange
-	if errors.As(err, &trimmed) {
-		tail.SeekTo(kafka.FirstOffset)
+	if lost, ok := Skip(tail, err); ok {
+		if lost > 0 {
+			t.lost.Add(int(lost))
+			t.log.Error("records lost to damage in the log, going on behind", "partition", partition, "error", err)
+			t.apply(partition, nil, tail.Offset())
+		}
 		return
 	}
 	if ctx.Err() != nil {
@@ -346,8 +364,10 @@ func (t *Table) compact(ctx context.Context, partition int) error {
 	if p.bytes < t.opts.CompactAbove || p.records < compactRatio*(p.live+1) {
 		return nil
 	}
-	t.writing.Lock()
-	defer t.writing.Unlock()
+	if err := t.writing.Acquire(ctx, alone); err != nil {
+		return err
+	}
+	defer t.writing.Release(alone)
 	// A reader that was behind the cut would miss the tombstones that vanish with it.
 	ends, err := t.opts.Client.Offsets(ctx, t.opts.Topic)
 	if err != nil {
