@@ -439,17 +439,17 @@ func TestFramesInFlightAreNeverFurtherApartThanTheWindow(t *testing.T) {
 		q.add(&entry{seq: seq, lane: live})
 	}
 	now := time.Now()
-	q.launch(q.next(), 1, now)
-	q.launch(q.next(), 2, now)
-	if e := q.next(); e != nil {
+	q.launch(q.next(live), 1, now)
+	q.launch(q.next(live), 2, now)
+	if e := q.next(live); e != nil {
 		t.Fatalf("seq %d beside 1", e.seq)
 	}
 	q.add(&entry{seq: 1999, lane: backlog}) // of another session
-	if e := q.next(); e == nil || e.seq != 1999 {
+	if e := q.next(backlog); e == nil || e.seq != 1999 {
 		t.Fatalf("%+v", e)
 	}
 	q.land(1)
-	if e := q.next(); e == nil || e.seq != 513 {
+	if e := q.next(live); e == nil || e.seq != 513 {
 		t.Fatalf("%+v", e)
 	}
 }

@@ -79,12 +79,21 @@ func (e *encoder) body(readings []Reading) []byte {
 	return append(dst, "]}"...)
 }
 
-// head appends what stands before the body.
-func (e *encoder) head(dst []byte, f *entry) []byte {
+// sessionOf is the session in which a frame is numbered as it is sent.
+func (e *encoder) sessionOf(f *entry) string {
 	session := e.session
+	if f.session != "" {
+		session = f.session
+	}
 	if f.lane == backlog {
 		session += backlogSuffix
 	}
+	return session
+}
+
+// head appends what stands before the body.
+func (e *encoder) head(dst []byte, f *entry) []byte {
+	session := e.sessionOf(f)
 	if e.columns {
 		dst = wire.AppendReadingBatch(dst, &telemetry.Batch{Device: e.device, Session: session, Seq: f.seq})
 		if f.lane == backlog {

@@ -16,6 +16,7 @@ const (
 	undecided lane = iota
 	live
 	backlog
+	lanes
 )
 
 // entry is a frame without a receipt.
@@ -26,6 +27,7 @@ type entry struct {
 	readings int
 	size     int
 	body     []byte // its readings, encoded; nil when they are on disk
+	session  string // in which it is numbered, if that is not the client's of now
 
 	// Of the connection: the frame's number there, 0 if it has not been sent on it, and when it was.
 	number uint64
@@ -62,10 +64,10 @@ func (q *queue) forget(e *entry) {
 	q.readings -= e.readings
 }
 
-// decide gives a lane to the waiting entries that have none: backlog up to the last that was made before the
-// deadline (Unix ms), live after it. It returns the bounds, 0 where there is nothing: seqs first … aged are
-// backlog, those above to last live.
-func (q *queue) decide(deadline int64) (first, aged, last uint64) {
+// plan says which lanes the waiting entries that have none are to be given: backlog up to the last that was made
+// before the deadline (Unix ms), live after it. It returns the bounds, 0 where there is nothing: seqs first … aged
+// are to be backlog, those above to last live.
+func (q *queue) plan(deadline int64) (first, aged, last uint64) {
 	for _, e := range q.live {
 		if e.lane != undecided {
 			continue
@@ -78,9 +80,11 @@ func (q *queue) decide(deadline int64) (first, aged, last uint64) {
 			aged = e.seq
 		}
 	}
-	if first == 0 {
-		return 0, 0, 0
-	}
+	return first, aged, last
+}
+
+// decide gives the waiting entries that have no lane the planned ones.
+func (q *queue) decide(aged uint64) {
 	kept := q.live[:0]
 	for _, e := range q.live {
 		switch {
@@ -96,17 +100,28 @@ func (q *queue) decide(deadline int64) (first, aged, last uint64) {
 	clear(q.live[len(kept):])
 	q.live = kept
 	slices.SortFunc(q.backlog, bySeq)
-	return first, aged, last
 }
 
-// next is the entry to send, or nil: live before backlog, and none too far from one that is in flight.
-func (q *queue) next() *entry {
-	for _, waiting := range [][]*entry{q.live, q.backlog} {
-		if len(waiting) > 0 && q.near(waiting[0]) {
-			return waiting[0]
-		}
+// next is the entry of a lane to send, or nil: none too far from one that is in flight.
+func (q *queue) next(of lane) *entry {
+	waiting := q.live
+	if of == backlog {
+		waiting = q.backlog
+	}
+	if len(waiting) > 0 && q.near(waiting[0]) {
+		return waiting[0]
 	}
 	return nil
+}
+
+// flying is how many entries of a lane are in flight.
+func (q *queue) flying(of lane) (n int) {
+	for _, f := range q.flight {
+		if f.lane == of {
+			n++
+		}
+	}
+	return n
 }
 
 func (q *queue) near(e *entry) bool {

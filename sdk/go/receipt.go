@@ -37,36 +37,41 @@ type Rejection struct {
 
 // receipt does what a receipt asks for.
 func (s *session) receipt(r *wire.Receipt, now time.Time) {
-	if r.Credit > 0 {
-		s.credit = r.Credit
-	} else {
-		s.credit = 1
-	}
 	again := mayPass(r)
-	if r.RetryAfter > 0 {
-		s.pause = now.Add(min(time.Duration(min(r.RetryAfter, cutWait.Milliseconds()))*time.Millisecond, cutWait))
-	} else if again {
-		s.pause = now.Add(refusedWait)
-	}
 	s.mu.Lock()
 	e := s.queue.land(r.Frame)
 	if e == nil {
 		s.mu.Unlock()
 		return
 	}
+	s.lanes[e.lane].told(r, again, now)
 	if again && s.bear(e, r) {
 		s.queue.wait(e)
 		s.mu.Unlock()
 		return
 	}
+	out := s.outcome(e, r)
 	s.queue.forget(e)
 	err := s.store.remove(e)
-	s.movedLocked()
 	s.mu.Unlock()
 	if err != nil {
 		s.log.Error("a receipted frame stays in the buffer", "seq", e.seq, "error", err)
 	}
-	s.report(e, r)
+	s.report(&out, r)
+	// Whoever waits for the frame to leave finds it told.
+	s.mu.Lock()
+	s.movedLocked()
+	s.mu.Unlock()
+}
+
+// told keeps what a receipt says of the frames of its lane.
+func (p *laneState) told(r *wire.Receipt, again bool, now time.Time) {
+	p.credit = max(1, r.Credit)
+	if r.RetryAfter > 0 {
+		p.pause = now.Add(min(time.Duration(min(r.RetryAfter, cutWait.Milliseconds()))*time.Millisecond, cutWait))
+	} else if again {
+		p.pause = now.Add(refusedWait)
+	}
 }
 
 // mayPass reports whether a frame was refused as a whole for a reason that may pass.
@@ -93,14 +98,11 @@ func (s *session) bear(e *entry, r *wire.Receipt) bool {
 	return e.refusals < patience
 }
 
-// report counts a receipt and tells of it.
-func (s *session) report(e *entry, r *wire.Receipt) {
+// outcome is what a receipt says of a frame, which it counts.
+func (s *session) outcome(e *entry, r *wire.Receipt) Receipt {
 	out := Receipt{
-		Session: s.enc.session, Seq: e.seq, Backlog: e.lane == backlog, Readings: e.readings,
+		Session: s.enc.sessionOf(e), Seq: e.seq, Backlog: e.lane == backlog, Readings: e.readings,
 		Accepted: r.Accepted, Duplicate: r.Duplicate, Late: r.Late, Rejected: len(r.Rejected),
-	}
-	if out.Backlog {
-		out.Session += backlogSuffix
 	}
 	if r.Err != nil {
 		out.Rejected = e.readings
@@ -110,11 +112,16 @@ func (s *session) report(e *entry, r *wire.Receipt) {
 	n.duplicate.Add(int64(out.Duplicate))
 	n.late.Add(int64(out.Late))
 	n.rejected.Add(int64(out.Rejected))
+	return out
+}
+
+// report tells of a receipt.
+func (s *session) report(out *Receipt, r *wire.Receipt) {
 	if out.Rejected > 0 {
-		s.reject(&out, r)
+		s.reject(out, r)
 	}
 	if s.o.OnReceipt != nil {
-		s.o.OnReceipt(out)
+		s.o.OnReceipt(*out)
 	}
 }
 

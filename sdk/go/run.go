@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// firstCredit is how many frames fly before the first receipt has told the server's credit.
+	// firstCredit is how many frames fly before the first receipt of a lane has told the server's credit.
 	firstCredit = 16
 	// steady is how long a connection must have lasted for the next wait to be a short one.
 	steady = 30 * time.Second
@@ -112,7 +112,7 @@ func (c *Client) attempt() (away time.Duration, progress bool, err error) {
 		}
 		return away, false, err
 	}
-	s := &session{Client: c, link: l, credit: firstCredit, began: time.Now(), asked: -1}
+	s := newSession(c, l)
 	err = s.use(token)
 	if c.ctx.Err() == nil {
 		c.log.Debug("connection lost", "reason", err)

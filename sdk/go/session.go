@@ -16,14 +16,27 @@ type session struct {
 
 	began    time.Time
 	away     time.Duration // how long to stay away afterwards
-	credit   int
-	pause    time.Time // no frame is sent before
+	lanes    [lanes]laneState
 	mute     bool      // the server has not yet taken the credential that was sent as a message
 	draining bool      // no frame is sent any more
 	asked    int64     // what heard was when the server was last pinged
 
 	head     []byte
 	renewing bool // the token source is being asked
+}
+
+// laneState is what the server allows a lane: it may refuse the backlog for long and take all that is live.
+type laneState struct {
+	credit int       // how many frames may be in flight; of the live lane: in both
+	pause  time.Time // no frame is sent before
+}
+
+func newSession(c *Client, l *link) *session {
+	s := &session{Client: c, link: l, began: time.Now(), asked: -1}
+	for i := range s.lanes {
+		s.lanes[i].credit = firstCredit
+	}
+	return s
 }
 
 // use sends and takes messages until the connection is lost, which is an error, or the client ends.
@@ -100,7 +113,8 @@ func (s *session) open(token string) error {
 	if s.o.BacklogAfter > 0 {
 		deadline = s.began.Add(-s.o.BacklogAfter).UnixMilli()
 	}
-	first, aged, last := s.queue.decide(deadline)
+	// The store first: what may be sent must have its lane for good.
+	first, aged, last := s.queue.plan(deadline)
 	if aged > 0 {
 		if err := s.store.decide(first, aged, backlog); err != nil {
 			return err
@@ -108,8 +122,11 @@ func (s *session) open(token string) error {
 		first = aged + 1
 	}
 	if last >= first && last > 0 {
-		return s.store.decide(first, last, live)
+		if err := s.store.decide(first, last, live); err != nil {
+			return err
+		}
 	}
+	s.queue.decide(aged)
 	return nil
 }
 
@@ -125,15 +142,12 @@ func (s *session) pump(now time.Time) (wake time.Time, err error) {
 		return wake, err
 	}
 	for !s.draining {
-		if now.Before(s.pause) {
-			return earlier(wake, s.pause), nil
-		}
 		e, body, err := s.launch(now)
 		if err != nil {
 			return wake, err
 		}
 		if e == nil {
-			return wake, nil
+			return s.resumes(now, wake), nil
 		}
 		if err := s.send(e, body); err != nil {
 			return wake, err
@@ -191,14 +205,37 @@ func (s *session) sendHello() error {
 	return nil
 }
 
-// launch moves the next frame into flight, or returns nil when there is none or no credit.
+// resumes is when a pause ends that ends before wake.
+func (s *session) resumes(now, wake time.Time) time.Time {
+	for i := range s.lanes {
+		if pause := s.lanes[i].pause; now.Before(pause) {
+			wake = earlier(wake, pause)
+		}
+	}
+	return wake
+}
+
+// next is the frame to send, or nil when there is none, or no lane that has one may send: live before backlog.
+func (s *session) next(now time.Time) *entry {
+	if len(s.queue.flight) >= min(s.lanes[live].credit, spread) {
+		return nil
+	}
+	for _, of := range []lane{live, backlog} {
+		if p := &s.lanes[of]; now.Before(p.pause) || s.queue.flying(of) >= p.credit {
+			continue
+		}
+		if e := s.queue.next(of); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+// launch moves the next frame into flight, or returns nil when none may be sent.
 func (s *session) launch(now time.Time) (*entry, []byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue.flight) >= min(s.credit, spread) {
-		return nil, nil, nil
-	}
-	e := s.queue.next()
+	e := s.next(now)
 	if e == nil {
 		return nil, nil, nil
 	}
