@@ -24,7 +24,7 @@ const (
 	leeway = 30 * time.Second
 )
 
-// claims of a token. The last four only count in Weir's own.
+// claims of a token. The last five only count in Weir's own.
 type claims struct {
 	Issuer    string           `json:"iss,omitempty"`
 	Subject   string           `json:"sub,omitempty"`
@@ -36,6 +36,7 @@ type claims struct {
 	claimedRights
 
 	KeyID  string        `json:"key,omitempty"`
+	Secret string        `json:"sec,omitempty"` // id of the API key's secret
 	Family string        `json:"fam,omitempty"`
 	Parent string        `json:"parent,omitempty"`
 	SignIn *signInClaims `json:"sign_in,omitempty"`
@@ -71,7 +72,7 @@ func (c *claims) principal(own bool) (*Principal, *wire.Error) {
 		p.Issued = c.Issued.Time()
 	}
 	if own {
-		p.KeyID, p.Family, p.parent = c.KeyID, c.Family, c.Parent
+		p.KeyID, p.secret, p.Family, p.parent = c.KeyID, c.Secret, c.Family, c.Parent
 	}
 	if c.Subject == "" || !validLabel(c.Subject, maxSubject) {
 		return nil, wire.NewError(wire.CodeTokenInvalid, "sub")

@@ -258,7 +258,7 @@ func (k *Keeper) verdict(p *Principal) (until time.Time, over *wire.Error) {
 		if key, ok := k.keys.get(p.KeyID); ok && p.Method == MethodKey {
 			until = key.until(p.secret).at // as it is now: the key may have been rotated since
 		} else if ok {
-			until = earliest(until, key.record.Expires)
+			until = earliest(until, key.until(p.secret).at)
 		}
 	}
 	if !until.IsZero() && p.Method != MethodKey && !until.After(k.now()) {

@@ -22,6 +22,7 @@ const (
 
 	keyIDBytes     = 10 // 80 bits: enough that none comes twice
 	keySecretBytes = 20 // 160 bits
+	secretIDLength = 16 // of base64: 96 bits
 	// maxSecrets of one key: that in use, and those that were rotated out and are valid for a while yet.
 	maxSecrets = 4
 )
@@ -74,6 +75,9 @@ func (s *Signer) hash(secret string) string {
 	return base64.RawStdEncoding.EncodeToString(mac.Sum(nil))
 }
 
+// id names a secret in what is made of it. It is a part of the hash, long enough that none comes twice.
+func (s *keySecret) id() string { return s.Hash[:min(len(s.Hash), secretIDLength)] }
+
 // addSecret makes a secret, which is returned and kept nowhere. Those before it end at until.
 func (r *keyRecord) addSecret(s *Signer, now, until time.Time) string {
 	secret := newKeyText(keySecretBytes)
@@ -99,9 +103,10 @@ type apiKey struct {
 
 func newAPIKey(r keyRecord) (*apiKey, *wire.Error) {
 	k := &apiKey{record: r}
-	for _, s := range r.Secrets {
+	for i := range r.Secrets {
+		s := &r.Secrets[i]
 		p := &Principal{
-			Subject: r.ID, Method: MethodKey, KeyID: r.ID, Issued: s.Created, Expires: earliest(r.Expires, s.Until), secret: s.Hash}
+			Subject: r.ID, Method: MethodKey, KeyID: r.ID, Issued: s.Created, Expires: earliest(r.Expires, s.Until), secret: s.id()}
 		if e := r.apply(p); e != nil {
 			return nil, e
 		}
@@ -222,7 +227,7 @@ func (k *apiKey) until(secret string) keyEnd {
 		return keyEnd{true, k.record.Expires}
 	}
 	for i := range k.record.Secrets {
-		if k.record.Secrets[i].Hash == secret {
+		if k.record.Secrets[i].id() == secret {
 			return keyEnd{true, earliest(k.record.Expires, k.record.Secrets[i].Until)}
 		}
 	}

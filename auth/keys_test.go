@@ -130,6 +130,48 @@ func TestARevokedKeyEndsWhatWasMadeOfIt(t *testing.T) {
 	}
 }
 
+func TestARotatedSecretEndsWhatWasMadeOfIt(t *testing.T) {
+	w := open(t, nil).run()
+	by := w.operator()
+	id, leaked := w.key(by, object{"roles": []string{"admin"}, "read": []string{"#"}})
+	cookie := cookieOf(t, w.ask("POST", "/v1/session", "", object{"token": leaked}), "weir_session").Value
+	family := w.ask("POST", "/v1/session", "", object{"token": leaked, "refresh": true})
+	ended, stop := w.watch(cookie)
+	defer stop()
+	rotated := w.ask("POST", "/v1/keys/"+id+"/rotate", by, object{"overlap": "0s"}).text("key")
+	wantEnd(t, ended, "token_expired")
+	w.wantRefusal(leaked, "token_invalid")
+	w.wantRefusal(cookie, "token_expired")
+	w.wantRefusal(family.text("access_token"), "token_expired")
+	if a := w.ask("POST", "/v1/session/refresh", "", object{"refresh_token": family.text("refresh_token")}); a.code() != "token_expired" {
+		t.Errorf("the family of the leaked secret: %d %s", a.status, a.raw)
+	}
+	fresh := w.ask("POST", "/v1/session", "", object{"token": rotated, "refresh": true})
+	w.wantRefusal(fresh.text("access_token"), "")
+	if a := w.ask("POST", "/v1/session/refresh", "", object{"refresh_token": fresh.text("refresh_token")}); a.status != 200 {
+		t.Errorf("the family of the new secret: %d %s", a.status, a.raw)
+	}
+}
+
+func TestWhatWasMadeOfASecretEndsWithItsOverlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, nil).run()
+		by := w.operator()
+		id, old := w.key(by, object{"roles": []string{"viewer"}})
+		session := cookieOf(t, w.ask("POST", "/v1/session", "", object{"token": old}), "weir_session").Value
+		ended, stop := w.watch(session)
+		defer stop()
+		w.ask("POST", "/v1/keys/"+id+"/rotate", by, object{"overlap": "1h"})
+		time.Sleep(time.Hour - time.Second)
+		w.wantRefusal(session, "")
+		wantOpen(t, ended)
+		time.Sleep(2*time.Second + 30*time.Second) // the leeway of watches
+		synctest.Wait()
+		w.wantRefusal(session, "token_expired")
+		wantEnd(t, ended, "token_expired")
+	})
+}
+
 func TestTheLocalKeyIsMadeOnceAndMadeAnewWhenItsRecordIsGone(t *testing.T) {
 	dir := t.TempDir()
 	store := open(t, func(o *auth.Options) { o.DataDir = dir }).run().store

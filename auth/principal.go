@@ -43,7 +43,7 @@ type Principal struct {
 	// KeyID, TokenID (jti) and Family (of refresh tokens) are what it can be revoked by besides Subject.
 	KeyID, TokenID, Family string
 	parent                 string // jti of the token that a session was made of
-	secret                 string // hash of the API key's secret that was shown
+	secret                 string // id of the API key's secret that was shown, or that a session was made of
 	// Issued is when the credentials were made, Expires when they end; zero: unknown, never.
 	Issued, Expires time.Time
 }
