@@ -18,7 +18,8 @@ type PartitionLag struct {
 	RecordBytes float64
 }
 
-// Lag tells how far this process is behind on each partition that it owns and has restored, by partition.
+// Lag tells how far this process is behind on each partition that it owns and has looked at since it restored it, by
+// partition. Before the first fetch nothing is known of where the log ends.
 func (p *Pipeline) Lag() []PartitionLag {
 	now := time.Now()
 	p.mu.Lock()
@@ -31,7 +32,10 @@ func (p *Pipeline) Lag() []PartitionLag {
 	p.mu.Unlock()
 	list := make([]PartitionLag, 0, len(owners))
 	for _, o := range owners {
-		lag := o.lag.read(now)
+		lag, known := o.lag.read(now)
+		if !known {
+			continue
+		}
 		lag.Partition = o.partition
 		list = append(list, lag)
 	}
@@ -46,6 +50,7 @@ type lag struct {
 	applied int64
 	next    int64 // the next offset to be fetched
 	end     int64
+	known   bool // where the log ends: there was a fetch
 	// inFlight are the batches between fetched and applied, oldest first.
 	inFlight []underway
 	newest   int64     // time of the newest record fetched, ms
@@ -67,14 +72,14 @@ const (
 func (l *lag) begin(position int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.applied, l.next, l.end = position, position, position
+	l.applied, l.next, l.end, l.known = position, position, position, false
 }
 
 // fetched notes a batch. It may be empty: then it tells only where the log ends.
 func (l *lag) fetched(b *Batch, end int64, first, newest int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.end = max(end, b.next)
+	l.end, l.known = max(end, b.next), true
 	if n := len(b.records); n > 0 {
 		l.inFlight = append(l.inFlight, underway{b.next, first})
 		l.next, l.newest = b.next, newest
@@ -114,14 +119,14 @@ func (l *lag) settle() {
 	}
 }
 
-// read tells the lag. A record's own time is what its writer says, which may be anything; but it came after the
+// read tells the lag, and whether it is known. A record's own time is what its writer says, which may be anything; but it came after the
 // moment at which there was nothing left to apply.
-func (l *lag) read(now time.Time) PartitionLag {
+func (l *lag) read(now time.Time) (out PartitionLag, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := PartitionLag{Applied: l.applied, End: l.end, RecordBytes: l.size}
+	out = PartitionLag{Applied: l.applied, End: l.end, RecordBytes: l.size}
 	if l.applied >= l.end {
-		return out
+		return out, l.known
 	}
 	oldest := l.newest // what is not fetched is newer than that
 	if len(l.inFlight) > 0 {
@@ -134,5 +139,5 @@ func (l *lag) read(now time.Time) PartitionLag {
 		out.Age = min(out.Age, now.Sub(l.even))
 	}
 	out.Age = max(out.Age, 0)
-	return out
+	return out, l.known
 }
