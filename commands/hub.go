@@ -217,12 +217,18 @@ func (h *Hub) applyLocking(device string, r *record, now time.Time) (delivered b
 }
 
 func (h *Hub) takeLocked(c Command, now time.Time) (delivered bool) {
-	if !now.Before(c.Expires) {
+	over := !now.Before(c.Expires)
+	if over && h.loading > 0 {
 		return false // of a time before this process
 	}
 	e, ok := h.state.add(c)
 	if !ok {
 		h.metrics.dropped.Inc()
+		return false
+	}
+	if over { // while it was being stored: nobody gets it, and whoever asks is told
+		h.metrics.finished[Expired].Inc()
+		h.state.finish(e, Expired, c.Expires, Result{})
 		return false
 	}
 	for _, a := range h.state.boxes[c.Device].attached {

@@ -282,6 +282,10 @@ func TestACommandThatIsOverBeforeItIsStoredIsExpired(t *testing.T) {
 	if err != nil || known || v.Status != Expired || v.ID == "" || v.FinishedAt == "" {
 		t.Errorf("%+v, known %v, %v", v, known, err)
 	}
+	if held, ok := h.Get(press7, v.ID); !ok || held.Status != Expired {
+		t.Errorf("asked for, it is %+v, known %v", held, ok)
+	}
+	h.Attach(press7, func(c *Command) bool { t.Errorf("delivered: %+v", c); return true })()
 }
 
 func TestRefusals(t *testing.T) {
