@@ -20,7 +20,6 @@ type chaos struct {
 	broker  *link   // between servers and Kafka; nil: the broker is in the server
 
 	work sync.WaitGroup
-	mu   sync.Mutex
 	done map[string]int // faults by kind
 }
 

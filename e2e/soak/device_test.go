@@ -168,7 +168,7 @@ func (d *soakDevice) send(ctx context.Context) error {
 		seq, err := d.client.Send(ctx, readings...)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // asked to end
 			}
 			return fmt.Errorf("send: %w", err)
 		}

@@ -74,13 +74,16 @@ func (p *laneState) told(r *wire.Receipt, again bool, now time.Time) {
 	}
 }
 
-// mayPass reports whether a frame was refused as a whole for a reason that may pass.
+// mayPass reports whether a frame was refused as a whole for a reason that may pass. What is rejected beside such a
+// reason is not the last word: the server has not stored the other readings, nor perhaps the dead letter.
 func mayPass(r *wire.Receipt) bool {
-	if r.Accepted+r.Duplicate+r.Late+len(r.Rejected) > 0 {
+	switch {
+	case r.Accepted+r.Duplicate+r.Late > 0:
 		return false
-	}
-	if r.RetryAfter > 0 || r.Err == nil {
-		return r.RetryAfter > 0
+	case r.Err == nil:
+		return r.RetryAfter > 0 && len(r.Rejected) == 0
+	case r.RetryAfter > 0:
+		return true
 	}
 	switch wire.StatusOf(r.Err.Code) {
 	case http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable:
