@@ -5,7 +5,8 @@
 //	                                   committed offsets ──┘ of partitions that nobody reports
 //
 // A process is gone when nothing has come from it for 10 s. Its record stays for a while, so that an operator sees
-// which one is missing, and is then deleted by whoever notices. A process that stops in order deletes its own.
+// which one is missing, and is then deleted by whoever notices. A process that stops in order deletes its own. After
+// a standstill in which nobody was heard, not even this process itself, the 10 s begin anew.
 //
 // Of a partition that nobody reports, because its owner has died or none has restored it yet, the Registry asks the
 // broker: what the pipeline's group has committed, and how old the first record is that it has not. That is behind

@@ -15,6 +15,8 @@ const (
 	Beat = 2 * time.Second
 	// Silence is after how long without a report a process counts as gone.
 	Silence = 10 * time.Second
+	// standstill is for how long nobody at all is heard until that is blamed on the way to them.
+	standstill = 2 * Beat
 	// forgotten is after how long the record of a process that is gone is deleted.
 	forgotten = 10 * time.Minute
 )

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -218,6 +219,53 @@ func TestOfTwoReportsOfAPartitionTheOneAheadCounts(t *testing.T) {
 	if _, there := r.table.Get("gone"); !there {
 		t.Error("so is what has just gone")
 	}
+}
+
+func TestAfterAStandstillOnlyThoseWhoStaySilentAreGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tb := table.New(table.Options{Topic: wire.TopicNodes})
+		r, err := NewRegistry(RegistryOptions{Table: tb, Client: new(kafka.Client), Group: group, Partitions: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ready := make(chan struct{})
+		close(ready)
+		r.ready = ready
+		hear := func(ids ...string) {
+			for _, id := range ids {
+				value, err := encode(&Node{ID: id, Time: time.Now().UnixMicro()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.heard(id, value)
+			}
+		}
+		expect := func(when, want string) {
+			t.Helper()
+			got := ""
+			for _, n := range r.Nodes() {
+				got += n.ID
+			}
+			if got != want {
+				t.Errorf("%s %q are there, want %q", when, got, want)
+			}
+		}
+		hear("a", "b", "c", "self")
+		for range 6 {
+			time.Sleep(Beat)
+			hear("b", "c", "self")
+		}
+		expect("after a died,", "bcself")
+		time.Sleep(Silence + Beat)
+		expect("in a standstill", "")
+		hear("self")
+		expect("right after it", "bcself")
+		for range 6 {
+			time.Sleep(Beat)
+			hear("b", "self")
+		}
+		expect("when c has not come back", "bself")
+	})
 }
 
 func TestALayoutThatIsNotKnownIsLeftAlone(t *testing.T) {

@@ -37,19 +37,21 @@ type Registry struct {
 	opts   RegistryOptions
 	log    *slog.Logger
 	asking *asking
+	ready  <-chan struct{} // the table's
 
 	mu    sync.Mutex
 	nodes map[string]seen
+	last  time.Time // when anybody was heard last
 	lags  []PartitionLag
 	known []bool
 
 	deleted, unreadable *metrics.Counter
 }
 
-// seen is a process and when it was last heard of, by this process's clock.
+// seen is a process, when it was last heard of, by this process's clock, and since when its silence counts.
 type seen struct {
 	*Node
-	at time.Time
+	at, silent time.Time
 }
 
 // NewRegistry watches the table.
@@ -64,7 +66,7 @@ func NewRegistry(o RegistryOptions) (*Registry, error) {
 		o.Metrics = metrics.NewSet()
 	}
 	r := &Registry{
-		opts: o, log: o.Logger, nodes: make(map[string]seen),
+		opts: o, log: o.Logger, ready: o.Table.Ready(), nodes: make(map[string]seen),
 		lags: make([]PartitionLag, o.Partitions), known: make([]bool, o.Partitions),
 		deleted:    o.Metrics.NewCounter(`weir_node_records_deleted_total`),
 		unreadable: o.Metrics.NewCounter(`weir_node_records_unreadable_total`),
@@ -109,10 +111,11 @@ func (r *Registry) heard(id string, value []byte) {
 		r.log.Debug("node not understood", "id", id, "error", err)
 		return
 	}
-	at := time.Now()
+	at, live := time.Now(), true
 	select {
-	case <-r.opts.Table.Ready():
+	case <-r.ready:
 	default:
+		live = false
 		// Read back, not heard: its time is the writer's, which may be wrong, but is all there is.
 		if written := time.UnixMicro(node.Time); written.Before(at) {
 			at = written
@@ -120,8 +123,27 @@ func (r *Registry) heard(id string, value []byte) {
 	}
 	node.ID = id
 	r.mu.Lock()
-	r.nodes[id] = seen{node, at}
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	if live {
+		r.resumeLocked(at)
+	}
+	r.nodes[id] = seen{node, at, at}
+}
+
+// resumeLocked notes that somebody is heard. When nobody was for a while, it was the way that was silent, not the
+// nodes: the silence of those that were there before counts from now on.
+func (r *Registry) resumeLocked(now time.Time) {
+	last := r.last
+	r.last = now
+	if last.IsZero() || now.Sub(last) < standstill {
+		return
+	}
+	for id, n := range r.nodes {
+		if last.Sub(n.silent) < Silence {
+			n.silent = now
+			r.nodes[id] = n
+		}
+	}
 }
 
 // Nodes lists the processes that are there, by id.
@@ -131,7 +153,7 @@ func (r *Registry) Nodes() []*Node {
 	defer r.mu.Unlock()
 	list := make([]*Node, 0, len(r.nodes))
 	for _, n := range r.nodes {
-		if now.Sub(n.at) < Silence {
+		if now.Sub(n.silent) < Silence {
 			list = append(list, n.Node)
 		}
 	}
