@@ -159,9 +159,14 @@ func (k *Keeper) postToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := k.now()
+	issued := k.revoked.issueTime(body.Tenant, body.Subject, now)
+	if e := k.standing(by); e != nil { // or who is being revoked could outrun it
+		Refuse(w, e)
+		return
+	}
 	t := Token{
 		Subject: body.Subject, Tenant: body.Tenant, Roles: body.Roles, Read: body.Read, Write: body.Write, Expires: now.Add(ttl)}
-	token, id, err := k.signer.Mint(t, now)
+	token, id, err := k.signer.Mint(t, issued)
 	if err != nil {
 		k.fail(w, err)
 		return

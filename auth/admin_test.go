@@ -2,7 +2,11 @@ package auth_test
 
 import (
 	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,6 +133,100 @@ func TestRevokingASubjectEndsWhatItHadAndNotWhatItGetsLater(t *testing.T) {
 		t.Fatalf("%d %s", a.status, a.raw)
 	}
 	wantEnd(t, stays, "token_revoked")
+}
+
+// slowStore takes as long to write as Kafka.
+type slowStore struct {
+	auth.Store
+	slow atomic.Bool
+}
+
+func (s *slowStore) Put(ctx context.Context, key string, value []byte) error {
+	if s.slow.Load() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	return s.Store.Put(ctx, key, value)
+}
+
+func TestRevokingASubjectCannotBeOutrun(t *testing.T) {
+	st := new(slowStore)
+	w := open(t, func(o *auth.Options) { st.Store, o.Store = o.Store, st }).run()
+	root := w.operator()
+	alice := object{"sub": "alice", "roles": []string{"admin"}, "ttl": "24h"}
+	stolen := w.token(root, alice)
+	st.slow.Store(true)
+	revoked := make(chan answer, 1)
+	go func() { revoked <- w.ask("POST", "/v1/revocations", root, object{"subject": "alice"}) }()
+	// All that a thief makes until the revocation is visible: sessions, and tokens for the same subject.
+	var made []string
+	for {
+		if a := w.ask("POST", "/v1/tokens", stolen, alice); a.status == 201 {
+			made = append(made, a.text("token"))
+		}
+		if len(made) < 15 { // of which there may be so many a minute
+			if a := w.ask("POST", "/v1/session", "", object{"token": stolen}); a.status == 200 {
+				made = append(made, cookieOf(t, a, "weir_session").Value)
+			}
+		}
+		select {
+		case a := <-revoked:
+			if a.status != 200 {
+				t.Fatal(a.raw)
+			}
+		default:
+			continue
+		}
+		break
+	}
+	if len(made) < 2 {
+		t.Fatalf("nothing was made meanwhile: %d", len(made))
+	}
+	for i, one := range made {
+		if refusal(w, one) != "token_revoked" {
+			t.Errorf("%d of %d is still good", i, len(made))
+		}
+	}
+	w.wantRefusal(w.token(root, alice), "") // what an admin makes afterwards is good at once
+}
+
+func TestARevocationOfASubjectHoldsForASecondInstanceThatHasNotHeardOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signing := filepath.Join(t.TempDir(), "signing.key")
+		must(t, os.WriteFile(signing, []byte("one-secret-for-all-of-the-processes"), 0o600))
+		with := func(o *auth.Options) { o.Config.SigningKeyFile = signing }
+		a, deaf := open(t, with).run(), open(t, with).run() // each on a store of its own
+		alice := object{"sub": "alice", "roles": []string{"viewer"}, "ttl": "24h"}
+		if got := a.ask("POST", "/v1/revocations", a.operator(), object{"subject": "alice"}); got.status != 200 {
+			t.Fatal(got.raw)
+		}
+		time.Sleep(time.Second)
+		a.wantRefusal(deaf.token(deaf.operator(), alice), "token_revoked")
+		a.wantRefusal(a.token(a.operator(), alice), "")
+		time.Sleep(5 * time.Second)
+		a.wantRefusal(deaf.token(deaf.operator(), alice), "")
+	})
+}
+
+func TestASessionMadeAfterARevocationOfOlderCredentialsIsRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, nil).run()
+		root := w.operator()
+		token := w.token(root, object{"sub": "alice", "roles": []string{"viewer"}, "ttl": "24h"})
+		time.Sleep(time.Minute)
+		session := cookieOf(t, w.ask("POST", "/v1/session", "", object{"token": token}), "weir_session").Value
+		family := w.ask("POST", "/v1/session", "", object{"token": token, "refresh": true})
+		// A revocation from between the two, as it arrives from another process.
+		between, err := json.Marshal(object{
+			"v": 1, "kind": "subject", "value": "alice", "time": w.now().Add(-30 * time.Second), "until": w.now().Add(time.Hour)})
+		must(t, err)
+		must(t, w.store.Put(t.Context(), "revoked/subject/*/alice", between))
+		for _, one := range []string{token, session, family.text("access_token")} {
+			w.wantRefusal(one, "token_revoked")
+		}
+		if a := w.ask("POST", "/v1/session/refresh", "", object{"refresh_token": family.text("refresh_token")}); a.code() != "token_revoked" {
+			t.Errorf("%d %s", a.status, a.raw)
+		}
+	})
 }
 
 func TestATenantCannotRevokeWithAnothersNames(t *testing.T) {

@@ -24,7 +24,7 @@ const (
 	leeway = 30 * time.Second
 )
 
-// claims of a token. The last five only count in Weir's own.
+// claims of a token. The last six only count in Weir's own.
 type claims struct {
 	Issuer    string           `json:"iss,omitempty"`
 	Subject   string           `json:"sub,omitempty"`
@@ -39,6 +39,7 @@ type claims struct {
 	Secret string        `json:"sec,omitempty"` // id of the API key's secret
 	Family string        `json:"fam,omitempty"`
 	Parent string        `json:"parent,omitempty"`
+	Root   *seconds      `json:"root,omitempty"` // when the credentials were issued that a session was made of
 	SignIn *signInClaims `json:"sign_in,omitempty"`
 }
 
@@ -73,6 +74,9 @@ func (c *claims) principal(own bool) (*Principal, *wire.Error) {
 	}
 	if own {
 		p.KeyID, p.secret, p.Family, p.parent = c.KeyID, c.Secret, c.Family, c.Parent
+		if c.Root != nil {
+			p.derived, p.rooted = true, c.Root.Time()
+		}
 	}
 	if c.Subject == "" || !validLabel(c.Subject, maxSubject) {
 		return nil, wire.NewError(wire.CodeTokenInvalid, "sub")
@@ -100,6 +104,14 @@ type seconds int64 // microseconds since 1970
 func at(t time.Time) *seconds {
 	s := seconds(t.UnixMicro())
 	return &s
+}
+
+// atOr1970 is at for a time that may be zero, unknown.
+func atOr1970(t time.Time) *seconds {
+	if t.Before(time.Unix(0, 0)) {
+		t = time.Unix(0, 0)
+	}
+	return at(t)
 }
 
 // Time is the time.

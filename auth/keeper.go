@@ -82,7 +82,7 @@ func New(o Options) (*Keeper, error) {
 		watches:  newWatches(o.Now),
 		attempts: newAttempts(o.Config.FailedAttempts, o.Now),
 		signIns:  newAttempts(o.Config.FailedAttempts, o.Now),
-		codes:    &codes{now: o.Now, until: make(map[string]time.Time)},
+		codes:    &codes{now: o.Now, made: make(map[string]time.Time)},
 		proxies:  o.Proxies,
 		ready:    make(chan struct{}),
 	}

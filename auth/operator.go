@@ -25,37 +25,37 @@ const (
 type codes struct {
 	now func() time.Time
 
-	mu    sync.Mutex
-	until map[string]time.Time // by hash
+	mu   sync.Mutex
+	made map[string]time.Time // by hash
 }
 
 var errTooManyCodes = errors.New("too many operator links are unused")
 
-func (c *codes) make() (string, error) {
+func (c *codes) make(at time.Time) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	for hash, until := range c.until {
-		if !now.Before(until) {
-			delete(c.until, hash)
+	for hash, made := range c.made {
+		if !now.Before(made.Add(codeLifetime)) {
+			delete(c.made, hash)
 		}
 	}
-	if len(c.until) >= maxCodes {
+	if len(c.made) >= maxCodes {
 		return "", errTooManyCodes
 	}
 	code := newKeyText(keySecretBytes)
-	c.until[hashOf(code)] = now.Add(codeLifetime)
+	c.made[hashOf(code)] = at
 	return code, nil
 }
 
-// take uses a code up.
-func (c *codes) take(code string) bool {
+// take uses a code up, and tells when it was made.
+func (c *codes) take(code string) (made time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	hash := hashOf(code)
-	until, ok := c.until[hash]
-	delete(c.until, hash)
-	return ok && c.now().Before(until)
+	made, ok = c.made[hash]
+	delete(c.made, hash)
+	return made, ok && c.now().Before(made.Add(codeLifetime))
 }
 
 // hashOf makes the time of a look-up tell nothing about the codes there are.
@@ -71,7 +71,7 @@ func (k *Keeper) OperatorLink(base string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("operator link: %w", err)
 	}
-	code, err := k.codes.make()
+	code, err := k.codes.make(k.revoked.issueTime("", operatorSubject, k.now()))
 	if err != nil {
 		return "", fmt.Errorf("operator link: %w", err)
 	}
@@ -82,10 +82,10 @@ func (k *Keeper) OperatorLink(base string) (string, error) {
 	return u.String(), nil
 }
 
-// operator is who a link signs in.
-func operator() *Principal {
+// operator is who a link signs in that was made at a time.
+func operator(made time.Time) *Principal {
 	p := Everybody()
-	p.Subject, p.Method = operatorSubject, methodCode
+	p.Subject, p.Method, p.Issued = operatorSubject, methodCode, made
 	return p
 }
 

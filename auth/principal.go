@@ -42,10 +42,28 @@ type Principal struct {
 	Read, Write []telemetry.Pattern
 	// KeyID, TokenID (jti) and Family (of refresh tokens) are what it can be revoked by besides Subject.
 	KeyID, TokenID, Family string
-	parent                 string // jti of the token that a session was made of
-	secret                 string // id of the API key's secret that was shown, or that a session was made of
+	parent                 string    // jti of the token that a session was made of
+	secret                 string    // id of the API key's secret that was shown, or that a session was made of
+	derived                bool      // it is a session, or of a refresh family
+	rooted                 time.Time // when that was issued which it was made of
 	// Issued is when the credentials were made, Expires when they end; zero: unknown, never.
 	Issued, Expires time.Time
+}
+
+// root is the token that everything was made of, by whose revocation it ends.
+func (p *Principal) root() string {
+	if p.derived {
+		return p.parent
+	}
+	return p.TokenID
+}
+
+// rootIssued is when the first credentials were issued, which no session renews. Zero: unknown, so before anything.
+func (p *Principal) rootIssued() time.Time {
+	if p.derived {
+		return p.rooted
+	}
+	return p.Issued
 }
 
 // Has reports whether it has a role. An admin has them all but that of a device, an operator that of a viewer.

@@ -24,6 +24,7 @@ type family struct {
 	KeyID   string    `json:"key,omitempty"`
 	Secret  string    `json:"secret_id,omitempty"` // of the key
 	Parent  string    `json:"parent,omitempty"`
+	Root    time.Time `json:"root,omitzero"` // when what it was made of was issued
 	Created time.Time `json:"created"`
 	Until   time.Time `json:"until"`
 }
@@ -40,7 +41,7 @@ func (k *Keeper) session(p *Principal, lifetime time.Duration) (string, *Princip
 	now := k.now()
 	c := &claims{
 		Subject: p.Subject, Audience: jwt.ClaimStrings{audienceAccess}, ID: newID(), Issued: at(now),
-		Expires: at(earliest(now.Add(lifetime), p.Expires)), KeyID: p.KeyID, Secret: p.secret, Family: p.Family, Parent: p.root(),
+		Expires: at(earliest(now.Add(lifetime), p.Expires)), KeyID: p.KeyID, Secret: p.secret, Family: p.Family, Parent: p.root(), Root: atOr1970(p.rootIssued()),
 		claimedRights: claimedRights{Tenant: p.Tenant, Roles: p.Roles, Read: texts(p.Read), Write: texts(p.Write)},
 	}
 	token, err := k.signer.sign(c)
@@ -54,19 +55,11 @@ func (k *Keeper) session(p *Principal, lifetime time.Duration) (string, *Princip
 	return token, made, nil
 }
 
-// root is the token that everything was made of, by whose revocation it ends.
-func (p *Principal) root() string {
-	if p.parent != "" {
-		return p.parent
-	}
-	return p.TokenID
-}
-
 // begin starts a family of refresh tokens for p. It ends when p's credentials do.
 func (k *Keeper) begin(ctx context.Context, p *Principal) (Grant, error) {
 	now := k.now().UTC()
 	f := family{
-		V: layout, ID: newID(), Subject: p.Subject, rights: rightsOf(p), KeyID: p.KeyID, Secret: p.secret, Parent: p.root(), Created: now,
+		V: layout, ID: newID(), Subject: p.Subject, rights: rightsOf(p), KeyID: p.KeyID, Secret: p.secret, Parent: p.root(), Root: p.rootIssued().UTC(), Created: now,
 		Until: earliest(now.Add(k.config.RefreshLifetime), p.Expires),
 	}
 	return k.next(ctx, &f)
@@ -129,12 +122,12 @@ func (k *Keeper) next(ctx context.Context, f *family) (Grant, error) {
 	f.Current, f.Generation = newID(), f.Generation+1
 	refresh, err := k.signer.sign(&claims{
 		Subject: f.Subject, Audience: jwt.ClaimStrings{audienceRefresh}, ID: f.Current, Issued: at(now), Expires: at(f.Until),
-		KeyID: f.KeyID, Secret: f.Secret, Family: f.ID, Parent: f.Parent, claimedRights: claimedRights{Tenant: f.Tenant},
+		KeyID: f.KeyID, Secret: f.Secret, Family: f.ID, Parent: f.Parent, Root: atOr1970(f.Root), claimedRights: claimedRights{Tenant: f.Tenant},
 	})
 	if err != nil {
 		return Grant{}, err
 	}
-	p := &Principal{Subject: f.Subject, KeyID: f.KeyID, secret: f.Secret, Family: f.ID, parent: f.Parent, Expires: f.Until}
+	p := &Principal{Subject: f.Subject, KeyID: f.KeyID, secret: f.Secret, Family: f.ID, parent: f.Parent, derived: true, rooted: f.Root, Expires: f.Until}
 	if e := f.apply(p); e != nil {
 		return Grant{}, e
 	}

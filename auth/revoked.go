@@ -17,6 +17,11 @@ const (
 	revokeFamily  = "family"
 )
 
+// spread is how much later than a subject's revocation something may have been issued and still count as older: so long
+// another process may not have heard of it, and so far its clock may be off. Who has heard says so, see issueTime. Less
+// than leeway, as what is issued then seems to come from the future.
+const spread = 5 * time.Second
+
 // revocation is what weir.auth holds of one.
 type revocation struct {
 	V     int    `json:"v"`
@@ -24,7 +29,7 @@ type revocation struct {
 	Value string `json:"value"`
 	// Tenant confines it; "": it holds for all.
 	Tenant string `json:"tenant,omitempty"`
-	// Time ends what was issued to a subject before it. Of the other kinds it is for people.
+	// Time ends what was issued to a subject before it, and within spread after it. Of the other kinds it is for people.
 	Time time.Time `json:"time"`
 	By   string    `json:"by,omitempty"`
 	// Until is when it may be forgotten, as nothing that it ends is valid any more.
@@ -90,24 +95,42 @@ func (r *revocations) check(p *Principal) *wire.Error {
 	if len(r.all) == 0 {
 		return nil
 	}
-	if r.hasLocked(revokeToken, p.Tenant, p.TokenID, p.Issued) || r.hasLocked(revokeToken, p.Tenant, p.parent, p.Issued) ||
-		r.hasLocked(revokeFamily, p.Tenant, p.Family, p.Issued) || r.hasLocked(revokeSubject, p.Tenant, p.Subject, p.Issued) {
+	if r.hasLocked(revokeToken, p.Tenant, p.TokenID) || r.hasLocked(revokeToken, p.Tenant, p.parent) ||
+		r.hasLocked(revokeFamily, p.Tenant, p.Family) || !p.rootIssued().After(r.goodAfterLocked(p.Tenant, p.Subject)) {
 		return wire.NewError(wire.CodeTokenRevoked, "")
 	}
 	return nil
 }
 
-func (r *revocations) hasLocked(kind, tenant, value string, issued time.Time) bool {
+func (r *revocations) hasLocked(kind, tenant, value string) bool {
 	if value == "" {
 		return false
 	}
-	one, ok := r.all[revokedKey(kind, "", value)]
-	if ok && (kind != revokeSubject || !issued.After(one.Time)) {
-		return true
+	_, ok := r.all[revokedKey(kind, "", value)]
+	if !ok && tenant != "" {
+		_, ok = r.all[revokedKey(kind, tenant, value)]
 	}
-	if tenant == "" {
-		return false
+	return ok
+}
+
+// goodAfterLocked is the time after which what is issued to a subject is good; before year 1: at any.
+func (r *revocations) goodAfterLocked(tenant, subject string) time.Time {
+	after := time.Time{}.Add(-1)
+	for _, of := range []string{"", tenant} {
+		if one, ok := r.all[revokedKey(revokeSubject, of, subject)]; ok && one.Time.Add(spread).After(after) {
+			after = one.Time.Add(spread)
+		}
 	}
-	one, ok = r.all[revokedKey(kind, tenant, value)]
-	return ok && (kind != revokeSubject || !issued.After(one.Time))
+	return after
+}
+
+// issueTime is when something that was begun for a subject at a time is said to be issued: beyond spread if it was begun
+// after a revocation of which this process knows.
+func (r *revocations) issueTime(tenant, subject string, begun time.Time) time.Time {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if after := r.goodAfterLocked(tenant, subject); begun.After(after.Add(-spread)) && !begun.After(after) {
+		return after.Add(time.Microsecond)
+	}
+	return begun
 }

@@ -107,17 +107,27 @@ func (k *Keeper) present(r *http.Request, token, code string) (*Principal, *wire
 	case token == "" && code == "":
 		return nil, wire.NewError(wire.CodeFieldMissing, "token")
 	case token != "":
-		return k.identify(r.Context(), token, from, false)
+		p, e := k.identify(r.Context(), token, from, false)
+		if e == nil && p.derived {
+			// It would go on when that is signed out, or its refresh token was stolen.
+			e = &wire.Error{Code: wire.CodeForbidden, Path: "token", Message: "a session is made of an API key or a token, not of another session"}
+		}
+		return p, e
 	}
 	var e *wire.Error
-	if !k.codes.take(code) {
+	made, ok := k.codes.take(code)
+	if !ok {
 		e = k.attempts.told(from, wire.NewError(wire.CodeTokenInvalid, "code"))
 	}
 	k.meters.attempt(methodCode, e)
 	if e != nil {
 		return nil, e
 	}
-	return operator(), nil
+	p := operator(made)
+	if e = k.revoked.check(p); e != nil {
+		return nil, e
+	}
+	return p, nil
 }
 
 // setSession signs a browser in.

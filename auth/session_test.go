@@ -185,6 +185,32 @@ func TestASessionEndsNoLaterThanWhatItWasMadeOf(t *testing.T) {
 	}
 }
 
+func TestNoSessionIsMadeOfASession(t *testing.T) {
+	w := open(t, nil).run()
+	root := w.token(w.operator(), object{"sub": "alice", "roles": []string{"viewer"}, "read": []string{"#"}, "ttl": "24h"})
+	_, key := w.key(w.operator(), object{"roles": []string{"viewer"}})
+	for _, original := range []string{root, key, w.operator()} {
+		first := w.ask("POST", "/v1/session", "", object{"token": original})
+		if first.status == 403 {
+			continue // the operator's is a session already
+		}
+		session := cookieOf(t, first, "weir_session").Value
+		family := w.ask("POST", "/v1/session", "", object{"token": original, "refresh": true})
+		for _, one := range []string{session, family.text("access_token")} {
+			for _, refresh := range []bool{false, true} {
+				if a := w.ask("POST", "/v1/session", "", object{"token": one, "refresh": refresh}); a.code() != "forbidden token" {
+					t.Errorf("%d %s", a.status, a.raw)
+				}
+			}
+		}
+	}
+	session := cookieOf(t, w.ask("POST", "/v1/session", "", object{"token": root}), "weir_session").Value
+	if a := w.ask("DELETE", "/v1/session", root, nil); a.status != 204 {
+		t.Errorf("%d %s", a.status, a.raw)
+	}
+	w.wantRefusal(session, "token_revoked") // with what it was made of
+}
+
 func TestRefreshTokensRotateAndReuseRevokesTheFamily(t *testing.T) {
 	w := open(t, nil).run()
 	a := w.ask("POST", "/v1/session", "", object{"token": readToken(w), "refresh": true})
