@@ -10,7 +10,8 @@ import (
 	"weir/wire"
 )
 
-// principal maps the claims of an ID token to rights. Whoever gets no role, or two tenants, is turned away.
+// principal maps the claims of an ID token to rights. Whoever gets no role, two tenants, or none although a claim has to
+// name one, is turned away.
 func (s *signIn) principal(id *oidc.IDToken) (*Principal, *wire.Error) {
 	var all map[string]any
 	if err := id.Claims(&all); err != nil || !validLabel(id.Subject, maxSubject) || id.Subject == "" {
@@ -21,6 +22,10 @@ func (s *signIn) principal(id *oidc.IDToken) (*Principal, *wire.Error) {
 		Read:  claimTexts(all, s.config.ReadClaim), Write: claimTexts(all, s.config.WriteClaim),
 	}
 	tenants := claimTexts(all, s.config.TenantClaim)
+	if list, ok := all[s.config.TenantClaim].([]any); s.config.TenantClaim != "" && (len(tenants) == 0 || ok && len(list) != len(tenants)) {
+		// The claim is there to confine, also when it holds something else than text. A rule that names a tenant does not make up for it: the service may know another.
+		return nil, &wire.Error{Code: wire.CodeForbidden, Path: "tenant", Message: "the sign-in service names no tenant for this account"}
+	}
 	for _, rule := range s.config.Rules {
 		if !rule.fits(all) {
 			continue

@@ -49,7 +49,7 @@ func newService(t *testing.T) *service {
 			return
 		}
 		now := time.Now()
-		claims := jwt.MapClaims{"iss": s.URL, "aud": "weir", "sub": "alice", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "nonce": s.nonce}
+		claims := jwt.MapClaims{"tenant": "plant1", "iss": s.URL, "aud": "weir", "sub": "alice", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "nonce": s.nonce}
 		maps.Copy(claims, s.claims)
 		token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 		token.Header["kid"] = "1"
@@ -140,6 +140,11 @@ func TestASignInIsRefused(t *testing.T) {
 		"two tenants":        {object{"groups": []string{"plant1-a", "plant2-b"}}, nil, "forbidden"},
 		"claim against rule": {object{"groups": []string{"plant1-a"}, "tenant": "plant2"}, nil, "forbidden"},
 		"empty tenant":       {object{"roles": "admin", "tenant": ""}, nil, "forbidden tenant"},
+		"no tenant claim":    {object{"roles": "admin", "tenant": nil}, nil, "forbidden tenant"},
+		"tenants, none":      {object{"roles": "admin", "tenant": []string{}}, nil, "forbidden tenant"},
+		"tenant by number":   {object{"roles": "admin", "tenant": 7}, nil, "forbidden tenant"},
+		"tenants by number":  {object{"roles": "admin", "tenant": []any{7, "plant1"}}, nil, "forbidden tenant"},
+		"tenant of the rule": {object{"groups": []string{"plant1-a"}, "tenant": nil}, nil, "forbidden tenant"},
 		"broken pattern":     {object{"roles": "viewer", "read": "a//b"}, nil, "forbidden read[0]"},
 		"other nonce":        {object{"roles": "viewer", "nonce": "x"}, nil, "token_invalid"},
 		"other audience":     {object{"roles": "viewer", "aud": "x"}, nil, "token_invalid"},
