@@ -57,8 +57,11 @@ func listed(list []string) []string {
 
 func (k *Keeper) getKeys(w http.ResponseWriter, r *http.Request) {
 	keys := []keyBody{}
-	for _, key := range k.keys.list(PrincipalOf(r.Context()).Tenant) {
-		keys = append(keys, bodyOf(&key.record, ""))
+	by := PrincipalOf(r.Context())
+	for _, key := range k.keys.list(by.Tenant) {
+		if record, e := k.keyFor(by, key.record.ID); e == nil {
+			keys = append(keys, bodyOf(&record, ""))
+		}
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"keys": keys})
 }
@@ -187,7 +190,7 @@ type revocationBody struct {
 func (b *revocationBody) kind() (kind, value string, e *wire.Error) {
 	given := 0
 	for _, one := range []struct{ kind, value string }{
-		{"key", b.Key}, {revokeToken, b.Token}, {revokeSubject, b.Subject}, {revokeFamily, b.Family},
+		{revokeKey, b.Key}, {revokeToken, b.Token}, {revokeSubject, b.Subject}, {revokeFamily, b.Family},
 	} {
 		if one.value != "" {
 			kind, value, given = one.kind, one.value, given+1
@@ -236,7 +239,7 @@ func (k *Keeper) postRevocation(w http.ResponseWriter, r *http.Request) {
 func (k *Keeper) revokeNamed(r *http.Request, by *Principal, kind, value, tenant string) (time.Time, error) {
 	now := k.now().UTC()
 	switch kind {
-	case "key":
+	case revokeKey:
 		return now, k.revokeKey(r.Context(), by, value)
 	case revokeFamily:
 		// Another tenant's family stays what it is, and is told from none by nothing.

@@ -143,6 +143,12 @@ func (w *world) operator() string {
 	return a.text("access_token")
 }
 
+// count is how many records the store holds with a prefix.
+func (w *world) count(prefix string) (n int) {
+	w.store.Range(prefix, func(string, []byte) bool { n++; return true })
+	return n
+}
+
 type object = map[string]any
 
 // key makes an API key.

@@ -328,9 +328,16 @@ const (
 // sweep deletes what nobody asks for any more. All processes do it; deleting twice does no harm.
 func (k *Keeper) sweep(ctx context.Context) error {
 	now := k.now()
-	over := append(k.revoked.forgettable(now), k.deadFamilies(now)...)
+	open := func(id string) bool {
+		key, ok := k.keys.get(id)
+		return ok && key.record.Revoked.IsZero()
+	}
+	over := append(k.revoked.forgettable(now, open), k.deadFamilies(now)...)
 	for _, key := range k.keys.list("") {
-		r := &key.record
+		r := key.record
+		if one, ok := k.revoked.ofKey(r.ID); ok && r.Revoked.IsZero() {
+			r.Revoked = one.Time
+		}
 		if end := earliest(r.Expires, r.Revoked); !end.IsZero() && now.Sub(end) > keepDead {
 			over = append(over, keyPrefix+r.ID)
 		}

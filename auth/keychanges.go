@@ -25,7 +25,11 @@ func (k *Keeper) keyFor(by *Principal, id string) (keyRecord, *wire.Error) {
 	if !ok || by.Tenant != "" && key.record.Tenant != by.Tenant {
 		return keyRecord{}, wire.NewError(wire.CodeKeyUnknown, "")
 	}
-	return key.record, nil
+	r := key.record
+	if one, ok := k.revoked.ofKey(id); ok && r.Revoked.IsZero() {
+		r.Revoked = one.Time
+	}
+	return r, nil
 }
 
 // rotateKey gives a key a new secret. Those it has stay valid for overlap.
@@ -51,7 +55,8 @@ func (k *Keeper) rotateKey(ctx context.Context, by *Principal, id string, overla
 	return r, key, nil
 }
 
-// revokeKey ends a key, and with it what was made of it.
+// revokeKey ends a key, and with it what was made of it. The revocation comes first: the key's record may be written over
+// by an instance that rotates it.
 func (k *Keeper) revokeKey(ctx context.Context, by *Principal, id string) error {
 	k.changing.Lock()
 	defer k.changing.Unlock()
@@ -59,10 +64,19 @@ func (k *Keeper) revokeKey(ctx context.Context, by *Principal, id string) error 
 	if e != nil {
 		return e
 	}
-	if !r.Revoked.IsZero() {
+	if _, ok := k.revoked.ofKey(id); !ok {
+		one, err := k.revoke(ctx, revokeKey, id, "", by.Subject)
+		if err != nil {
+			return err
+		}
+		if r.Revoked.IsZero() {
+			r.Revoked = one.Time
+		}
+	}
+	if len(r.Secrets) == 0 {
 		return nil
 	}
-	r.Revoked, r.Secrets = k.now().UTC(), nil
+	r.Secrets = nil
 	if err := putJSON(ctx, k.store, keyPrefix+id, &r); err != nil {
 		return fmt.Errorf("revoke key: %w", err)
 	}

@@ -130,6 +130,42 @@ func TestARevokedKeyEndsWhatWasMadeOfIt(t *testing.T) {
 	}
 }
 
+func TestARevokedKeyDoesNotComeBackWhenItIsRotatedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, func(o *auth.Options) {
+			c := &o.Config
+			c.MaxTokenLifetime, c.SessionLifetime, c.RefreshLifetime = 2*time.Hour, time.Hour, time.Hour
+		}).run()
+		by := w.operator()
+		id, key := w.key(by, object{"roles": []string{"admin"}})
+		// What an instance writes that has not heard of the revocation.
+		rotated := w.ask("POST", "/v1/keys/"+id+"/rotate", key, object{"overlap": "1h"}).text("key")
+		record, ok := w.store.Get("key/" + id)
+		if a := w.ask("DELETE", "/v1/keys/"+id, by, nil); !ok || a.status != 204 {
+			t.Fatalf("%d %s", a.status, a.raw)
+		}
+		must(t, w.store.Put(t.Context(), "key/"+id, record))
+		for _, one := range []string{key, rotated} {
+			w.wantRefusal(one, "token_revoked")
+		}
+		if a := w.ask("GET", "/v1/keys", by, nil); !strings.Contains(a.raw, `"revoked_at"`) {
+			t.Errorf("listed as valid: %s", a.raw)
+		}
+		if a := w.ask("POST", "/v1/keys/"+id+"/rotate", by, nil); a.code() != "key_unknown" {
+			t.Errorf("rotated: %d %s", a.status, a.raw)
+		}
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		w.wantRefusal(rotated, "token_revoked") // while its record says that it is valid, its revocation is kept
+		time.Sleep(31 * 24 * time.Hour)
+		synctest.Wait()
+		w.wantRefusal(rotated, "token_invalid")
+		if n := w.count("revoked/"); n != 0 {
+			t.Errorf("%d revocations are kept", n)
+		}
+	})
+}
+
 func TestARotatedSecretEndsWhatWasMadeOfIt(t *testing.T) {
 	w := open(t, nil).run()
 	by := w.operator()

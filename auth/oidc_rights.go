@@ -23,7 +23,8 @@ func (s *signIn) principal(id *oidc.IDToken) (*Principal, *wire.Error) {
 	}
 	tenants := claimTexts(all, s.config.TenantClaim)
 	if list, ok := all[s.config.TenantClaim].([]any); s.config.TenantClaim != "" && (len(tenants) == 0 || ok && len(list) != len(tenants)) {
-		// The claim is there to confine, also when it holds something else than text. A rule that names a tenant does not make up for it: the service may know another.
+		// The claim is there to confine, also when it holds something else than text. A rule that names a tenant does not
+		// make up for it: the service may know another.
 		return nil, &wire.Error{Code: wire.CodeForbidden, Path: "tenant", Message: "the sign-in service names no tenant for this account"}
 	}
 	for _, rule := range s.config.Rules {

@@ -103,7 +103,7 @@ func (k *Keeper) ensureLocalKey(ctx context.Context) error {
 		return err
 	}
 	if id, secret, ok := parseKey(strings.TrimSpace(string(text))); ok {
-		if _, e := k.keys.verify(k.signer, id, secret, k.now()); e == nil {
+		if p, e := k.keys.verify(k.signer, id, secret, k.now()); e == nil && k.standing(p) == nil {
 			return nil
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 // Kinds of revocations.
 const (
+	// revokeKey is kept beside the key's own record, which an instance that rotates the key at that moment writes over.
+	revokeKey     = "key"
 	revokeToken   = "token"
 	revokeSubject = "subject"
 	revokeFamily  = "family"
@@ -75,13 +77,13 @@ func (r *revocations) len() int {
 	return len(r.all)
 }
 
-// forgettable are the keys of those whose time is over.
-func (r *revocations) forgettable(now time.Time) []string {
+// forgettable are the keys of those whose time is over. open says of an API key that it is valid by its own record.
+func (r *revocations) forgettable(now time.Time, open func(id string) bool) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var keys []string
 	for k, one := range r.all {
-		if now.After(one.Until) {
+		if now.After(one.Until) && (one.Kind != revokeKey || !open(one.Value)) {
 			keys = append(keys, revokedPrefix+k)
 		}
 	}
@@ -96,7 +98,7 @@ func (r *revocations) check(p *Principal) *wire.Error {
 		return nil
 	}
 	if r.hasLocked(revokeToken, p.Tenant, p.TokenID) || r.hasLocked(revokeToken, p.Tenant, p.parent) ||
-		r.hasLocked(revokeFamily, p.Tenant, p.Family) || !p.rootIssued().After(r.goodAfterLocked(p.Tenant, p.Subject)) {
+		r.hasLocked(revokeFamily, p.Tenant, p.Family) || r.hasLocked(revokeKey, "", p.KeyID) || !p.rootIssued().After(r.goodAfterLocked(p.Tenant, p.Subject)) {
 		return wire.NewError(wire.CodeTokenRevoked, "")
 	}
 	return nil
@@ -111,6 +113,14 @@ func (r *revocations) hasLocked(kind, tenant, value string) bool {
 		_, ok = r.all[revokedKey(kind, tenant, value)]
 	}
 	return ok
+}
+
+// ofKey is an API key's revocation.
+func (r *revocations) ofKey(id string) (revocation, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	one, ok := r.all[revokedKey(revokeKey, "", id)]
+	return one, ok
 }
 
 // goodAfterLocked is the time after which what is issued to a subject is good; before year 1: at any.
