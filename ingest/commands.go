@@ -3,6 +3,8 @@ package ingest
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"weir/auth"
 	"weir/commands"
@@ -14,16 +16,16 @@ import (
 const maxAttached = 16
 
 // attach has the device's commands sent down the connection: of the device that it names in its request or a message,
-// or of the only one that its principal may write. It is the ReadLoop's.
+// or of the only one that its principal may write. It is the reader's.
 func (c *conn) attach(device string) {
 	s := c.srv
-	if s.commands == nil || c.mqtt != nil || device == "" || c.attached[device] != nil || len(c.attached) >= maxAttached {
+	if s.commands == nil || c.mqtt != nil || device == "" || len(c.attached) >= maxAttached {
 		return
 	}
-	if c.attached == nil {
-		c.attached = make(map[string]func())
+	if slices.ContainsFunc(c.attached, func(a attachment) bool { return a.device == device }) {
+		return
 	}
-	c.attached[device] = s.commands.Attach(device, func(command *commands.Command) bool {
+	detach := s.commands.Attach(device, func(command *commands.Command) bool {
 		if c.post(command.AppendMessage(nil)) {
 			return true
 		}
@@ -32,11 +34,18 @@ func (c *conn) attach(device string) {
 		c.signal()
 		return false
 	})
+	c.attached = append(c.attached, attachment{strings.Clone(device), detach})
+}
+
+// attachment is how to get no more commands of a device.
+type attachment struct {
+	device string
+	detach func()
 }
 
 func (c *conn) detachAll() {
-	for _, detach := range c.attached {
-		detach()
+	for _, a := range c.attached {
+		a.detach()
 	}
 	c.attached = nil
 }

@@ -5,11 +5,8 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/lxzan/gws"
 
 	"weir/auth"
 	"weir/wire"
@@ -19,44 +16,44 @@ import (
 const receiptBytes = 256 << 10
 
 // conn is one device's WebSocket connection.
+//
+// Thousands of them are silent at any time, so what is only needed while frames come is made when they do, and given
+// back: encoder, ring, buffers, and the goroutines with their stacks.
 type conn struct {
 	srv    *Server
-	socket *gws.Conn
 	net    *lingering
-	in     *incoming
+	in     incoming
 	ctx    context.Context // ends when the connection does; what Produce waits under
 	cancel context.CancelFunc
-
+	dialect
 	address netip.Prefix // under which the connection is counted; zero: it is not
 
-	// The ReadLoop's.
-	enc       *encoder
+	// The reader's.
+	enc       *encoder // nil: none is needed at present
+	assembly  assembly
 	frames    uint64 // frames that get a receipt, so far
 	messages  uint64 // messages that have come so far
 	typedRate rate
 	speaker
+	attendance
 
 	// Who speaks, nil as long as nobody has said; and why they are not to be heard any longer.
 	who    atomic.Pointer[auth.Principal]
 	ousted atomic.Pointer[wire.Error]
 
 	mail     outbox
-	mqtt     *mqttLink         // nil: Weir's own protocol is spoken
-	attached map[string]func() // by device: how to get no more of its commands; the ReadLoop's
+	mqtt     *mqttLink    // nil: Weir's own protocol is spoken
+	attached []attachment // of whose commands it gets; the reader's
 
-	// The writer's.
-	pace pace
-	buf  []byte
+	writer
 
-	// ring holds the receipts of frames head … tail-1, at index frame mod credit. The ReadLoop alone
-	// moves tail, the writer alone head; a receipt belongs to the ReadLoop until its release, to the
-	// writer from ready until head has passed it.
+	// ring holds the receipts of frames head … tail-1, at index frame mod credit; it is nil when nothing has come
+	// for long. The reader alone moves tail, the writer alone head; a receipt belongs to the reader until its
+	// release, to the writer from ready until head has passed it.
 	ring       []*receipt
 	head, tail atomic.Uint64
 	owed       atomic.Int64  // about how many bytes of rejections are in the ring
-	wake       chan struct{} // to the writer: something may be ready
-	held       atomic.Bool   // the writer lets receipts gather
-	room       chan struct{} // to the ReadLoop: head moved
+	room       chan struct{} // to the reader: head moved; made when it first waits
 
 	// Written by one side, read by the server's sweep.
 	lastHeard atomic.Int64 // µs
@@ -67,9 +64,10 @@ type conn struct {
 	came      atomic.Int64 // bytes since then
 	busy      atomic.Bool  // a message is being taken or waits for room; nothing is read meanwhile
 	pingDue   atomic.Bool
+	waits     atomic.Bool  // the reader waits for a place in the ring
+	closing   atomic.Bool  // the close frame is being sent, or has been
 	verdict   atomic.Int32 // of the sweep: why the connection is given up
 	draining  atomic.Bool
-	ended     chan struct{} // the ReadLoop has returned
 }
 
 // Verdicts of the sweep. The zero value lets a connection live.
@@ -83,13 +81,9 @@ const (
 
 func newConn(srv *Server, d dialect) *conn {
 	c := &conn{
-		srv:   srv,
-		enc:   newEncoderFor(srv, d),
-		pace:  newPace(&srv.cfg),
-		ring:  make([]*receipt, srv.cfg.Credit),
-		wake:  make(chan struct{}, 1),
-		room:  make(chan struct{}, 1),
-		ended: make(chan struct{}),
+		srv:     srv,
+		dialect: d,
+		writer:  writer{pace: newPace(&srv.cfg)},
 
 		typedRate: rate{perSecond: typedPerSecond, atOnce: typedAtOnce},
 	}
@@ -98,27 +92,32 @@ func newConn(srv *Server, d dialect) *conn {
 	return c
 }
 
-// serve runs the connection until it ends; p and err are what the gate said to the request. Not all of gws is under
-// its own recovery.
+// serve begins the connection, and returns when its client falls silent for the first time; other goroutines go on.
+// p and err are what the gate said to the request.
 func (c *conn) serve(p *auth.Principal, err error) {
-	var writer sync.WaitGroup
-	writer.Go(c.writeReceipts)
-	func() {
-		defer c.recovered()
-		if c.admit(p, err) {
-			c.socket.ReadLoop()
-		}
-	}()
+	c.attend(func() bool { return c.admit(p, err) && (len(c.in.ahead) == 0 || c.listen()) })
+}
+
+// finish is called when nothing more is read.
+func (c *conn) finish() {
 	c.cancel()
 	c.in.giveBack()
 	c.mail.close()
-	close(c.ended)
-	writer.Wait()
-	_ = c.net.Close() // gws did, unless it panicked
+	if c.endWriter() {
+		c.gone()
+	}
+}
+
+// gone is called when nothing is read nor written any more.
+func (c *conn) gone() {
+	_ = c.net.Close()
 	if c.mqtt != nil {
 		c.mqtt.ended()
 	}
 	c.srv.inflight.Add(-int64(c.tail.Load() - c.head.Load()))
+	c.srv.remove(c)
+	c.leave()
+	c.srv.work.Done()
 }
 
 // recovered ends the connection, not the process, when a message makes the code panic.
@@ -128,32 +127,53 @@ func (c *conn) recovered() {
 		return
 	}
 	c.srv.metrics.panics.Inc()
-	c.srv.logger.Error("panic while reading from a device", "remote", c.socket.RemoteAddr(), "panic", cause, "stack", string(debug.Stack()))
+	c.srv.logger.Error("panic while reading from a device", "remote", c.net.RemoteAddr(), "panic", cause, "stack", string(debug.Stack()))
 	c.close(wire.CloseInternal, wire.ReasonInternal)
 }
 
-// close begins the end: gws sends the code, closes the socket, and the ReadLoop returns.
+// close begins the end: the client is told why, the socket is closed, and the reader comes to its end. It is not woken
+// before the reason is sent, or it would end the connection with another.
 func (c *conn) close(code uint16, reason string) {
 	if c.mqtt != nil {
 		c.mqtt.session.Farewell(reason)
 	}
-	c.cancel()
+	if c.closing.CompareAndSwap(false, true) {
+		c.countClose(code)
+		c.farewell(closeFrame(code, reason))
+	}
+}
+
+// farewell sends a close frame, ends what waits for the connection and closes the socket.
+func (c *conn) farewell(frame []byte) {
 	wait := c.srv.cfg.WriteTimeout
 	if c.verdict.Load() == signedOut {
 		wait = min(wait, signOutTime)
 	}
 	_ = c.net.SetWriteDeadline(time.Now().Add(wait))
-	_ = c.socket.WriteClose(code, []byte(reason))
+	_, _ = c.net.Write(frame)
+	c.cancel()
+	_ = c.net.Close()
 }
 
-// breaks ends the connection of a client that does what it must not; OnClose counts it. The error is for gws,
-// which has been spared the rest.
+// countClose counts what is refused without a receipt.
+func (c *conn) countClose(code uint16) {
+	switch code {
+	case wire.CloseTooLarge:
+		byCode(c.srv.metrics.rejectedFrames, wire.CodeFrameTooLarge).Inc()
+	case closeProtocol, wire.CloseProtocolError:
+		c.srv.metrics.closedProtocol.Inc()
+		c.srv.logger.Debug("protocol broken", "remote", c.net.RemoteAddr())
+	}
+}
+
+// breaks ends the connection of a client that does what it must not. The error is for who reads, and has been spared
+// the rest.
 func (c *conn) breaks(b breach) error {
 	code, reason := wire.CloseProtocolError, wire.ReasonProtocolError
 	switch b {
-	case badLength, reservedBits:
+	case badLength, reservedBits, badFrame:
 		code = closeProtocol
-	case earlyLarge:
+	case earlyLarge, tooLarge:
 		code, reason = wire.CloseTooLarge, wire.ReasonFrameTooLarge
 	}
 	c.srv.logger.Debug("protocol broken", "remote", c.net.RemoteAddr(), "breach", b)
@@ -177,7 +197,7 @@ func (c *conn) message(data []byte) {
 	}
 	switch {
 	case c.ctx.Err() != nil || c.verdict.Load() == signedOut:
-		return // gws hands on what it has read before the end
+		return // read before the end
 	case isTyped(data) && refusal == nil:
 		c.aside(func() { c.converse(data) })
 		return
@@ -194,9 +214,9 @@ func (c *conn) message(data []byte) {
 	c.srv.inflight.Add(1)
 	c.srv.metrics.framesWS.Inc()
 	if refusal == nil {
-		c.enc.submit(c.ctx, data, r)
+		c.encoder().submit(c.ctx, data, r)
 	} else {
-		c.enc.refuse(c.ctx, data, r, refusal)
+		c.encoder().refuse(c.ctx, data, r, refusal)
 	}
 	c.owed.Add(r.owed())
 	r.release()
@@ -220,13 +240,20 @@ func (c *conn) idle() {
 func (c *conn) await(since int64) bool {
 	waited := false
 	for !c.draining.Load() && c.ctx.Err() == nil {
-		if c.tail.Load()-c.head.Load() < c.enc.places(len(c.ring)) && c.owed.Load() <= receiptBytes {
+		if c.hasRoom() {
 			if waited {
 				c.srv.metrics.blockedCredit.Add(float64(nowMicros()-since) / 1e6)
 			}
 			return true
 		}
 		waited = true
+		if c.room == nil {
+			c.room = make(chan struct{}, 1)
+		}
+		c.waits.Store(true)
+		if c.hasRoom() || c.draining.Load() {
+			continue // before the writer knew
+		}
 		select {
 		case <-c.room:
 		case <-c.ctx.Done():
@@ -235,8 +262,26 @@ func (c *conn) await(since int64) bool {
 	return false
 }
 
+func (c *conn) hasRoom() bool {
+	return c.tail.Load()-c.head.Load() < c.encoder().places(c.srv.cfg.Credit) && c.owed.Load() <= receiptBytes
+}
+
+// encoder is the connection's, which is made when it is needed.
+func (c *conn) encoder() *encoder {
+	if c.enc == nil {
+		c.enc = newEncoderFor(c.srv, c.dialect)
+		c.enc.principal, c.enc.presence = c.who.Load(), c.presence
+		c.laden.Store(true)
+	}
+	return c.enc
+}
+
 // next is the receipt at the ring's tail. Receipts are made as a connection first needs them.
 func (c *conn) next() *receipt {
+	if c.ring == nil {
+		c.ring = make([]*receipt, c.srv.cfg.Credit)
+		c.laden.Store(true)
+	}
 	i := c.tail.Load() % uint64(len(c.ring))
 	if c.ring[i] == nil {
 		c.ring[i] = newReceipt(c.completed)
@@ -247,30 +292,24 @@ func (c *conn) next() *receipt {
 // completed is called by the producer's goroutines when a frame is acknowledged, so it does not block. A
 // writer that lets receipts gather is left alone until there are enough.
 func (c *conn) completed() {
-	if c.held.Load() && c.tail.Load()-c.head.Load() < c.pace.full {
+	if c.held.Load() && c.tail.Load()-c.head.Load() < uint64(c.pace.full) {
 		return
 	}
 	c.signal()
 }
 
-// signal wakes the writer.
-func (c *conn) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
-
-// say sends a message from the ReadLoop, which waits for the socket to take it.
+// say sends a message from the reader, which waits for the socket to take it.
 func (c *conn) say(message []byte) {
 	_ = c.write(textFrame(nil, message))
 }
 
-// nudge wakes a ReadLoop that waits for a place in the ring.
+// nudge wakes a reader that waits for a place in the ring.
 func (c *conn) nudge() {
-	select {
-	case c.room <- struct{}{}:
-	default:
+	if c.waits.CompareAndSwap(true, false) {
+		select {
+		case c.room <- struct{}{}:
+		default:
+		}
 	}
 }
 

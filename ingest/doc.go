@@ -1,7 +1,7 @@
 // Package ingest takes readings from devices, over WebSocket (GET /v1/ingest) and HTTP (POST
 // /v1/readings), and answers each frame with a receipt once Kafka has acknowledged all of it.
 //
-//	         ReadLoop, one per connection                 producer's goroutines      writer, one per connection
+//	         reader, one per connection                 producer's goroutines      writer, one per connection
 //	socket ─▶ decode ─▶ take a place in the ring ─▶ Produce ─▶ … acknowledged ─▶ ready ─▶ receipts ─▶ socket
 //	              ▲            (credit)               (buffer)                             │
 //	              └──────────────── waits when either is full ◀──── place is free again ───┘
@@ -9,7 +9,7 @@
 // # What is bounded, and what happens when it is full
 //
 // A connection holds at most Credit frames without a receipt written, and at most receiptBytes of
-// rejections; the producer's buffer is bounded by its own options. When any of these is full the ReadLoop
+// rejections; the producer's buffer is bounded by its own options. When any of these is full the reader
 // waits, so the socket is not read and TCP slows the device down: nothing is dropped. Idle deadlines are
 // suspended meanwhile. A device that does not read its receipts stops being read in the same way, and is
 // closed when a write has made no progress for WriteTimeout. Connections beyond MaxConnections and requests
@@ -27,10 +27,10 @@
 //
 // A connection begins with what the gate says to its request, or as a stranger, who has AuthTimeout to send
 // credentials, messages of strangerBytes at most, and no part of MaxPendingBytes; there are MaxUnauthenticated of them. The
-// ReadLoop signs in, and again when credentials are renewed; the gate's watch ends the connection from outside: the writer
+// reader signs in, and again when credentials are renewed; the gate's watch ends the connection from outside: the writer
 // closes it, whatever it is about. An address and a principal have bounded numbers of connections.
 //
-// Messages with a type are not frames: the ReadLoop answers them at once. Others have messages for a device by post, up to
+// Messages with a type are not frames: the reader answers them at once. Others have messages for a device by post, up to
 // outboxBytes.
 //
 // # What a receipt says

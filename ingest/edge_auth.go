@@ -87,7 +87,7 @@ func (c *conn) signIn(p *auth.Principal) *wire.Error {
 	if before != nil && (before.Subject != p.Subject || before.Tenant != p.Tenant) {
 		return wire.NewError(wire.CodeForbidden, "")
 	}
-	if device := c.enc.device; device != "" && !p.MayWrite(device) {
+	if device := c.device; device != "" && !p.MayWrite(device) {
 		return wire.NewError(wire.CodeForbidden, "device")
 	}
 	if before == nil && p.Method != auth.MethodNone {
@@ -99,13 +99,15 @@ func (c *conn) signIn(p *auth.Principal) *wire.Error {
 	}
 	c.noStranger()
 	c.who.Store(p)
-	c.enc.principal = p
+	if c.enc != nil {
+		c.enc.principal = p
+	}
 	c.expires.Store(microsOf(p.Expires))
 	c.arrive(p)
 	stop := c.srv.gate.Watch(p, func(e *wire.Error) { c.signOut(p, e) })
 	c.stopWatching()
 	c.stopWatch = stop
-	if device := c.enc.device; device != "" {
+	if device := c.device; device != "" {
 		c.attach(device)
 	} else {
 		c.attach(onlyDevice(p))

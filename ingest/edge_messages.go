@@ -148,7 +148,7 @@ func (c *conn) hearFor(payload json.RawMessage, take func(context.Context, *auth
 	}
 	device := about.Device
 	if device == "" {
-		device = c.enc.device
+		device = c.device
 	}
 	if device == "" {
 		return wire.NewError(wire.CodeDeviceMissing, "payload.device")

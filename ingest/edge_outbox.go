@@ -5,7 +5,7 @@ import "sync"
 // outboxBytes bounds what waits for one device to take it, besides receipts.
 const outboxBytes = 64 << 10
 
-// outbox holds messages that others than the ReadLoop have for a device, until the writer takes them. The zero value
+// outbox holds messages that others than the reader have for a device, until the writer takes them. The zero value
 // is an empty one.
 type outbox struct {
 	mu     sync.Mutex

@@ -275,6 +275,16 @@ func (e *encoder) places(ring int) uint64 {
 	return uint64(min(ring, max(1, c.next(nowMicros(), e.srv.shares[live].fill()))))
 }
 
+// unconcerned reports whether nothing is lost with the encoder: its connection has all the credit there is.
+func (e *encoder) unconcerned() bool {
+	for i := range e.credits {
+		if c := &e.credits[i]; c.at != 0 && c.now < float64(c.most) {
+			return false
+		}
+	}
+	return true
+}
+
 // produce sends what encode has laid out: one call, hence one atomic record batch, per partition and lane.
 func (e *encoder) produce(ctx context.Context, r *receipt) {
 	for _, s := range e.spans {

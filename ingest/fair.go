@@ -22,15 +22,15 @@ func (c *conn) dawdles(now int64) bool {
 
 // rate bounds how often a client does something that is answered and does not count as work.
 type rate struct {
-	perSecond, atOnce float64
+	perSecond, atOnce uint8
 
-	spent float64 // of atOnce
+	spent float32 // of atOnce
 	at    int64   // µs
 }
 
 // allow counts that it has been done n times more.
 func (r *rate) allow(n int, now int64) bool {
-	r.spent = max(0, r.spent-float64(now-r.at)/1e6*r.perSecond) + float64(n)
+	r.spent = max(0, r.spent-float32(float64(now-r.at)/1e6)*float32(r.perSecond)) + float32(n)
 	r.at = now
-	return r.spent <= r.atOnce
+	return r.spent <= float32(r.atOnce)
 }

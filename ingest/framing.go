@@ -10,31 +10,30 @@ import (
 const maxFragments = 1024
 
 // framing follows a client's stream of WebSocket frames (RFC 6455 §5.2): where headers end, and how long the
-// messages are that they announce. gws judges whether the frames are legal, but for what it cannot stand or does not
-// look at; what framing makes of other illegal ones does not matter, as they end the connection.
+// messages are that they announce. assembly judges whether the frames are legal, but for what it does not look at; what
+// framing makes of other illegal ones does not matter, as they end the connection.
 //
-// It changes one thing. The bit that marks a compressed message (RFC 7692) is cleared and remembered: gws would
-// decompress without regard to room, and end the connection over a damaged message.
+// It changes one thing. The bit that marks a compressed message (RFC 7692) is cleared and remembered.
 type framing struct {
 	deflate bool // messages may be compressed
+	data    bool // the present frame is part of a message, not a control frame
+	final   bool // the present frame is its message's last
+	granted bool // there is room for the message, however long it gets
+	// squeezed: the frame whose header is being read, or the message it begins, is marked as compressed.
+	squeezed bool
+	broken   breach // what the header that advance stopped at does
+	header   wsframe.Header
+
 	// most is the longest message of a client that has yet to say who it is; 0: whatever there is room for.
 	most int
 
-	header wsframe.Header
-	left   uint64 // of the present frame's payload
-
-	data      bool   // the present frame is part of a message, not a control frame
+	left      uint64 // of the present frame's payload
 	message   uint64 // bytes that the frames of the present message have announced so far
-	fragments int    // how many frames of the present message have begun; 0 between messages
-	final     bool   // the present frame is its message's last
-	granted   bool   // there is room for the message, however long it gets
-	squeezed  bool   // the frame whose header is being read, or the message it begins, is marked as compressed
+	fragments int32  // how many frames of the present message have begun; 0 between messages
+	controls  int32  // control frames that have begun and not been counted
 
 	messages   uint64   // messages begun so far
 	compressed []uint64 // which of them are, in order, that have not been asked for
-
-	controls int    // control frames begun so far
-	broken   breach // what the header that advance stopped at does
 }
 
 // advance follows p up to its end, or until a header announces that the message is to have more than freeBytes
@@ -102,7 +101,7 @@ func (f *framing) takeCompressed(message uint64) bool {
 }
 
 // wants is how much room the message needs whose frame's header is complete. One that comes in several frames
-// may reach the limit, and gws holds the frame that is coming beside those that came; one that is compressed may
+// may reach the limit, and assembly holds the frame that is coming beside those that came; one that is compressed may
 // reach it once more when it is not. What is beyond the limit is refused without a buffer.
 func (f *framing) wants(limit int) int64 {
 	bytes, free := f.header.Payload(), uint64(freeBytes)
@@ -119,7 +118,7 @@ func (f *framing) wants(limit int) int64 {
 	}
 }
 
-// breach is what a client does that is not to reach gws.
+// breach is what a client does that ends its connection.
 type breach uint8
 
 const (
@@ -130,14 +129,16 @@ const (
 	manyControls
 	manyMessages
 	earlyLarge
+	badFrame
+	tooLarge
 )
 
 func (b breach) String() string {
 	return [...]string{"none", "length beyond 2^63", "reserved bits", "too many fragments", "too many control frames",
-		"too many messages", "large message before credentials"}[b]
+		"too many messages", "large message before credentials", "illegal frame", "too large a message"}[b]
 }
 
-// judge is what the header that is complete breaks. gws panics on a length with the top bit set.
+// judge is what the header that is complete breaks. A length has no top bit.
 func (f *framing) judge() breach {
 	begins := f.header.IsData() && f.fragments == 0
 	reserved := f.header.ReservedBits()

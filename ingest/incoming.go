@@ -5,31 +5,28 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"time"
 )
 
-// incoming is what gws reads a connection from. It follows the frames, and holds back the last byte of a header
-// that announces a large message until there is room for it: gws allocates what a header announces. So a client
-// that only announces costs nothing beyond the server's budget. It is the ReadLoop's.
+// incoming is what a connection is read from. It follows the frames, and holds back the last byte of a header
+// that announces a large message until there is room for it: assembly allocates what a header announces. So a client
+// that only announces costs nothing beyond the server's budget. It is the reader's.
 //
 // What has been taken is given back when the message has been dealt with. No message waits for room while one
 // before it, on the same connection, has some: a header is looked at again only when all before it is done.
 type incoming struct {
 	c     *conn
-	src   io.Reader
-	ahead []byte // read from src and not yet handed on
+	ahead []byte // read from the socket and not yet handed on
 
 	framing  framing
 	held     int64 // of the server's budget
 	controls rate
-	counted  int // of the framing's control frames
 }
 
 // newIncoming goes on where net/http stopped: clients may send frames along with their request. Its reader is
 // not kept: its 4 KiB would stay with every idle connection.
-func newIncoming(c *conn, src io.Reader, read *bufio.Reader) *incoming {
-	in := &incoming{c: c, src: src, controls: rate{perSecond: controlsPerSecond, atOnce: controlsAtOnce}}
+func newIncoming(c *conn, read *bufio.Reader) incoming {
+	in := incoming{c: c, controls: rate{perSecond: controlsPerSecond, atOnce: controlsAtOnce}}
 	if n := read.Buffered(); n > 0 {
 		early, _ := read.Peek(n) // all of it is there
 		in.ahead = bytes.Clone(early)
@@ -45,8 +42,8 @@ func (in *incoming) Read(p []byte) (int, error) {
 	}
 	n, err = in.follow(p[:n], err)
 	in.heard(n)
-	came := in.framing.controls - in.counted
-	in.counted = in.framing.controls
+	came := int(in.framing.controls)
+	in.framing.controls = 0
 	if came > 0 && !in.controls.allow(came, nowMicros()) {
 		return 0, in.c.breaks(manyControls)
 	}
@@ -55,7 +52,7 @@ func (in *incoming) Read(p []byte) (int, error) {
 
 func (in *incoming) fill(p []byte) (int, error) {
 	if len(in.ahead) == 0 {
-		return in.src.Read(p)
+		return in.c.net.Read(p)
 	}
 	n := copy(p, in.ahead)
 	if in.ahead = in.ahead[n:]; len(in.ahead) == 0 {
@@ -74,7 +71,7 @@ func (in *incoming) follow(p []byte, failed error) (int, error) {
 		}
 		if n > 0 {
 			in.ahead = append(bytes.Clone(p[n:]), in.ahead...)
-			return n, nil // src fails again
+			return n, nil // the socket fails again
 		}
 		if broken == lawful && in.framing.most > 0 {
 			broken = earlyLarge // all that came before has been heard, and nobody has said who they are

@@ -31,7 +31,7 @@ type numbers struct {
 }
 
 func newIntake(c *conn) *intake {
-	return &intake{c: c, tags: make([]uint64, len(c.ring)), encoders: make(map[encoderKey]*encoder)}
+	return &intake{c: c, tags: make([]uint64, c.srv.cfg.Credit), encoders: make(map[encoderKey]*encoder)}
 }
 
 // begin waits for a place in the ring, and takes it for a frame with a tag. It is nil when the connection is not to
@@ -61,7 +61,7 @@ func (in *intake) tag(frame uint64) uint64 { return in.tags[frame%uint64(len(in.
 // encoder is the one for a device, which may be none, and a format. It becomes the connection's.
 func (in *intake) encoder(device string, format wire.Format) *encoder {
 	c := in.c
-	if c.enc.device == device && c.enc.format == format {
+	if c.enc != nil && c.enc.device == device && c.enc.format == format {
 		return c.enc
 	}
 	key := encoderKey{device, format}
@@ -76,7 +76,10 @@ func (in *intake) encoder(device string, format wire.Format) *encoder {
 		in.encoders[key] = e
 		in.order = append(in.order, key)
 	}
-	e.principal, e.credits, e.presence = c.enc.principal, c.enc.credits, c.presence
+	if c.enc != nil {
+		e.credits = c.enc.credits
+	}
+	e.principal, e.presence = c.who.Load(), c.presence
 	c.enc = e
 	return e
 }

@@ -1,13 +1,10 @@
 package ingest
 
 import (
-	"encoding/binary"
 	"io"
 	"net"
 	"sync"
 	"time"
-
-	"weir/wire"
 )
 
 const (
@@ -22,24 +19,17 @@ type lingering struct {
 	net.Conn
 	once sync.Once
 	err  error
-}
 
-// Write replaces gws's own sentence for a frame that is too large by the reason the protocol has for it.
-func (l *lingering) Write(p []byte) (int, error) {
-	if len(p) > 4 && p[0] == finalFrame|opClose && binary.BigEndian.Uint16(p[2:]) == wire.CloseTooLarge {
-		_, err := l.Conn.Write(tooLargeFrame)
-		return len(p), err
-	}
-	return l.Conn.Write(p)
+	mu     sync.Mutex
+	closed bool // Close has begun
 }
-
-var tooLargeFrame = append(
-	[]byte{finalFrame | opClose, byte(2 + len(wire.ReasonFrameTooLarge)), byte(wire.CloseTooLarge >> 8), byte(wire.CloseTooLarge & 0xff)},
-	wire.ReasonFrameTooLarge...)
 
 // Close ends the writing side, discards what the peer still sends for a bounded time, and closes.
 func (l *lingering) Close() error {
 	l.once.Do(func() {
+		l.mu.Lock()
+		l.closed = true
+		l.mu.Unlock()
 		if half, ok := l.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 			_ = l.SetReadDeadline(time.Now().Add(lingerTime))
 			_, _ = io.Copy(io.Discard, io.LimitReader(l.Conn, lingerBytes))
@@ -47,6 +37,20 @@ func (l *lingering) Close() error {
 		l.err = l.Conn.Close()
 	})
 	return l.err
+}
+
+// interrupt ends a Read that waits, and those that follow until resume. Neither touches a connection that is being
+// closed.
+func (l *lingering) interrupt() { l.deadline(time.Unix(1, 0)) }
+
+func (l *lingering) resume() { l.deadline(time.Time{}) }
+
+func (l *lingering) deadline(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		_ = l.SetReadDeadline(at)
+	}
 }
 
 // abort closes at once, and ends a Close that lingers.

@@ -1,6 +1,9 @@
 package ingest
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // eagerReceipts is for how many receipts a device that seemed to wait for one gets them at once.
 const eagerReceipts = 64
@@ -12,23 +15,23 @@ const eagerReceipts = 64
 //
 // It is the writer's, who also writes now and then without asking.
 type pace struct {
-	delay int64 // µs
-	full  uint64
+	delay int32 // µs
+	full  uint32
 
-	written int64 // when the last write was, µs
-	eager   uint64
+	eager   uint32
 	holding bool
+	written int64  // when the last write was, µs
 	tail    uint64 // how far the device had got when holding began
 }
 
 func newPace(c *Config) pace {
-	return pace{delay: c.ReceiptDelay.Microseconds(), full: uint64(max(1, c.Credit/2))}
+	return pace{delay: int32(min(c.ReceiptDelay.Microseconds(), math.MaxInt32)), full: uint32(max(1, c.Credit/2))}
 }
 
 // hold is how long to wait before writing. head … tail-1 are the frames without a receipt.
 func (p *pace) hold(now int64, head, tail uint64) time.Duration {
-	left := p.delay - (now - p.written)
-	if left <= 0 || p.eager > 0 || tail-head >= p.full {
+	left := int64(p.delay) - (now - p.written)
+	if left <= 0 || p.eager > 0 || tail-head >= uint64(p.full) {
 		return 0
 	}
 	if !p.holding {
@@ -39,7 +42,7 @@ func (p *pace) hold(now int64, head, tail uint64) time.Duration {
 
 // wrote notes that n receipts were written.
 func (p *pace) wrote(now int64, n, tail uint64) {
-	p.eager -= min(p.eager, n)
+	p.eager -= uint32(min(uint64(p.eager), n))
 	if p.holding && p.tail == tail {
 		p.eager = eagerReceipts
 	}

@@ -25,8 +25,10 @@ func (c *conn) arrive(p *auth.Principal) {
 		transport = "mqtt"
 	}
 	c.presence = c.srv.presence.Connect(devices.Peer{Transport: transport, Principal: p.Subject, Remote: c.remote.String()})
-	c.enc.presence = c.presence
-	if device := c.enc.device; device != "" {
+	if c.enc != nil {
+		c.enc.presence = c.presence
+	}
+	if device := c.device; device != "" {
 		c.presence.Attach(device)
 	} else if device := onlyDevice(p); device != "" {
 		c.presence.Attach(device)

@@ -276,6 +276,7 @@ func (s *Server) sweep() {
 			return
 		}
 		silent, began := now-c.lastHeard.Load(), c.began.Load()
+		c.lighten(silent)
 		switch {
 		case late:
 			c.verdict.Store(authLate)

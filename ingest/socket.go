@@ -1,12 +1,10 @@
 package ingest
 
 import (
-	"bufio"
 	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/lxzan/gws"
@@ -15,10 +13,9 @@ import (
 	"weir/wire"
 )
 
-// readBufferSize keeps an idle connection small; payloads are read past the buffer.
-const readBufferSize = 512
-
-// upgraders complete handshakes: with a subprotocol or without, with compression or without.
+// upgraders complete handshakes, for which alone gws is used: what it makes for a connection is larger than all that
+// is kept here of one that is silent. There are those with a subprotocol and without, with
+// compression and without.
 type upgraders struct{ plain, plainNamed, deflate, deflateNamed *gws.Upgrader }
 
 func (s *Server) newUpgraders() upgraders {
@@ -34,17 +31,11 @@ func (s *Server) newUpgraders() upgraders {
 }
 
 func (s *Server) newUpgrader(deflate gws.PermessageDeflate, protocols ...string) *gws.Upgrader {
-	return gws.NewUpgrader(handler{}, &gws.ServerOption{
-		ReadBufferSize:     readBufferSize,
-		ReadMaxPayloadSize: s.cfg.MaxFrameBytes,
-		HandshakeTimeout:   s.cfg.HandshakeTimeout,
-		PermessageDeflate:  deflate,
-		SubProtocols:       protocols,
-		Recovery:           gws.Recovery,
-		Logger:             gwsLogger{s.logger},
-		NewSession:         func() gws.SessionStorage { return new(place) },
-		// UTF-8 is the decoder's to judge: it answers with a code and goes on.
-		CheckUtf8Enabled: false,
+	return gws.NewUpgrader(gws.BuiltinEventHandler{}, &gws.ServerOption{
+		HandshakeTimeout:  s.cfg.HandshakeTimeout,
+		PermessageDeflate: deflate,
+		SubProtocols:      protocols,
+		NewSession:        func() gws.SessionStorage { return nil },
 	})
 }
 
@@ -119,7 +110,7 @@ func (s *Server) connect(c *conn, w http.ResponseWriter, r *http.Request) {
 		c.mqtt = newMQTTLink(c)
 	}
 	if f, ok := wire.FormatOfSubprotocol(protocol); ok {
-		c.enc.format = f
+		c.format = f
 	}
 	p, err := s.gate.Request(r)
 	if errors.Is(err, auth.ErrNoCredentials) {
@@ -140,9 +131,7 @@ func (s *Server) connect(c *conn, w http.ResponseWriter, r *http.Request) {
 	}
 	// Not in the handler's goroutine: that holds the request and its buffers.
 	go func() {
-		defer gone()
 		s.add(c)
-		defer s.remove(c)
 		c.serve(p, err)
 	}()
 }
@@ -156,7 +145,7 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request, protoc
 		return false
 	}
 	c.net = &lingering{Conn: netConn}
-	c.in = newIncoming(c, netConn, buffered.Reader)
+	c.in = newIncoming(c, buffered.Reader)
 	if c.stranger {
 		c.expectAuth()
 	}
@@ -167,8 +156,7 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request, protoc
 		// Clients that offer something see a close code only if something of it is chosen.
 		upgrader = s.newUpgrader(gws.PermessageDeflate{}, protocol)
 	}
-	c.socket, err = upgrader.UpgradeFromConn(c.net, bufio.NewReaderSize(c.in, readBufferSize), r)
-	if err != nil {
+	if _, err = upgrader.UpgradeFromConn(c.net, nil, r); err != nil {
 		s.metrics.refusedHandshake.Inc()
 		s.logger.Debug("handshake failed", "remote", r.RemoteAddr, "error", err)
 		return false
@@ -183,7 +171,8 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request, protoc
 		c.close(wire.CloseUnsupportedProtocol, wire.ReasonUnsupportedProtocol)
 		return false
 	}
-	c.socket.Session().Store("", c)
+	c.device = strings.Clone(c.device) // and not the request
+	c.attendance.raw = rawOf(netConn)
 	s.metrics.opened.Inc()
 	return true
 }
@@ -194,7 +183,7 @@ func (s *Server) later(w http.ResponseWriter, e *wire.Error) {
 	wire.WriteError(w, s.status(e), e)
 }
 
-// closeProtocol is what gws ends a connection with whose frames are not WebSocket's (RFC 6455 §7.4.1).
+// closeProtocol ends a connection whose frames are not WebSocket's (RFC 6455 §7.4.1).
 const closeProtocol = wire.CloseMalformed
 
 // With closeNormal and closeGoingAway a client says that it means to go (RFC 6455 §7.4.1).
@@ -202,56 +191,3 @@ const (
 	closeNormal    = 1000
 	closeGoingAway = 1001
 )
-
-// handler passes gws's events to the conn they belong to.
-type handler struct{ gws.BuiltinEventHandler }
-
-// place is a gws.SessionStorage that holds one value: the conn a socket belongs to.
-type place struct{ c *conn }
-
-func (p *place) Len() int                       { return 1 }
-func (p *place) Load(string) (any, bool)        { return p.c, true }
-func (p *place) Delete(string)                  {}
-func (p *place) Store(_ string, value any)      { p.c, _ = value.(*conn) }
-func (p *place) Range(f func(string, any) bool) { f("", p.c) }
-
-func connOf(socket *gws.Conn) *conn { return socket.Session().(*place).c }
-
-func (handler) OnMessage(socket *gws.Conn, message *gws.Message) {
-	if c := connOf(socket); c.mqtt != nil && message.Opcode != gws.OpcodeBinary {
-		c.mqtt.refuseText()
-	} else {
-		c.message(message.Bytes())
-	}
-	_ = message.Close()
-}
-
-// OnClose counts what was refused without a receipt, and notes whether the client meant to go.
-func (handler) OnClose(socket *gws.Conn, err error) {
-	if bye := new(gws.CloseError); errors.As(err, &bye) {
-		connOf(socket).orderly = bye.Code == closeNormal || bye.Code == closeGoingAway
-	}
-	code, ok := err.(interface{ Uint16() uint16 })
-	if !ok {
-		return
-	}
-	s := connOf(socket).srv
-	switch code.Uint16() {
-	case wire.CloseTooLarge:
-		byCode(s.metrics.rejectedFrames, wire.CodeFrameTooLarge).Inc()
-	case closeProtocol, wire.CloseProtocolError:
-		s.metrics.closedProtocol.Inc()
-		s.logger.Debug("protocol broken", "remote", socket.RemoteAddr())
-	}
-}
-
-func (handler) OnPing(socket *gws.Conn, payload []byte) {
-	c := connOf(socket)
-	c.lastHeard.Store(nowMicros())
-	_ = c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
-	_ = socket.WritePong(payload)
-}
-
-func (handler) OnPong(socket *gws.Conn, _ []byte) {
-	connOf(socket).lastHeard.Store(nowMicros())
-}

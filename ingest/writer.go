@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"weir/wire"
@@ -12,26 +13,136 @@ import (
 // maxWriteBytes bounds what one socket write gathers, so that the ring's places are freed in portions.
 const maxWriteBytes = 64 << 10
 
-// writeReceipts is the connection's writer: it sends receipts in the order of their frames, all that are
-// ready together in one write (a write costs the same for one as for fifty).
-func (c *conn) writeReceipts() {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+// writer is the side of a connection that writes: a goroutine that runs while there is something to be written, and,
+// on a connection that frames keep coming from, in between.
+type writer struct {
+	work atomic.Uint32 // one of the states below
+	held atomic.Bool   // it lets receipts gather
+
+	// Its own, whichever goroutine it is.
+	pace  pace
+	buf   []byte
+	timer *time.Timer
+	wake  chan struct{} // has one token for each time that somebody takes it out of writerSleeps
+}
+
+// States of a writer. A signal takes it from writerIdle or writerSleeps to writerRuns, from there to writerAsked: then
+// it looks again before it rests. No look is lost: what is to be seen is there before the signal.
+const (
+	writerIdle   uint32 = iota // there is no goroutine
+	writerRuns                 // it looks for what is to be written
+	writerAsked                // it has been signalled since it began to look
+	writerSleeps               // it waits for a signal
+	writerDone                 // it has given up
+	writerEnded                // the reader has ended; who writes still ends the connection
+)
+
+// signal has the writer look.
+func (c *conn) signal() {
 	for {
-		select {
-		case <-c.wake:
-		case <-c.ended:
-			return
-		}
-		if !c.holdBack(timer) || !c.writeReady() || c.over() {
+		switch state := c.work.Load(); state {
+		case writerIdle:
+			if c.work.CompareAndSwap(state, writerRuns) {
+				go c.writeReceipts()
+				return
+			}
+		case writerRuns:
+			if c.work.CompareAndSwap(state, writerAsked) {
+				return
+			}
+		case writerSleeps:
+			if c.work.CompareAndSwap(state, writerRuns) {
+				c.wake <- struct{}{}
+				return
+			}
+		default:
 			return
 		}
 	}
 }
 
-// holdBack waits until it is time to write what is ready. It is false when the connection has ended.
-func (c *conn) holdBack(timer *time.Timer) bool {
+// endWriter is the end of the reader. It is true when there is no writer; otherwise that ends the connection.
+func (c *conn) endWriter() bool {
+	switch c.work.Swap(writerEnded) {
+	case writerIdle, writerDone:
+		return true
+	case writerSleeps:
+		c.wake <- struct{}{}
+	}
+	return false
+}
+
+// writeReceipts is the connection's writer: it sends receipts in the order of their frames, all that are
+// ready together in one write (a write costs the same for one as for fifty).
+func (c *conn) writeReceipts() {
+	for c.holdBack() && c.writeReady() && !c.over() {
+		if !c.rest() {
+			return
+		}
+	}
 	for {
+		state := c.work.Load()
+		if state == writerEnded {
+			c.gone()
+			return
+		}
+		if c.work.CompareAndSwap(state, writerDone) {
+			return
+		}
+	}
+}
+
+// rest waits for a signal. It is false when there is no need for a goroutine to do that.
+func (c *conn) rest() bool {
+	for {
+		if c.work.CompareAndSwap(writerAsked, writerRuns) || c.work.Load() == writerEnded {
+			return true
+		}
+		if c.lively.Load() {
+			c.sleep(0)
+			return true
+		}
+		c.buf, c.timer = nil, nil
+		c.unload(false)
+		if c.work.CompareAndSwap(writerRuns, writerIdle) {
+			return false
+		}
+	}
+}
+
+// sleep waits for a signal, or until some time has passed if that is not 0.
+func (c *conn) sleep(most time.Duration) {
+	if c.wake == nil {
+		c.wake = make(chan struct{}, 1)
+	}
+	if !c.work.CompareAndSwap(writerRuns, writerSleeps) {
+		return
+	}
+	if most == 0 {
+		if c.lively.Load() || !c.work.CompareAndSwap(writerSleeps, writerRuns) {
+			<-c.wake
+		}
+		return
+	}
+	if c.timer == nil {
+		c.timer = time.NewTimer(most)
+	} else {
+		c.timer.Reset(most)
+	}
+	select {
+	case <-c.wake:
+		c.timer.Stop()
+	case <-c.timer.C:
+		if !c.work.CompareAndSwap(writerSleeps, writerRuns) {
+			<-c.wake
+		}
+	}
+}
+
+// holdBack waits until it is time to write what is ready. It is false when the connection has ended.
+func (c *conn) holdBack() bool {
+	for c.work.Load() != writerEnded {
+		c.work.CompareAndSwap(writerAsked, writerRuns)
 		if c.draining.Load() || c.verdict.Load() != 0 || c.pingDue.Load() || c.mail.waiting() {
 			return true
 		}
@@ -40,15 +151,10 @@ func (c *conn) holdBack(timer *time.Timer) bool {
 			return true
 		}
 		c.held.Store(true)
-		timer.Reset(wait)
-		select {
-		case <-timer.C:
-		case <-c.wake:
-		case <-c.ended:
-			return false
-		}
+		c.sleep(wait)
 		c.held.Store(false)
 	}
+	return false
 }
 
 // writeReady writes until nothing more is ready. It is false when the connection cannot be written to.
@@ -93,7 +199,7 @@ func (c *conn) gather(buf []byte) ([]byte, uint64) {
 	return buf, n
 }
 
-// write is the writer's, and the ReadLoop's: a net.Conn keeps each Write whole.
+// write is the writer's, and the reader's: a net.Conn keeps each Write whole.
 func (c *conn) write(buf []byte) bool {
 	_ = c.net.SetWriteDeadline(time.Now().Add(c.srv.cfg.WriteTimeout))
 	if c.verdict.Load() == signedOut {
@@ -106,7 +212,7 @@ func (c *conn) write(buf []byte) bool {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.srv.metrics.closedSlow.Inc()
 	}
-	// Nothing more can be said on this connection; the ReadLoop ends with the socket.
+	// Nothing more can be said on this connection; the reader ends with the socket.
 	c.cancel()
 	c.net.abort()
 	return false
@@ -158,13 +264,14 @@ func (c *conn) over() bool {
 }
 
 // Frames of a server are not masked, so gathering them needs no more than their headers (RFC 6455 §5.2).
-// They go to the socket beside gws, which writes pongs and closes: a net.Conn keeps each Write whole.
+// Reader and writer both write: a net.Conn keeps each Write whole.
 const (
 	finalFrame = 0x80
 	opText     = 0x1
 	opBinary   = 0x2
 	opClose    = 0x8
 	opPing     = 0x9
+	opPong     = 0xA
 	maxHeader  = 10
 )
 
@@ -182,6 +289,12 @@ func textFrame(dst, payload []byte) []byte {
 func frameText(buf []byte, start int) []byte { return frame(opText, buf, start) }
 
 func frameBinary(buf []byte, start int) []byte { return frame(opBinary, buf, start) }
+
+// closeFrame is one that tells a code and a reason.
+func closeFrame(code uint16, reason string) []byte {
+	buf := append(noHeader[:], byte(code>>8), byte(code))
+	return frame(opClose, append(buf, reason...), 0)
+}
 
 func frame(opcode byte, buf []byte, start int) []byte {
 	payload := buf[start+maxHeader:]

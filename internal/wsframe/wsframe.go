@@ -29,7 +29,7 @@ const MaxBytes = 14
 // Header is one header, of which Have bytes have come. The zero value is one that has not begun.
 type Header struct {
 	bytes [MaxBytes]byte
-	have  int
+	have  uint8
 }
 
 // Add takes the header's next byte, and reports whether that completes it. A complete header takes no more:
@@ -37,7 +37,7 @@ type Header struct {
 func (h *Header) Add(b byte) (complete bool) {
 	h.bytes[h.have] = b
 	h.have++
-	return h.have == h.Len()
+	return int(h.have) == h.Len()
 }
 
 // TakeBack undoes the last Add.
@@ -47,7 +47,7 @@ func (h *Header) TakeBack() { h.have-- }
 func (h *Header) Reset() { h.have = 0 }
 
 // Have is how many bytes have come.
-func (h *Header) Have() int { return h.have }
+func (h *Header) Have() int { return int(h.have) }
 
 // Len is how long the header is, as far as the bytes that have come tell.
 func (h *Header) Len() int {
@@ -82,6 +82,12 @@ func (h *Header) Payload() uint64 {
 
 // Masked reports whether the payload is masked, as all that clients send has to be.
 func (h *Header) Masked() bool { return h.bytes[1]&mask != 0 }
+
+// Mask is what the payload of a complete header is masked with, if it is.
+func (h *Header) Mask() (key [4]byte) {
+	copy(key[:], h.bytes[h.have-4:h.have])
+	return key
+}
 
 // Opcode is the frame's opcode.
 func (h *Header) Opcode() byte { return h.bytes[0] & opcodes }
