@@ -182,6 +182,9 @@ func endpoint(name, text string) error {
 	if err != nil || u.Host == "" {
 		return fmt.Errorf("%s: not a URL", name)
 	}
+	if u.User != nil {
+		return fmt.Errorf("%s: must hold no user and password", name)
+	}
 	if ip, err := netip.ParseAddr(u.Hostname()); u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || err == nil && ip.IsLoopback()) {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -39,9 +40,13 @@ type jwks struct {
 	read time.Time
 }
 
-func newJWKS(url string, client *http.Client, log *slog.Logger, now func() time.Time) *jwks {
+func newJWKS(from string, client *http.Client, log *slog.Logger, now func() time.Time) *jwks {
+	shown := redacted
+	if u, err := url.Parse(from); err == nil {
+		shown = RedactURL(u)
+	}
 	return &jwks{
-		url: url, client: client, log: log.With("jwks", RedactText(url)), now: now,
+		url: from, client: client, log: log.With("jwks", shown), now: now,
 		again: rate.NewLimiter(rate.Every(jwksPause), 1),
 	}
 }
@@ -128,6 +133,10 @@ func (j *jwks) fetch(ctx context.Context) (map[string]verifyKey, error) {
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	res, err := j.client.Do(req)
 	if err != nil {
+		var told *url.Error // it names the URL with its query
+		if errors.As(err, &told) {
+			err = told.Err
+		}
 		return nil, err
 	}
 	defer res.Body.Close()

@@ -1,6 +1,9 @@
 package auth
 
 import (
+	"bytes"
+	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -124,6 +127,37 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
+func TestAFullTableOfAttemptsIsGoneThroughOnceInThousands(t *testing.T) {
+	a := newAttempts(2, time.Now)
+	for i := range maxAddresses {
+		a.failed(network(ipOf(i)))
+	}
+	a.failed(network(ipOf(maxAddresses)))
+	if free := maxAddresses - len(a.from); free < maxAddresses/4-1 {
+		t.Errorf("%d places are free", free)
+	}
+}
+
+func TestURLsWithUserinfoAreNeitherTakenNorLogged(t *testing.T) {
+	const secret = "http://user:s3cr3tpassword@127.0.0.1:1/jwks?token=s3cr3tpassword"
+	var buf bytes.Buffer
+	j := newJWKS(secret, http.DefaultClient, slog.New(slog.NewTextHandler(&buf, nil)), time.Now)
+	j.log.Warn("the issuer's keys cannot be read")
+	j.lookAgain(t.Context())
+	if text := buf.String(); strings.Contains(text, "s3cr3t") || strings.Count(text, "127.0.0.1:1") < 2 {
+		t.Errorf("%s", text)
+	}
+	c := DefaultConfig()
+	c.JWT.JWKSURLs = []string{secret}
+	c.OIDC.Issuer, c.OIDC.RedirectURL = "https://u:s3cr3tpassword@id.example", "https://u:s3cr3tpassword@weir.example"+callbackPath
+	err := c.Validate()
+	for _, field := range []string{"jwt.jwks_urls[0]", "oidc.issuer", "oidc.redirect_url"} {
+		if err == nil || !strings.Contains(err.Error(), field+": must hold no user") || strings.Contains(err.Error(), "s3cr3t") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
 func TestAttemptsAreForgottenWithinBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{perMinute: 2, now: time.Now, from: make(map[netip.Prefix]failures)}
@@ -134,8 +168,11 @@ func TestAttemptsAreForgottenWithinBounds(t *testing.T) {
 			t.Errorf("%d addresses", len(a.from))
 		}
 		time.Sleep(time.Minute)
-		a.failed(network(netip.MustParseAddr("203.0.113.1")))
-		if len(a.from) != 1 {
+		fresh := maxAddresses / 2
+		for i := range fresh {
+			a.failed(network(ipOf(1<<20 + i)))
+		}
+		if len(a.from) > fresh {
 			t.Errorf("%d addresses after a while", len(a.from))
 		}
 	})
