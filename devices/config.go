@@ -16,7 +16,10 @@ type Config struct {
 	ReconnectGrace time.Duration `koanf:"reconnect_grace"`
 	// PresenceWrites is how many presence records this process writes a second.
 	PresenceWrites int `koanf:"presence_writes"`
-	// MaxTracked is of how many devices health is kept, about 400 bytes each.
+	// PresenceRetention is for how long a device without metadata that is offline is remembered.
+	PresenceRetention time.Duration `koanf:"presence_retention"`
+	// MaxTracked is of how many devices health is kept, about 400 bytes each, and, when they are offline and have no
+	// metadata, presence.
 	MaxTracked int `koanf:"max_tracked"`
 	// MaxPerConnection is for how many devices one connection keeps presence; readings of further ones are taken
 	// all the same.
@@ -26,11 +29,12 @@ type Config struct {
 // DefaultConfig is what an installation without configuration runs with.
 func DefaultConfig() Config {
 	return Config{
-		ExpectedInterval: 5 * time.Minute,
-		ReconnectGrace:   2 * time.Second,
-		PresenceWrites:   1000,
-		MaxTracked:       200_000,
-		MaxPerConnection: 10_000,
+		ExpectedInterval:  5 * time.Minute,
+		ReconnectGrace:    2 * time.Second,
+		PresenceWrites:    1000,
+		PresenceRetention: 30 * 24 * time.Hour,
+		MaxTracked:        200_000,
+		MaxPerConnection:  10_000,
 	}
 }
 
@@ -40,6 +44,7 @@ func (c Config) Validate() error {
 		between("expected_interval", c.ExpectedInterval, minInterval, maxInterval),
 		between("reconnect_grace", c.ReconnectGrace, 0, time.Hour),
 		within("presence_writes", c.PresenceWrites, 1, 1<<20),
+		between("presence_retention", c.PresenceRetention, time.Hour, 10*365*24*time.Hour),
 		within("max_tracked", c.MaxTracked, shardCount, 1<<24),
 		within("max_per_connection", c.MaxPerConnection, 1, 1<<20),
 	)

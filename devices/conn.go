@@ -23,6 +23,8 @@ type Conn struct {
 type attachment struct {
 	device string
 	will   *Will
+	// counted: the device's presence has this connection, for which there may have been no room.
+	counted bool
 }
 
 // Connect begins the presence of the devices of a connection. Close ends it.
@@ -54,7 +56,6 @@ func (c *Conn) attachLocked(device string) *attachment {
 	case c.one.device == "":
 		c.one.device = strings.Clone(device)
 		a = &c.one
-		c.r.attach(a.device, &c.peer)
 	case len(c.more)+1 >= c.r.cfg.MaxPerConnection:
 		c.r.m.unattached.Inc()
 		return nil
@@ -64,7 +65,11 @@ func (c *Conn) attachLocked(device string) *attachment {
 		}
 		a = &attachment{device: strings.Clone(device)}
 		c.more[a.device] = a
-		c.r.attach(a.device, &c.peer)
+	}
+	if !a.counted {
+		if a.counted = c.r.attach(a.device, &c.peer); !a.counted {
+			return a // for the next time
+		}
 	}
 	c.last = a
 	return a
@@ -102,29 +107,34 @@ func (c *Conn) Close(orderly bool) {
 	}
 }
 
-func (r *Registry) attach(device string, p *Peer) {
-	now := r.micros()
+// attach reports whether there was room for the device.
+func (r *Registry) attach(device string, p *Peer) bool {
+	now := r.instant()
 	s := r.shards.of(device)
 	s.mu.Lock()
 	e := s.takeLocked(device, r.shards.limit)
 	if e == nil {
 		s.mu.Unlock()
 		r.m.untracked.Inc()
-		return
+		return false
 	}
 	changed := e.presence.attach(p, now)
 	s.mu.Unlock()
 	if changed {
 		r.announce(device)
 	}
+	return true
 }
 
 func (r *Registry) detach(a *attachment, orderly bool) {
+	if !a.counted {
+		return // the connections that are counted are others
+	}
 	will := a.will
 	if orderly {
 		will = nil
 	}
-	now := r.micros()
+	now := r.instant()
 	s := r.shards.of(a.device)
 	s.mu.Lock()
 	e := s.entries[a.device]

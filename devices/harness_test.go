@@ -67,7 +67,10 @@ func (m *memory) Put(_ context.Context, key string, value []byte) error {
 }
 
 func (m *memory) PutAsync(ctx context.Context, key string, value []byte, done func(error)) {
-	done(m.Put(ctx, key, value))
+	err := m.Put(ctx, key, value)
+	if done != nil {
+		done(err)
+	}
 }
 
 func (m *memory) Delete(ctx context.Context, key string) error { return m.Put(ctx, key, nil) }

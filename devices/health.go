@@ -154,7 +154,7 @@ func (p *presence) report(node string, full bool) *Presence {
 	if p.state == Unknown {
 		return nil
 	}
-	out := &Presence{State: p.state.String(), Since: timeOf(p.since), Node: node, Transport: "http", Text: p.text}
+	out := &Presence{State: p.state.String(), Since: timeOf(p.since), Node: node, Transport: transportHTTP, Text: p.text}
 	if p.peer != nil {
 		out.Transport = p.peer.Transport
 		if full {

@@ -15,6 +15,7 @@ type instruments struct {
 	unattached           *metrics.Counter
 	unreadable           *metrics.Counter
 	wills, willsDropped  *metrics.Counter
+	shed                 *metrics.Counter
 }
 
 func newInstruments(set *metrics.Set, r *Registry) *instruments {
@@ -27,6 +28,7 @@ func newInstruments(set *metrics.Set, r *Registry) *instruments {
 		untracked:    set.NewCounter(`weir_devices_untracked_total{reason="full"}`),
 		unattached:   set.NewCounter(`weir_devices_untracked_total{reason="connection"}`),
 		unreadable:   set.NewCounter(`weir_devices_unreadable_records_total`),
+		shed:         set.NewCounter(`weir_devices_presence_shed_total`),
 		wills:        set.NewCounter(`weir_devices_wills_total`),
 		willsDropped: set.NewCounter(`weir_devices_wills_dropped_total`),
 	}

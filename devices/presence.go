@@ -38,10 +38,17 @@ type Peer struct {
 	Principal, Remote string
 }
 
+const transportHTTP = "http"
+
 // silences is how many expected intervals may pass without a reading.
 const silences = 3
 
-// presence is what this instance knows of whether a device is there. Times are in microseconds.
+// instant is a moment in microseconds: by the wall clock, which others are told and which may jump, and since the
+// start, which tells how long something lasts.
+type instant struct{ wall, up int64 }
+
+// presence is what this instance knows of whether a device is there. since is by the wall clock, the other times are
+// microseconds since the start.
 type presence struct {
 	state State
 	since int64
@@ -58,10 +65,14 @@ type presence struct {
 	toldAt int64
 }
 
+// here: a connection or recent readings tell of the device, which was not deleted since.
+func (p *presence) here() bool { return !p.quiet && (p.state == Online || p.state == Stale) }
+
 // leaving is a device that has no connection any more, and may come back until then.
 type leaving struct {
-	since, until int64
-	will         *Will
+	since int64 // by the wall clock
+	until int64
+	will  *Will
 }
 
 // alive: the entry is needed to tell when the device goes.
@@ -70,10 +81,10 @@ func (p *presence) alive() bool {
 }
 
 // heard notes that readings came, and reports whether that changes the state.
-func (p *presence) heard(f *FrameInfo) bool {
-	p.heardAt = max(p.heardAt, f.Now)
+func (p *presence) heard(f *FrameInfo, up int64) bool {
+	p.heardAt = up
 	if f.HTTP {
-		p.byHTTP = max(p.byHTTP, f.Now)
+		p.byHTTP = up
 	} else if p.conns == 0 {
 		return false // the connection has ended meanwhile, or there are more devices than it may attach
 	}
@@ -81,40 +92,54 @@ func (p *presence) heard(f *FrameInfo) bool {
 	return p.become(Online, f.Now)
 }
 
-func (p *presence) become(s State, at int64) bool {
+// yields: what another instance, which is there, says of the device counts for more.
+func (p *presence) yields(other *storedPresence) bool {
+	switch other.state {
+	case Unknown:
+		return false
+	case Offline:
+		return p.state == Offline
+	case Online:
+		return p.state != Online || p.conns == 0 && other.Transport != transportHTTP
+	}
+	return p.state != Online
+}
+
+// become takes a state that began at a time of the wall clock.
+func (p *presence) become(s State, since int64) bool {
 	if p.state == s {
 		return false
 	}
-	p.state, p.since = s, at
+	p.state, p.since = s, since
 	return true
 }
 
-func (p *presence) attach(peer *Peer, now int64) bool {
+func (p *presence) attach(peer *Peer, now instant) bool {
 	p.conns++
-	p.peer, p.heardAt, p.leaving, p.quiet, p.text = peer, max(p.heardAt, now), nil, false, ""
-	return p.become(Online, now)
+	p.peer, p.heardAt, p.leaving, p.quiet, p.text = peer, now.up, nil, false, ""
+	return p.become(Online, now.wall)
 }
 
 // detach takes one connection away. Whether the device is gone is seen when the grace is over.
-func (p *presence) detach(now int64, grace time.Duration, will *Will) {
+func (p *presence) detach(now instant, grace time.Duration, will *Will) {
 	p.conns--
 	if p.conns == 0 {
-		p.leaving = &leaving{since: now, until: now + grace.Microseconds(), will: will}
+		p.leaving = &leaving{since: now.wall, until: now.up + grace.Microseconds(), will: will}
 	}
 }
 
 // judge brings the state up to date and returns the will that is to be carried out, if any. interval is how often
 // readings are expected.
-func (p *presence) judge(now int64, interval time.Duration) (changed bool, will *Will) {
+func (p *presence) judge(now instant, interval time.Duration) (changed bool, will *Will) {
 	patience := silences * interval.Microseconds()
 	if p.conns > 0 {
-		if p.state == Online && now-p.heardAt > patience {
-			changed = p.become(Stale, now)
+		if p.state == Online && now.up-p.heardAt > patience {
+			changed = p.become(Stale, now.wall)
 		}
 		return changed, nil
 	}
 	if l := p.leaving; l != nil {
-		if now < l.until {
+		if now.up < l.until {
 			return false, nil
 		}
 		p.leaving = nil
@@ -122,14 +147,14 @@ func (p *presence) judge(now int64, interval time.Duration) (changed bool, will 
 		if will != nil {
 			p.text = will.Text
 		}
-		if p.byHTTP == 0 || now-p.byHTTP > patience {
+		if p.byHTTP == 0 || now.up-p.byHTTP > patience {
 			return p.become(Offline, l.since), will
 		}
 		p.peer = nil // it goes on over HTTP
 		return false, will
 	}
-	if (p.state == Online || p.state == Stale) && now-p.byHTTP > patience {
-		changed = p.become(Offline, now)
+	if (p.state == Online || p.state == Stale) && now.up-p.byHTTP > patience {
+		changed = p.become(Offline, now.wall)
 	}
 	return changed, nil
 }

@@ -223,7 +223,7 @@ func TestTheDevicesOfAnInstanceThatIsGoneAreOffline(t *testing.T) {
 		mu.Lock()
 		dead = true
 		mu.Unlock()
-		time.Sleep(10 * time.Second)
+		time.Sleep(30 * time.Second)
 		expectState(t, b, "p/d", "offline")
 	})
 }

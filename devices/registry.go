@@ -68,13 +68,16 @@ type Registry struct {
 	m      *instruments
 	now    func() time.Time
 	shards *shards
-	began  int64
+	began  time.Time
+	// missing is since when instances have not been seen, in microseconds since the start. It is Run's.
+	missing map[string]int64
 
 	// known is what weir.devices says, decoded.
 	known struct {
 		sync.RWMutex
 		metas map[string]*storedMeta
 		conns map[string]*storedPresence
+		shed  map[string]struct{} // deletions for age that are under way
 	}
 	// writes gives each device's metadata one writer at a time.
 	writes [shardCount]sync.Mutex
@@ -104,9 +107,10 @@ func New(o Options) (*Registry, error) {
 	if o.Metrics == nil {
 		o.Metrics = metrics.NewSet()
 	}
-	r.began = r.micros()
+	r.began, r.missing = time.Now(), make(map[string]int64)
 	r.known.metas = make(map[string]*storedMeta)
 	r.known.conns = make(map[string]*storedPresence)
+	r.known.shed = make(map[string]struct{})
 	r.queue.init()
 	r.m = newInstruments(o.Metrics, r)
 	r.table.Watch(metaPrefix, r.watchMeta)
@@ -115,6 +119,11 @@ func New(o Options) (*Registry, error) {
 }
 
 func (r *Registry) micros() int64 { return r.now().UnixMicro() }
+
+// up is how long the registry has been there, in microseconds, whatever the clock is set to; never 0.
+func (r *Registry) up() int64 { return time.Since(r.began).Microseconds() + 1 }
+
+func (r *Registry) instant() instant { return instant{wall: r.micros(), up: r.up()} }
 
 // storedMeta is the record meta/<device>.
 type storedMeta struct {
@@ -126,6 +135,8 @@ type storedMeta struct {
 	Raw     json.RawMessage `json:"metadata"`
 
 	meta *Meta
+	// read is when it came, in microseconds since the start.
+	read int64
 }
 
 func (m *storedMeta) decode() error {
@@ -162,7 +173,7 @@ func (r *Registry) watchMeta(key string, value []byte) {
 			err = errors.New("unknown layout")
 		}
 		if err == nil {
-			err = m.decode()
+			m.read, err = r.up(), m.decode()
 		}
 		if err != nil {
 			r.m.unreadable.Inc()
@@ -199,7 +210,9 @@ func (r *Registry) watchPresence(key string, value []byte) {
 	}
 	r.known.Unlock()
 	if p == nil {
-		r.deleted(device)
+		if !r.unshed(device) {
+			r.deleted(device)
+		}
 		return
 	}
 	r.contradict(device, p)

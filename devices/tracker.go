@@ -15,7 +15,10 @@ const (
 	// maxSessionName bounds what is kept of a session's name.
 	maxSessionName = 64
 	maxErrorPath   = 96
-	otherCode      = "other"
+	// clockSlack is by how much (µs) a frame may seem older than the one before; beyond that, the server's clock was
+	// set back.
+	clockSlack = 60 * 1e6
+	otherCode  = "other"
 )
 
 // health are the counts of one device. Those of readings count since the device was first heard of here.
@@ -38,7 +41,9 @@ func (h *health) take(f *FrameInfo) {
 	if h.first == 0 {
 		h.first = f.Now
 	}
-	h.last = max(h.last, f.Now)
+	if f.Now > h.last || h.last-f.Now > clockSlack {
+		h.last = f.Now
+	}
 	h.frames++
 	h.accepted += uint64(f.Accepted)
 	h.duplicate += uint64(f.Duplicate)
@@ -94,6 +99,8 @@ func (s *skew) observe(ahead, at int64) {
 	switch {
 	case s.known == 0:
 		s.now, s.since, s.known = ahead, at, 1
+	case at < s.since-clockSlack: // by another clock, nothing of before counts
+		s.now, s.since, s.known = ahead, at, 1
 	case at-s.since >= skewSpan.Microseconds():
 		s.before, s.now, s.since, s.known = s.now, ahead, at, 2
 	default:
@@ -120,7 +127,7 @@ func (r *rate) turn(at int64) {
 	switch m := at / perMinute; {
 	case m == r.minute+1:
 		r.minute, r.before, r.now = m, r.now, 0
-	case m > r.minute+1:
+	case m > r.minute+1, m < r.minute-1: // after a pause, or the clock was set back
 		r.minute, r.before, r.now = m, 0, 0
 	}
 }
@@ -229,7 +236,7 @@ func (r *Registry) Frame(device string, f *FrameInfo) {
 	if f.Code != "" || f.Limited != "" || len(f.Rejections) > 0 {
 		e.health.fault(f, &r.shards.faulty)
 	}
-	changed := f.Accepted+f.Duplicate+f.Late > 0 && e.presence.heard(f)
+	changed := f.Accepted+f.Duplicate+f.Late > 0 && e.presence.heard(f, r.up())
 	s.mu.Unlock()
 	if changed {
 		r.announce(e.device)

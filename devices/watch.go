@@ -78,7 +78,11 @@ func (r *Registry) Run(ctx context.Context) error {
 			r.step(ctx, budget)
 		case <-long.C:
 			r.judgeAll()
-			r.bury()
+			r.look()
+			if r.up() >= startGrace.Microseconds() {
+				r.bury()
+				r.shed(ctx)
+			}
 		case <-ctx.Done():
 			return nil
 		}
@@ -103,7 +107,7 @@ func (r *Registry) step(ctx context.Context, budget int) {
 
 // judge brings a device's state up to date and reports whether it is not leaving (any more).
 func (r *Registry) judge(device string) (settled bool) {
-	interval, now := r.interval(device), r.micros()
+	interval, now := r.interval(device), r.instant()
 	s := r.shards.of(device)
 	s.mu.Lock()
 	e := s.entries[device]
@@ -142,25 +146,30 @@ func (r *Registry) judgeAll() {
 }
 
 // write tells the others how a device is. It may be too early to say anything new, and it may be for another
-// instance to say: that a device is gone is said only by who had it.
+// instance to say: that a device is gone is said only by who had it, or when that one is gone itself.
 func (r *Registry) write(ctx context.Context, device string) {
 	known := r.storedPresence(device)
-	now := r.micros()
+	now := r.up()
 	s := r.shards.of(device)
 	s.mu.Lock()
 	e := s.entries[device]
 	if e == nil || e.presence.quiet || e.presence.state == Unknown {
+		quiet := e != nil && e.presence.quiet
 		s.mu.Unlock()
+		if known != nil {
+			r.correct(ctx, device, known, quiet)
+		}
 		return
 	}
 	p := &e.presence
 	foreign := known != nil && known.Node != r.opts.Node
-	if p.state != Online && foreign && known.state != Unknown && !r.dead(known.Node) {
+	orphan := foreign && r.dead(known.Node)
+	if foreign && !orphan && p.yields(known) {
 		p.told = p.state // the device is the other's
 		s.mu.Unlock()
 		return
 	}
-	if p.told == p.state && known != nil && known.state == p.state {
+	if p.told == p.state && known != nil && known.state == p.state && !orphan {
 		s.mu.Unlock()
 		return
 	}
@@ -174,7 +183,7 @@ func (r *Registry) write(ctx context.Context, device string) {
 	if p.peer != nil {
 		record.Transport, record.Principal, record.Remote = p.peer.Transport, p.peer.Principal, p.peer.Remote
 	} else {
-		record.Transport = "http"
+		record.Transport = transportHTTP
 	}
 	if p.state == Offline {
 		record.Text = p.text
@@ -205,70 +214,17 @@ func (r *Registry) put(ctx context.Context, device string, record *storedPresenc
 	})
 }
 
-// contradict has a device's state written again when another instance took it for lost although it is here.
+// contradict has a device's state written again when another instance took it for lost although it is here, and when
+// this one's record was under way while the device was deleted.
 func (r *Registry) contradict(device string, p *storedPresence) {
-	if p.Node == r.opts.Node || p.state == Online {
-		return
-	}
+	own := p.Node == r.opts.Node
 	s := r.shards.of(device)
 	s.mu.Lock()
 	e := s.entries[device]
-	here := e != nil && !e.presence.quiet && e.presence.state == Online
+	wrong := e != nil && (own && e.presence.quiet ||
+		!own && p.state != Online && e.presence.here() && !e.presence.yields(p))
 	s.mu.Unlock()
-	if here {
-		r.announce(device)
-	}
-}
-
-func (r *Registry) dead(node string) bool { return r.opts.Alive != nil && !r.opts.Alive(node) }
-
-// bury says that the devices of instances that are gone are offline, and those that this one had before it was
-// started anew and that have not come back.
-func (r *Registry) bury() {
-	now := r.micros()
-	if now-r.began < startGrace.Microseconds() {
-		return
-	}
-	gone := make(map[string]bool) // by node
-	dead := func(node string) bool {
-		if known, ok := gone[node]; ok {
-			return known
-		}
-		gone[node] = r.dead(node)
-		return gone[node]
-	}
-	var lost []string
-	r.known.RLock()
-	for device, p := range r.known.conns {
-		if p.state == Offline {
-			continue
-		}
-		if p.Node == r.opts.Node || dead(p.Node) {
-			lost = append(lost, device)
-		}
-	}
-	r.known.RUnlock()
-	for _, device := range lost {
-		r.lose(device, now)
-	}
-}
-
-// lose takes over a device that nobody has, unless it is here.
-func (r *Registry) lose(device string, now int64) {
-	s := r.shards.of(device)
-	s.mu.Lock()
-	e := s.takeLocked(device, r.shards.limit)
-	changed := false
-	if e != nil {
-		p := &e.presence
-		if p.conns == 0 && p.leaving == nil && p.state == Unknown && !p.quiet {
-			changed = p.become(Offline, now)
-		} else if p.told != p.state {
-			changed = true
-		}
-	}
-	s.mu.Unlock()
-	if changed {
+	if wrong {
 		r.announce(device)
 	}
 }

@@ -51,7 +51,7 @@ func (r *Registry) setMeta(ctx context.Context, w setting) (stored *storedMeta, 
 	switch {
 	case before == nil && r.metas() >= r.cfg.MaxTracked:
 		return nil, false, refuse(wire.CodeOverloaded, "", "there is no room for the metadata of another device (devices.max_tracked)")
-	case before != nil && w.paced && now-before.Updated < paceMicros:
+	case before != nil && w.paced && r.up()-before.read < paceMicros:
 		return nil, false, refuse(wire.CodeLimitDevice, "", "metadata may change once a second")
 	}
 	next := &storedMeta{V: layout, Version: 1, Updated: now, By: w.by, Raw: raw, meta: w.meta}
