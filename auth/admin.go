@@ -245,7 +245,7 @@ func (k *Keeper) revokeNamed(r *http.Request, by *Principal, kind, value, tenant
 		// Another tenant's family stays what it is, and is told from none by nothing.
 		var f family
 		if found, err := getJSON(k.store, familyPrefix+value, &f); err == nil && found && (tenant == "" || f.Tenant == tenant) {
-			return now, k.revokeFamily(r.Context(), value, tenant, by.Subject)
+			return now, k.revokeFamily(r.Context(), value, tenant, by.Subject, f.Until)
 		}
 	case revokeSubject:
 		// A key's subject is its id; a key has no end by which that could be forgotten.
@@ -255,6 +255,6 @@ func (k *Keeper) revokeNamed(r *http.Request, by *Principal, kind, value, tenant
 			}
 		}
 	}
-	one, err := k.revoke(r.Context(), kind, value, tenant, by.Subject)
+	one, err := k.revoke(r.Context(), kind, value, tenant, by.Subject, time.Time{})
 	return one.Time, err
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +53,8 @@ type Keeper struct {
 	signIns  *attempts // sign-ins that failed at the service, which each take requests to it
 	proxies  remote.Proxies
 	codes    *codes
+	makings  *makings
+	lineage  *lineage
 	families sync.Mutex // one renewal at a time in this process; across processes the record tells
 	changing sync.Mutex // one change of API keys at a time in this process
 	signIn   *signIn    // nil: no sign-in service is configured
@@ -83,6 +86,8 @@ func New(o Options) (*Keeper, error) {
 		attempts: newAttempts(o.Config.FailedAttempts, o.Now),
 		signIns:  newAttempts(o.Config.FailedAttempts, o.Now),
 		codes:    &codes{now: o.Now, made: make(map[string]time.Time)},
+		makings:  &makings{now: o.Now, of: make(map[string]*making)},
+		lineage:  newLineage(),
 		proxies:  o.Proxies,
 		ready:    make(chan struct{}),
 	}
@@ -115,13 +120,19 @@ func (k *Keeper) follow() {
 	k.store.Watch(keyPrefix, func(key string, value []byte) {
 		id := key[len(keyPrefix):]
 		k.keys.apply(id, value)
-		k.watches.review(func(p *Principal) bool { return p.KeyID == id }, k.verdict)
+		k.watches.review(nameOf(revokeKey, id), k.verdict)
 	})
 	k.store.Watch(revokedPrefix, func(key string, value []byte) {
-		k.revoked.apply(key[len(revokedPrefix):], value)
-		if value != nil {
-			k.watches.review(func(*Principal) bool { return true }, k.verdict)
+		if one, ok := k.revoked.apply(key[len(revokedPrefix):], value); ok {
+			k.watches.review(nameOf(one.Kind, one.Value), k.verdict)
 		}
+	})
+	k.store.Watch(familyPrefix, func(key string, value []byte) {
+		f := new(family)
+		if value == nil || json.Unmarshal(value, f) != nil {
+			f = nil
+		}
+		k.lineage.apply(key[len(familyPrefix):], f)
 	})
 }
 
@@ -328,6 +339,7 @@ const (
 // sweep deletes what nobody asks for any more. All processes do it; deleting twice does no harm.
 func (k *Keeper) sweep(ctx context.Context) error {
 	now := k.now()
+	k.makings.forget(now)
 	open := func(id string) bool {
 		key, ok := k.keys.get(id)
 		return ok && key.record.Revoked.IsZero()

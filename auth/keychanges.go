@@ -65,7 +65,7 @@ func (k *Keeper) revokeKey(ctx context.Context, by *Principal, id string) error 
 		return e
 	}
 	if _, ok := k.revoked.ofKey(id); !ok {
-		one, err := k.revoke(ctx, revokeKey, id, "", by.Subject)
+		one, err := k.revoke(ctx, revokeKey, id, "", by.Subject, time.Time{})
 		if err != nil {
 			return err
 		}
@@ -83,12 +83,14 @@ func (k *Keeper) revokeKey(ctx context.Context, by *Principal, id string) error 
 	return nil
 }
 
-// revoke stores a revocation. tenant confines it.
-func (k *Keeper) revoke(ctx context.Context, kind, value, tenant, by string) (revocation, error) {
+// revoke stores a revocation. tenant confines it. end is when what it ends would have ended; zero: that is not known.
+func (k *Keeper) revoke(ctx context.Context, kind, value, tenant, by string, end time.Time) (revocation, error) {
 	now := k.now().UTC()
+	if end.IsZero() {
+		end = now.Add(k.config.MaxTokenLifetime)
+	}
 	one := revocation{
-		V: layout, Kind: kind, Value: value, Tenant: tenant, Time: now, By: by,
-		Until: now.Add(k.config.MaxTokenLifetime + 2*leeway),
+		V: layout, Kind: kind, Value: value, Tenant: tenant, Time: now, By: by, Until: end.UTC().Add(2 * leeway),
 	}
 	if err := putJSON(ctx, k.store, one.key(), &one); err != nil {
 		return one, fmt.Errorf("revoke %s: %w", kind, err)

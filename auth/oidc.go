@@ -147,6 +147,9 @@ func (k *Keeper) getCallback(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, e)
 		return
 	}
+	if !k.mayMake(w, p, false) {
+		return
+	}
 	if _, err := k.setSession(w, r, p); err != nil {
 		k.fail(w, err)
 		return

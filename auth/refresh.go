@@ -55,12 +55,18 @@ func (k *Keeper) session(p *Principal, lifetime time.Duration) (string, *Princip
 	return token, made, nil
 }
 
-// begin starts a family of refresh tokens for p. It ends when p's credentials do.
+// begin starts a family of refresh tokens for p. It ends when p's credentials do, or when maxFamilies others were begun
+// after it.
 func (k *Keeper) begin(ctx context.Context, p *Principal) (Grant, error) {
 	now := k.now().UTC()
 	f := family{
 		V: layout, ID: newID(), Subject: p.Subject, rights: rightsOf(p), KeyID: p.KeyID, Secret: p.secret, Parent: p.root(), Root: p.rootIssued().UTC(), Created: now,
 		Until: earliest(now.Add(k.config.RefreshLifetime), p.Expires),
+	}
+	for _, id := range k.lineage.surplus(maker(p.Tenant, p.KeyID, p.Subject)) {
+		if err := k.store.Delete(ctx, familyPrefix+id); err != nil {
+			return Grant{}, fmt.Errorf("begin a family: %w", err)
+		}
 	}
 	return k.next(ctx, &f)
 }
@@ -106,9 +112,12 @@ func (k *Keeper) refresh(ctx context.Context, token string) (Grant, error) {
 	if !found {
 		return Grant{}, wire.NewError(wire.CodeTokenInvalid, "")
 	}
+	if _, e := k.makings.take("family\x00"+f.ID, time.Time{}); e != nil {
+		return Grant{}, e
+	}
 	if f.Current != c.ID {
 		k.log.Warn("a refresh token was used twice; its family is revoked", "family", f.ID, "subject", f.Subject, "generation", f.Generation)
-		if err := k.revokeFamily(ctx, f.ID, f.Tenant, "reuse"); err != nil {
+		if err := k.revokeFamily(ctx, f.ID, f.Tenant, "reuse", f.Until); err != nil {
 			return Grant{}, err
 		}
 		return Grant{}, wire.NewError(wire.CodeTokenRevoked, "")
@@ -142,8 +151,8 @@ func (k *Keeper) next(ctx context.Context, f *family) (Grant, error) {
 }
 
 // revokeFamily ends a family. The revocation comes first: it is what ends connections.
-func (k *Keeper) revokeFamily(ctx context.Context, id, tenant, by string) error {
-	if _, err := k.revoke(ctx, revokeFamily, id, tenant, by); err != nil {
+func (k *Keeper) revokeFamily(ctx context.Context, id, tenant, by string, until time.Time) error {
+	if _, err := k.revoke(ctx, revokeFamily, id, tenant, by, until); err != nil {
 		return err
 	}
 	return k.store.Delete(ctx, familyPrefix+id)

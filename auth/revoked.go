@@ -56,19 +56,20 @@ type revocations struct {
 	all map[string]revocation // by the key without prefix
 }
 
-func (r *revocations) apply(key string, value []byte) {
+// apply follows weir.auth. ok is true when something is revoked.
+func (r *revocations) apply(key string, value []byte) (one revocation, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if value == nil {
 		delete(r.all, key)
-		return
+		return one, false
 	}
-	var one revocation
 	if err := json.Unmarshal(value, &one); err != nil {
 		r.log.Error("a revocation cannot be understood", "key", key, "error", err)
-		return
+		return one, false
 	}
 	r.all[key] = one
+	return one, true
 }
 
 func (r *revocations) len() int {

@@ -132,8 +132,11 @@ func Refuse(w http.ResponseWriter, e *wire.Error) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="weir"`)
 	}
-	if e.Code == wire.CodeLimitAddress {
+	switch {
+	case e.Code == wire.CodeLimitAddress:
 		w.Header().Set("Retry-After", "10")
+	case e.Code == wire.CodeLimitPrincipal && w.Header().Get("Retry-After") == "":
+		w.Header().Set("Retry-After", "3")
 	}
 	wire.WriteError(w, status, e)
 }

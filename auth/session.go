@@ -83,6 +83,9 @@ func (k *Keeper) postSession(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, e)
 		return
 	}
+	if !k.mayMake(w, p, body.Refresh) {
+		return
+	}
 	if body.Refresh {
 		grant, err := k.begin(r.Context(), p)
 		if err != nil {
@@ -98,6 +101,23 @@ func (k *Keeper) postSession(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, describe(made))
+}
+
+// mayMake refuses a session, or family, that is one too many. Operator links are few, and each is good for one.
+func (k *Keeper) mayMake(w http.ResponseWriter, p *Principal, family bool) bool {
+	if p.Method == methodCode {
+		return true
+	}
+	var until time.Time
+	if !family {
+		until = earliest(k.now().Add(k.config.SessionLifetime), p.Expires)
+	}
+	retryAfter, e := k.makings.take(maker(p.Tenant, p.KeyID, p.Subject), until)
+	if e != nil {
+		w.Header().Set("Retry-After", retryAfter)
+		Refuse(w, e)
+	}
+	return e == nil
 }
 
 // present is who signs in with a credential or a one-time code.
@@ -164,9 +184,15 @@ func (k *Keeper) deleteSession(w http.ResponseWriter, r *http.Request) {
 	var err error
 	switch {
 	case p.Family != "":
-		err = k.revokeFamily(r.Context(), p.Family, p.Tenant, p.Subject)
+		// An instance that renews it at this moment may write its record again: the revocation stays as long as that could.
+		until := k.now().Add(k.config.RefreshLifetime)
+		var f family
+		if found, err := getJSON(k.store, familyPrefix+p.Family, &f); err == nil && found {
+			until = f.Until
+		}
+		err = k.revokeFamily(r.Context(), p.Family, p.Tenant, p.Subject, until)
 	case p.TokenID != "":
-		_, err = k.revoke(r.Context(), revokeToken, p.TokenID, p.Tenant, p.Subject)
+		_, err = k.revoke(r.Context(), revokeToken, p.TokenID, p.Tenant, p.Subject, p.Expires)
 	}
 	if err != nil {
 		k.fail(w, err)

@@ -16,6 +16,7 @@ type watches struct {
 
 	mu     sync.Mutex
 	all    map[*watch]struct{}
+	byName map[string]map[*watch]struct{} // what a revocation can name of each: there are many more watches
 	byTime deadlines
 	wake   chan struct{} // something is due earlier than was known
 }
@@ -29,7 +30,7 @@ type watch struct {
 }
 
 func newWatches(now func() time.Time) *watches {
-	return &watches{now: now, all: make(map[*watch]struct{}), wake: make(chan struct{}, 1)}
+	return &watches{now: now, all: make(map[*watch]struct{}), byName: make(map[string]map[*watch]struct{}), wake: make(chan struct{}, 1)}
 }
 
 func (w *watches) len() int {
@@ -53,6 +54,12 @@ func (w *watches) add(p *Principal, v verdict, ended func(*wire.Error)) *watch {
 		one.why, until = over, w.now()
 	}
 	w.all[one] = struct{}{}
+	for _, name := range namesOfPrincipal(p) {
+		if w.byName[name] == nil {
+			w.byName[name] = make(map[*watch]struct{})
+		}
+		w.byName[name][one] = struct{}{}
+	}
 	w.scheduleLocked(one, until)
 	return one
 }
@@ -87,6 +94,12 @@ func (w *watches) removeLocked(one *watch) func(*wire.Error) {
 	ended := one.ended
 	one.ended = nil
 	delete(w.all, one)
+	for _, name := range namesOfPrincipal(one.principal) {
+		delete(w.byName[name], one)
+		if len(w.byName[name]) == 0 {
+			delete(w.byName, name)
+		}
+	}
 	if one.place >= 0 {
 		heap.Remove(&w.byTime, one.place)
 	}
@@ -99,14 +112,27 @@ type end struct {
 	why  *wire.Error
 }
 
-// review looks at the watches that concern selects anew.
-func (w *watches) review(concern func(*Principal) bool, v verdict) {
+// nameOf is what a revocation names.
+func nameOf(kind, value string) string { return kind + "/" + value }
+
+// namesOfPrincipal are those by which p can be revoked.
+func namesOfPrincipal(p *Principal) []string {
+	names := make([]string, 0, 5)
+	for _, n := range [...][2]string{
+		{revokeSubject, p.Subject}, {revokeKey, p.KeyID}, {revokeToken, p.TokenID}, {revokeToken, p.parent}, {revokeFamily, p.Family},
+	} {
+		if n[1] != "" {
+			names = append(names, nameOf(n[0], n[1]))
+		}
+	}
+	return names
+}
+
+// review looks anew at the watches that a name is one of.
+func (w *watches) review(name string, v verdict) {
 	var ends []end
 	w.mu.Lock()
-	for one := range w.all {
-		if !concern(one.principal) {
-			continue
-		}
+	for one := range w.byName[name] {
 		until, over := v(one.principal)
 		if over != nil {
 			ends = append(ends, end{w.removeLocked(one), over})
