@@ -166,6 +166,9 @@ func (d *columnsDecoder) takeSession(f *deviceFrame) *Error {
 		return NewError(CodeSeqInvalid, d.place(d.batch, "seq"))
 	case c.Session == "" && c.Seq == 0:
 		return nil
+	case c.Seq == 0:
+		// protobuf does not tell 0 from none: every frame would be taken for a resend of the first.
+		return NewError(CodeSeqMissing, d.place(d.batch, "seq"))
 	case f.session == "" && f.seq == 0:
 		if f.seq, f.session = c.Seq, d.frame.Session; f.session != c.Session {
 			f.session = string(bytesOf(c.Session))

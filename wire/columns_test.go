@@ -51,6 +51,8 @@ func TestColumnsReadBatchesAloneAndTogether(t *testing.T) {
 		frames(session("a", "s", 1), session("b", "t", 1)):      "error session_invalid batches[1].session",
 		frames(session("a", "s", 1), session("b", "s", 2)):      "error seq_invalid batches[1].seq",
 		frames(session("a", strings.Repeat("s", 65), 1)):        "error session_invalid batches[0].session",
+		marshal(t, session("a", "s", 0)):                        "error seq_missing seq",
+		frames(session("a", "s", 1), session("b", "s", 0)):      "error seq_missing batches[1].seq",
 		marshal(t, session("a", "s", 1<<63)):                    "error seq_invalid seq",
 		frames(session("a", "s", 1), one, session("b", "s", 1)): "a m 1@0; a m 1@0; b m 1@0",
 		marshal(t, short):             "error format_syntax",
