@@ -100,7 +100,9 @@ type senmlBaseFields struct {
 	name, unit []byte
 	time       int64
 	value, sum float64
-	seen       uint32
+	// version is the pack's, 0 if none was said.
+	version float64
+	seen    uint32
 }
 
 // senmlRecord is a record as written: the verdicts are absent, good, or why the field was refused.
@@ -251,6 +253,10 @@ func (d *senmlCore) setNumber(l senmlLabel, value float64, v verdict) bool {
 		if value > senmlVersion {
 			return d.refuse(senmlLabels[l], fmt.Sprintf("version %v of SenML is not known", value))
 		}
+		if d.base.seen&(1<<senmlBver) != 0 && value != d.base.version {
+			return d.refuse(senmlLabels[l], "a pack of several versions")
+		}
+		d.base.version = value
 	case senmlBv:
 		d.base.value = value
 	case senmlBs:
@@ -278,12 +284,17 @@ func (d *senmlCore) endRecord() bool {
 	resolved := d.resolver.resolve(&d.base, r)
 	values := r.seen & senmlValues
 	label := senmlLabel(bits.TrailingZeros32(values))
+	if r.seen&(1<<senmlS) == 0 && d.base.seen&(1<<senmlBs) != 0 {
+		// A missing sum counts as 0 beside a base sum.
+		r.sum, r.summed = 0, good
+		r.seen |= 1 << senmlS
+	}
 	switch {
 	case bits.OnesCount32(values) > 1:
 		r.valued = valueType
 	case values == 0:
 		label = senmlV
-		if r.seen&(1<<senmlS) == 0 && d.base.seen&(1<<senmlBv) != 0 {
+		if d.base.seen&(1<<senmlBv) != 0 {
 			// A missing value counts as 0 beside a base value.
 			r.value, r.valued = 0, good
 		}
@@ -291,7 +302,7 @@ func (d *senmlCore) endRecord() bool {
 	if label == senmlV && r.valued == good {
 		r.value, r.valued = sum(r.value, d.base.value)
 	}
-	if values != 0 || r.seen&(1<<senmlS) == 0 {
+	if values != 0 || r.valued == good || r.seen&(1<<senmlS) == 0 {
 		if !d.add(label, &resolved.value, r.value, r.valued) {
 			return false
 		}
