@@ -95,6 +95,22 @@ func TestEachLaneKeepsWithinItsCredit(t *testing.T) {
 	})
 }
 
+func TestWhatFlushHasWaitedForIsCountedAndTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{answer: accept}
+		told := false
+		c := start(t, s, func(o *Options) {
+			o.OnReceipt = func(Receipt) { time.Sleep(time.Second); told = true }
+		})
+		send(t, c, 1)
+		flush(t, c)
+		if n := c.Stats(); n.Accepted != 1 || !told {
+			t.Errorf("told %v, %+v", told, n)
+		}
+		finish(t, s, c)
+	})
+}
+
 // fullDisk is a store that fails to decide.
 type fullDisk struct {
 	store
