@@ -88,20 +88,22 @@ func TestADeviceThatComesBackWhileItIsForgottenIsOnline(t *testing.T) {
 		table := newMemory()
 		o := options(table, "a")
 		o.Config.PresenceRetention = time.Hour
-		r := open(t, o)
+		var r *Registry
+		var back *Conn
+		table.Watch(connPrefix, func(_ string, value []byte) {
+			if value == nil && back == nil { // before the registry reads it
+				back = r.Connect(socket)
+				back.Attach("p/d")
+			}
+		})
+		r = open(t, o)
 		defer run(t, r)()
 		c := r.Connect(socket)
 		c.Attach("p/d")
 		time.Sleep(time.Minute)
 		c.Close(true)
-		var back *Conn
-		table.watchers = append([]func(string, []byte){func(key string, value []byte) {
-			if value == nil && back == nil { // before the registry reads it
-				back = r.Connect(socket)
-				back.Attach("p/d")
-			}
-		}}, table.watchers...)
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		if back == nil {
 			t.Fatal("it was not forgotten")
 		}
