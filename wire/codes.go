@@ -182,7 +182,7 @@ var codes = []CodeInfo{
 	{CodeTokenRevoked, "request", 401, "the credentials have been revoked"},
 	{CodeForbidden, "request", 403, "the credentials do not permit this"},
 	{CodeLimitAddress, "request", 429, "too many connections from this address"},
-	{CodeLimitPrincipal, "request", 429, "too many connections with these credentials"},
+	{CodeLimitPrincipal, "request", 429, "too many connections or new sessions with these credentials"},
 	{CodeDeviceUnknown, "request", 404, "nothing is known of this device"},
 	{CodeVersionConflict, "request", 412, "it has been changed meanwhile; read it again"},
 	{CodeKeyUnknown, "request", 404, "there is no key of this id"},
