@@ -105,9 +105,11 @@ type Frame struct {
 	Index [][]int
 	// Rejected lists the readings that were not accepted, by position.
 	Rejected []Rejection
-	Session  string
-	Seq      uint64
-	HasSeq   bool
+	// RejectedOf has the devices that those name, as far as they could be read; perhaps several times.
+	RejectedOf []string
+	Session    string
+	Seq        uint64
+	HasSeq     bool
 	// Total is how many readings the frame holds.
 	Total int
 	// Backlog says that the frame is of the past: it fills the history, raises no alert and replaces no

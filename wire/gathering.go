@@ -74,7 +74,7 @@ type owner struct {
 // and times. It fills frame but for what concerns it as a whole.
 func (g *gathering) finish(of owner, p pather) {
 	f := &g.frame
-	f.Batches, f.Index, f.Rejected = f.Batches[:0], f.Index[:0], f.Rejected[:0]
+	f.Batches, f.Index, f.Rejected, f.RejectedOf = f.Batches[:0], f.Index[:0], f.Rejected[:0], f.RejectedOf[:0]
 	f.Total = len(g.items)
 	g.readings, g.index = g.readings[:0], g.index[:0]
 	device, several := "", false
@@ -85,6 +85,7 @@ func (g *gathering) finish(of owner, p pather) {
 		g.settle(it, of)
 		if f, refused := it.refusal(); refused {
 			g.reject(i, it.verdicts[f], p.rejectionPath(i, f, it.verdicts[f]))
+			g.note(it)
 			continue
 		}
 		switch {
@@ -151,4 +152,14 @@ func (it *item) refusal() (f field, refused bool) {
 func (g *gathering) reject(index int, v verdict, path string) {
 	code := verdictCodes[v]
 	g.frame.Rejected = append(g.frame.Rejected, Rejection{Index: index, Code: code, Path: path, Message: messageOf(code)})
+}
+
+// note keeps of which device a rejected reading was.
+func (g *gathering) note(it *item) {
+	if v := it.verdicts[fieldDevice]; v != good && v != deviceConflict {
+		return
+	}
+	if of := &g.frame.RejectedOf; len(*of) == 0 || (*of)[len(*of)-1] != it.device {
+		*of = append(*of, it.device)
+	}
 }
