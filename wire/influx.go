@@ -155,20 +155,38 @@ func (d *influxDecoder) readLine() (problem string) {
 		if d.full() {
 			return tooMany
 		}
-		f, found := d.cache.field(series, key, raw, place)
-		place = found
 		it := d.item(at)
+		alone := len(d.items) == start+1 && isSilent(string(raw)) && d.alone()
+		f, found := d.cache.field(series, key, raw, alone, place)
+		place = found
 		it.device, it.verdicts[fieldDevice] = series.device, series.verdict
 		it.metric, it.verdicts[fieldMetric] = f.metric, f.verdict
 		if !d.fieldValue(it) {
 			return "a field's value is malformed"
 		}
-		if d.scan.pos >= len(d.scan.data) || d.scan.data[d.scan.pos] != ',' {
-			break
+		if !d.more() {
+			return d.lineTime(start)
 		}
 		d.scan.pos++
 	}
-	return d.lineTime(start)
+}
+
+// more reports whether a comma follows, and so another field.
+func (d *influxDecoder) more() bool {
+	return d.scan.pos < len(d.scan.data) && d.scan.data[d.scan.pos] == ','
+}
+
+// alone reports whether the field at whose value the scanner is is the line's last.
+func (d *influxDecoder) alone() bool {
+	pos, line := d.scan.pos, d.line
+	if pos < len(d.scan.data) && d.scan.data[pos] == '"' {
+		d.quoted()
+	} else {
+		d.word()
+	}
+	alone := !d.more()
+	d.scan.pos, d.line = pos, line
+	return alone
 }
 
 // seriesKey reads measurement and tags, and the spaces behind them.

@@ -33,14 +33,36 @@ func TestInfluxReadsLines(t *testing.T) {
 		"m,host=a v=1 1760000601000000000":                    "!ts_future line 1.timestamp",
 		"m,host=a v=1 -9223372036854775807":                   "!ts_invalid line 1.timestamp",
 		"m,host=a v=1 99999999999999999999":                   "!ts_invalid line 1.timestamp",
-		`my\ m\,x,host=a\ b,t\=1=c\,d f\ \=1=1`:               "a b my m,x_f =1.c,d 1@0",
+		`my\ m\,x,host=a\ b,t\=1=c\,d f\ \=1=1`:               "a b my m,x_f =1.t-1=c,d 1@0",
 		"cpu,cpu=cpu0,host=a usage_idle=1":                    "a cpu_usage_idle.cpu0 1@0",
-		"disk,device=sda1,host=a,path=/var used=1":            "a disk_used.sda1.-var 1@0",
-		"net,interface=e0,device=d1 rx=1":                     "d1 net_rx.e0 1@0",
+		"disk,device=sda1,host=a,path=/var used=1":            "a disk_used.device=sda1.path=|var 1@0",
+		"net,interface=e0,device=d1 rx=1":                     "d1 net_rx.interface=e0 1@0",
 		"_m,host=a/b//c+#/_x v=1":                             "a/b/c--/-x -m_v 1@0",
 		"m,host=a\xff v\x01=1":                                "a- m_v- 1@0",
 	} {
 		if got := decodeAs(t, FormatInflux, testOptions(), frame); got != want {
+			t.Errorf("%q:\n got %s\nwant %s", frame, got, want)
+		}
+	}
+}
+
+func TestSeriesOfTheLineProtocolStayApart(t *testing.T) {
+	for frame, want := range map[string]string{
+		"m value=1,gauge=2":                      "p/d m_value 1@0; p/d m_gauge 2@0",
+		"m value=1":                              "p/d m 1@0",
+		"m value=1,w=2\nm value=3":               "p/d m_value 1@0; p/d m_w 2@0; p/d m 3@0",
+		"m value=1\nm value=3,w=2":               "p/d m 1@0; p/d m_value 3@0; p/d m_w 2@0",
+		"m,a=x v=1\nm,b=x v=2":                   "p/d m_v.a=x 1@0; p/d m_v.b=x 2@0",
+		"m,m=x v=1\nm,b=x v=2":                   "p/d m_v.x 1@0; p/d m_v.b=x 2@0",
+		"m,m=x,b=y v=1":                          "p/d m_v.b=y.m=x 1@0",
+		"m,a=x,b=y v=1\nm,a=x.y v=2":             "p/d m_v.a=x.b=y 1@0; p/d m_v.a=x.y 2@0",
+		`m,a=x.b\=y v=1`:                         "p/d m_v.a=x.b-y 1@0",
+		"disk,path=/a/b v=1\ndisk,path=/a-b v=2": "p/d disk_v.path=|a|b 1@0; p/d disk_v.path=|a-b 2@0",
+		"m,device=sda v=1\nm,host=sda v=2":       "p/d m_v.device=sda 1@0; p/d m_v 2@0",
+	} {
+		opts := testOptions()
+		opts.DefaultDevice = "p/d"
+		if got := decodeAs(t, FormatInflux, opts, frame); got != want {
 			t.Errorf("%q:\n got %s\nwant %s", frame, got, want)
 		}
 	}

@@ -13,6 +13,8 @@ type names struct {
 	device, tenant, topic string
 
 	measurement, field string
+	// alone: the field is its line's only one.
+	alone bool
 	// tags are in the order of their keys.
 	tags []tag
 
@@ -108,24 +110,49 @@ func (n *names) choose(p *templatePart) bool {
 	return false
 }
 
+// appendTags writes each tag that is left as key=value: tags of other keys may have the same values. The key of a tag
+// that is alone and called as the measurement says nothing, as in cpu,cpu=cpu0.
 func (n *names) appendTags(p *templatePart) bool {
-	some := false
+	some, alone := 0, n.tagsLeft(p) == 1
 	for i := range n.tags {
 		t := &n.tags[i]
-		if t.owned || t.value == "" || slices.Contains(p.except, t.key) {
+		if !t.left(p) {
 			continue
 		}
-		if some && p.before == "" {
+		if some > 0 && p.before == "" {
 			n.out = append(n.out, '.')
 		}
-		n.out = append(append(n.out, p.before...), t.value...)
-		some = true
+		n.out = append(n.out, p.before...)
+		if !alone || t.key != n.measurement {
+			n.out = append(append(n.out, tagKey.Replace(t.key)...), '=')
+		}
+		n.out = append(n.out, tagValue.Replace(t.value)...)
+		some++
 	}
-	return some
+	return some > 0
+}
+
+// What would make a tag look like others is replaced, and a slash so that /a/b and /a-b are told apart.
+var (
+	tagKey   = strings.NewReplacer("=", "-", ".", "-", "/", "|")
+	tagValue = strings.NewReplacer("=", "-", "/", "|")
+)
+
+func (n *names) tagsLeft(p *templatePart) (count int) {
+	for i := range n.tags {
+		if n.tags[i].left(p) {
+			count++
+		}
+	}
+	return count
+}
+
+func (t *tag) left(p *templatePart) bool {
+	return !t.owned && t.value != "" && !slices.Contains(p.except, t.key)
 }
 
 // value is that of a variable, empty if there is none. A field whose name says nothing has none where it may be
-// left out.
+// left out, unless its line has others.
 func (n *names) value(v *variable, optional bool) string {
 	switch v.kind {
 	case varText:
@@ -141,7 +168,7 @@ func (n *names) value(v *variable, optional bool) string {
 	case varMeasurement:
 		return n.measurement
 	case varField:
-		if optional && (n.field == "value" || n.field == "gauge" || n.field == "counter") {
+		if optional && n.alone && isSilent(n.field) {
 			return ""
 		}
 		return n.field
@@ -161,6 +188,9 @@ func (n *names) value(v *variable, optional bool) string {
 	}
 	return ""
 }
+
+// isSilent reports whether the name of a field says nothing.
+func isSilent(field string) bool { return field == "value" || field == "gauge" || field == "counter" }
 
 func topicSegment(topic string, from int, rest bool) string {
 	segments := strings.Split(topic, "/")

@@ -31,8 +31,13 @@ type seriesSyntax interface {
 type series struct {
 	device  string
 	verdict verdict
-	fields  []seriesField
-	byName  map[string]int
+	// single has the fields that say nothing of lines that have no other, fields all others.
+	single, fields seriesFields
+}
+
+type seriesFields struct {
+	list   []seriesField
+	byName map[string]int
 }
 
 // seriesField is a field as written, and what becomes of it.
@@ -73,45 +78,56 @@ func (c *seriesCache) room(bytes int) {
 	}
 }
 
-// field returns a field of s, whose key is given. hint is where it may be, and its place afterwards.
-func (c *seriesCache) field(s *series, key, raw []byte, hint int) (*seriesField, int) {
-	if hint < len(s.fields) && s.fields[hint].raw == string(raw) {
-		return &s.fields[hint], hint
+// field returns a field of s, whose key is given; alone says that its line has no other. hint is where it may be, and
+// its place afterwards.
+func (c *seriesCache) field(s *series, key, raw []byte, alone bool, hint int) (*seriesField, int) {
+	fields := &s.fields
+	if alone = alone && isSilent(string(raw)); alone {
+		fields = &s.single
 	}
-	if s.byName != nil {
-		if i, ok := s.byName[string(raw)]; ok {
-			return &s.fields[i], i
+	if hint < len(fields.list) && fields.list[hint].raw == string(raw) {
+		return &fields.list[hint], hint
+	}
+	if fields.byName != nil {
+		if i, ok := fields.byName[string(raw)]; ok {
+			return &fields.list[i], i
 		}
 	} else {
-		for i := range s.fields {
-			if s.fields[i].raw == string(raw) {
-				return &s.fields[i], i
+		for i := range fields.list {
+			if fields.list[i].raw == string(raw) {
+				return &fields.list[i], i
 			}
 		}
 	}
-	return c.learn(s, key, raw)
+	return fields.add(c.learn(key, raw, alone))
 }
 
-func (c *seriesCache) learn(s *series, key, raw []byte) (*seriesField, int) {
+// learn names a field.
+func (c *seriesCache) learn(key, raw []byte, alone bool) seriesField {
 	f := seriesField{raw: string(raw)}
 	c.syntax.readSeries(key, &c.names)
-	c.names.field = c.syntax.readField(raw)
+	c.names.field, c.names.alone = c.syntax.readField(raw), alone
 	c.names.toDevice(&c.pair.device) // tells which tags the device has taken
 	f.metric, f.verdict = c.names.toMetric(&c.pair.metric)
 	c.room(len(f.raw) + len(f.metric))
-	if len(s.fields) >= maxSeriesNames {
+	return f
+}
+
+// add keeps a field, and returns its place.
+func (s *seriesFields) add(f seriesField) (*seriesField, int) {
+	if len(s.list) >= maxSeriesNames {
 		// A line of endless fields: it is not kept, nor are they.
-		s.fields, s.byName = s.fields[:0], nil
+		s.list, s.byName = s.list[:0], nil
 	}
-	s.fields = append(s.fields, f)
-	i := len(s.fields) - 1
+	s.list = append(s.list, f)
+	i := len(s.list) - 1
 	if s.byName != nil {
 		s.byName[f.raw] = i
-	} else if len(s.fields) > scanFields {
+	} else if len(s.list) > scanFields {
 		s.byName = make(map[string]int)
-		for i := range s.fields {
-			s.byName[s.fields[i].raw] = i
+		for i := range s.list {
+			s.byName[s.list[i].raw] = i
 		}
 	}
-	return &s.fields[i], i
+	return &s.list[i], i
 }

@@ -137,11 +137,12 @@ func (t *telegrafDecoder) fields(index int, series *series, m *telegrafMetric) b
 		}
 		s.peek()
 		at := s.pos
+		alone := first && t.alone()
 		raw, ok := s.key()
 		if !ok {
 			return false
 		}
-		f, found := t.cache.field(series, t.key, raw, place)
+		f, found := t.cache.field(series, t.key, raw, alone, place)
 		place = found
 		if !t.add(index, at, absent) {
 			return false
@@ -154,6 +155,16 @@ func (t *telegrafDecoder) fields(index int, series *series, m *telegrafMetric) b
 			return false
 		}
 	}
+}
+
+// alone reports whether the field at whose name the scanner is is the last.
+func (t *telegrafDecoder) alone() bool {
+	s := &t.scan
+	at := s.pos
+	_, ok := s.key()
+	ok = ok && s.skip() && s.peek() == '}'
+	s.pos = at
+	return ok
 }
 
 // add makes room for a reading.
@@ -218,10 +229,15 @@ func (telegrafSyntax) readSeries(key []byte, n *names) bool {
 	}
 	ok = s.object(func(name []byte) bool {
 		key := string(name)
-		if s.peek() != '"' {
+		switch s.peek() {
+		case '"':
+			value, ok := s.str()
+			n.tags = append(n.tags, tag{key: key, value: string(value)})
+			return ok
+		case '{', '[', 'n': // no value that Telegraf could have meant
 			return s.skip()
 		}
-		value, ok := s.str()
+		value, ok := s.raw() // a number or boolean, as it is written
 		n.tags = append(n.tags, tag{key: key, value: string(value)})
 		return ok
 	})

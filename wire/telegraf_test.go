@@ -16,9 +16,11 @@ func TestTelegrafMetricsAreToldFromReadings(t *testing.T) {
 		`{"fields":{"value":1},"name":"m","tags":{"host":"a"},"timestamp":1760000000123}`: "a m 1@123000",
 		`{"fields":{"v\n":"x","w":null,"x":[1],"y":true},"name":"m","tags":{"host":"a"}}`: `!value_type fields.v` + "\n" + `; !value_type fields.w; !value_type fields.x; a m_y 1@0`,
 		`{"metrics":[{"fields":{"v":1},"name":"m","tags":{"host":"a"},"timestamp":"x"}]}`: "!ts_invalid metrics[0].timestamp",
-		`{"metrics":[]}`:           "",
-		`{"fields":{},"name":"m"}`: "",
-		`{"fields":5,"name":"m"}`:  "!device_missing device",
+		`{"metrics":[]}`: "",
+		`{"fields":{"value":1,"gauge":2},"name":"m","tags":{"host":"a"}}`:                          "a m_value 1@0; a m_gauge 2@0",
+		`{"fields":{"v":1},"name":"m","tags":{"host":"a","n":0,"ok":true,"none":null,"list":[1]}}`: "a m_v.n=0.ok=true 1@0",
+		`{"fields":{},"name":"m"}`:                                                       "",
+		`{"fields":5,"name":"m"}`:                                                        "!device_missing device",
 		`{"device":"d","metric":"m","value":1,"fields":{"v":1}}`:                         "d m 1@0",
 		`{"metrics":[],"device":"d","readings":[{"metric":"m","value":1}]}`:              "d m 1@0",
 		`[{"device":"d","metric":"m","value":1,"fields":{"v":1}}]`:                       "d m 1@0",
@@ -75,7 +77,7 @@ func TestLabelsStandForNumbers(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", frame, got, want)
 		}
 	}
-	if got := decodeAs(t, FormatInflux, opts, `door,host=a value="op\en",gauge="closed",value="open"`); got != "!value_type line 1.value; a door 0@0; a door 1@0" {
+	if got := decodeAs(t, FormatInflux, opts, "door,host=a value=\"op\\en\"\ndoor,host=a gauge=\"closed\"\ndoor,host=a value=\"open\""); got != "!value_type line 1.value; a door 0@0; a door 1@0" {
 		t.Error(got)
 	}
 }

@@ -22,14 +22,14 @@ func templatesOf(t testing.TB, c TemplatesConfig) *Templates {
 func TestTemplatesNameInfluxReadings(t *testing.T) {
 	const line = "cpu,cpu=cpu0,host=web,site=x usage=1"
 	for _, c := range []struct{ device, metric, want string }{
-		{"", "", "web cpu_usage.cpu0.x"},
+		{"", "", "web cpu_usage.cpu=cpu0.site=x"},
 		{"{tag.site}/{tag.host}", "", "x/web cpu_usage.cpu0"},
 		{"plants/{tag.site}", "{measurement}.{field}", "plants/x cpu.usage"},
-		{"{tag.missing|tag.host}", "{tag.cpu}-{field}{.tags}", "web cpu0-usage.x"},
+		{"{tag.missing|tag.host}", "{tag.cpu}-{field}{.tags}", "web cpu0-usage.site=x"},
 		{"{tag.missing|'nobody'}", "{field}{:tag.missing}{_tag.cpu}", "nobody usage_cpu0"},
 		{"{tag.missing}", "", "!template_mismatch line 1"},
 		{"{device}", "", "!device_missing line 1"},
-		{"a{/tags}", "{field}", "a/cpu0/web/x usage"},
+		{"a{/tags}", "{field}", "a/cpu=cpu0/host=web/site=x usage"},
 		{"{tag.host}", "{tag.missing}", "!template_mismatch line 1.usage"},
 		{"{tag.host}", "{field}{.tags!cpu!site}", "web usage"},
 		{"{topic.2}/{topic.-1}", "{field}", "b/d usage"},
@@ -149,7 +149,7 @@ func TestNameCachesAreBounded(t *testing.T) {
 		}
 		names := 0
 		for _, s := range influx.cache.series {
-			names += 1 + len(s.fields)
+			names += 1 + len(s.fields.list) + len(s.single.list)
 		}
 		if names > maxSeriesNames || influx.cache.bytes > maxSeriesBytes || len(senml.resolver.resolved) > maxSeriesNames {
 			t.Fatalf("%d names of %d bytes, %d of SenML", names, influx.cache.bytes, len(senml.resolver.resolved))

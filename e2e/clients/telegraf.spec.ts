@@ -52,12 +52,12 @@ for (const { name, output, state } of runs) {
     const url = name.startsWith("websocket") ? socketURL(weir) : weir.url;
     const client = telegraf(url, access, output);
     try {
-      await expectNewest(weir, access.device, { "boiler_temperature.3": 21.5, "boiler_open.3": 1 });
+      await expectNewest(weir, access.device, { "boiler_temperature.line=3": 21.5, "boiler_open.line=3": 1 });
       await expect
         .poll(async () => Object.keys(await newest(weir, access.device)), { timeout: 20_000 })
         .toEqual(expect.arrayContaining(["cpu_usage_idle.cpu0", "mem_available_percent"]));
       await expectLetter(weir, access.device, { code: "value_type", path: expect.stringMatching(state) });
-      await expectShown(page, weir, `${access.device}/boiler_temperature.3`, "21.5");
+      await expectShown(page, weir, `${access.device}/boiler_temperature.line=3`, "21.5");
     } finally {
       await client.stop();
     }
@@ -70,8 +70,8 @@ test("Telegraf: the tag host is the device, with a key for a whole tenant", asyn
   const key = (await tool(weir, "key", "create", ...rights, "--name", "fleet", "-q")).trim();
   const client = telegraf(weir.url, { device: "plant1/web-1", key }, http);
   try {
-    await expectNewest(weir, "plant1/web-1", { "boiler_temperature.3": 21.5 });
-    await expectShown(page, weir, "plant1/web-1/boiler_temperature.3", "21.5");
+    await expectNewest(weir, "plant1/web-1", { "boiler_temperature.line=3": 21.5 });
+    await expectShown(page, weir, "plant1/web-1/boiler_temperature.line=3", "21.5");
   } finally {
     await client.stop();
   }

@@ -27,7 +27,7 @@ const (
 // too, and may have the field backlog of this message: none of their fields has the number of another.
 type DeviceFrame struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Of the session and seq, which may be left out, all batches must have the same. ingest_time is not read.
+	// Of the session and seq, which may be left out, all batches must have the same; seq counts from 1. ingest_time is not read.
 	Batches []*ReadingBatch `protobuf:"bytes,9,rep,name=batches,proto3" json:"batches,omitempty"`
 	// The readings fill the history, raise no alert and replace no newest value.
 	Backlog       bool `protobuf:"varint,10,opt,name=backlog,proto3" json:"backlog,omitempty"`
