@@ -28,7 +28,8 @@ type BufferLimits struct {
 	// WhenFull is Refuse by default.
 	WhenFull Policy
 	// NoSync leaves it to the operating system when the file reaches the disk. What is buffered then
-	// outlives a crash of the process, but a power cut may damage the file.
+	// outlives a crash of the process, but a power cut may damage the file. As it may also take the file
+	// back to before numbers that were sent, each client of the file begins a session.
 	NoSync bool
 }
 
@@ -70,6 +71,7 @@ func (b *Buffer) open(id identity) (store, *remains, error) {
 type identity struct {
 	device, session string
 	columns         bool
+	unsynced        bool // the file may lose what it was given
 }
 
 // remains is what a store holds from an earlier life: entries by seq, without their bodies.

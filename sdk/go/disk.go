@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -36,13 +37,29 @@ type about struct {
 	Device  string `json:"device"`
 	Session string `json:"session"`
 	Columns bool   `json:"columns"`
+	// Unsynced says that the file may have lost numbers that were given in the session.
+	Unsynced bool `json:"unsynced,omitempty"`
+	// Earlier are the sessions of frames that were put before the present one began, oldest first.
+	Earlier []spell `json:"earlier,omitempty"`
 }
 
-const layout = 1
+// spell is a session and the highest seq that was given in it.
+type spell struct {
+	Session string `json:"session"`
+	Last    uint64 `json:"last"`
+}
+
+// The layout is 2 since there are earlier sessions.
+const (
+	layout       = 2
+	oldestLayout = 1
+)
 
 // disk is a store in a bbolt file.
 type disk struct {
 	db *bolt.DB
+	// noSync: writes reach the disk when the operating system likes.
+	noSync bool
 	// removed waits for the next write: each costs a flush of the disk, and a frame that comes back after a
 	// crash is sent again under its old number.
 	removed []uint64
@@ -53,7 +70,8 @@ func openDisk(path string, limits BufferLimits, id identity) (store, *remains, e
 	if err != nil {
 		return nil, nil, fmt.Errorf("open buffer %s: %w", path, err)
 	}
-	d := &disk{db: db}
+	d := &disk{db: db, noSync: limits.NoSync}
+	id.unsynced = limits.NoSync
 	left := new(remains)
 	if err := db.Update(func(tx *bolt.Tx) error { return load(tx, id, left) }); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open buffer %s: %w", path, err), db.Close())
@@ -71,7 +89,7 @@ func load(tx *bolt.Tx, id identity, left *remains) error {
 		}
 		buckets[i] = b
 	}
-	about, err := claim(buckets[0], id, buckets[1].Stats().KeyN == 0)
+	about, err := claim(buckets[0], id, buckets[1])
 	if err != nil {
 		return err
 	}
@@ -91,6 +109,12 @@ func load(tx *bolt.Tx, id identity, left *remains) error {
 			readings: int(binary.BigEndian.Uint32(value[9:])),
 			size:     len(value) - frameHead,
 		}
+		for _, s := range about.Earlier {
+			if e.seq <= s.Last {
+				e.session = s.Session
+				break
+			}
+		}
 		if e.lane == undecided {
 			e.lane = decided(buckets[2], e.seq)
 		}
@@ -101,22 +125,24 @@ func load(tx *bolt.Tx, id identity, left *remains) error {
 	})
 }
 
-// claim reads whose file it is. One without frames may change its encoding.
-func claim(b *bolt.Bucket, id identity, empty bool) (about, error) {
+// claim reads whose file it is, and makes it the identity's. One without frames may change its encoding.
+func claim(b *bolt.Bucket, id identity, frames *bolt.Bucket) (about, error) {
 	var a about
+	oldest, _ := frames.Cursor().First()
 	if text := b.Get(keyIdentity); text != nil {
 		if err := json.Unmarshal(text, &a); err != nil {
 			return a, fmt.Errorf("identity: %w", err)
 		}
 		switch {
-		case a.Layout != layout:
+		case a.Layout < oldestLayout || a.Layout > layout:
 			return a, fmt.Errorf("its layout is %d, this program knows %d", a.Layout, layout)
 		case a.Device != id.device:
 			return a, fmt.Errorf("it belongs to device %q", a.Device)
-		case a.Columns == id.columns:
-			return a, nil
-		case !empty:
+		case a.Columns != id.columns && oldest != nil:
 			return a, errors.New("it holds frames of another encoding (columns)")
+		}
+		if a.Unsynced || id.unsynced {
+			a.renew(oldest, frames.Sequence())
 		}
 	} else {
 		a.Session = id.session
@@ -124,12 +150,24 @@ func claim(b *bolt.Bucket, id identity, empty bool) (about, error) {
 			a.Session = rand.Text()
 		}
 	}
-	a.Layout, a.Device, a.Columns = layout, id.device, id.columns
+	a.Layout, a.Device, a.Columns, a.Unsynced = layout, id.device, id.columns, id.unsynced
 	text, err := json.Marshal(a)
 	if err != nil {
 		return a, err
 	}
 	return a, b.Put(keyIdentity, text)
+}
+
+// renew begins a session, as a power cut may have taken the file back to before numbers that the server has seen; last
+// is the highest that the file knows. Frames that it holds, from oldest on, stay in their session.
+func (a *about) renew(oldest []byte, last uint64) {
+	if n := len(a.Earlier); n == 0 || a.Earlier[n-1].Last < last {
+		a.Earlier = append(a.Earlier, spell{a.Session, last})
+	}
+	a.Earlier = slices.DeleteFunc(a.Earlier, func(s spell) bool {
+		return oldest == nil || s.Last < binary.BigEndian.Uint64(oldest)
+	})
+	a.Session = rand.Text()
 }
 
 // decided is the lane that a frame without one was given later.
@@ -203,9 +241,14 @@ func prune(frames, lanes *bolt.Bucket) error {
 }
 
 func (d *disk) decide(first, last uint64, to lane) error {
-	return d.update(func(tx *bolt.Tx) error {
+	err := d.update(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketLanes).Put(seqKey(first), append(seqKey(last), byte(to)))
 	})
+	if err == nil && d.noSync {
+		// Each lane has a session. A frame must not be sent in both, whatever the file forgets.
+		err = d.db.Sync()
+	}
+	return err
 }
 
 func (d *disk) read(e *entry) (body []byte, err error) {

@@ -359,6 +359,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"url":            {URL: "http://x", Device: "a/b"},
 		"device":         {URL: testURL, Device: "a//b"},
 		"token":          {URL: testURL, Device: "a/b", Token: "x", TokenSource: new(tokens).next},
+		"buffer.no_sync": {URL: testURL, Device: "a/b", Session: "s", Buffer: Disk("buffer", BufferLimits{NoSync: true})},
 		"session":        {URL: testURL, Device: "a/b", Session: strings.Repeat("x", 57)},
 		"batch.readings": {URL: testURL, Device: "a/b", Batch: Batch{Readings: 5000}},
 		"retry.first":    {URL: testURL, Device: "a/b", Retry: Retry{First: -1}},

@@ -33,7 +33,8 @@ type Options struct {
 
 	// Session marks one life of the numbers that frames get. Empty draws one at random, or takes the one
 	// that the disk buffer holds. A session of your own must never have been used before with other
-	// content: the server would take new frames for old ones. At most 56 bytes.
+	// content: the server would take new frames for old ones. At most 56 bytes. A buffer with NoSync needs
+	// sessions of its choice.
 	Session string
 	// Buffer holds what has no receipt; nil is Memory(BufferLimits{}).
 	Buffer *Buffer
@@ -124,6 +125,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.Session) > maxSessionBytes {
 		errs = append(errs, fmt.Errorf("session: must be at most %d bytes", maxSessionBytes))
+	}
+	if o.Session != "" && o.Buffer != nil && o.Buffer.path != "" && o.Buffer.limits.NoSync {
+		errs = append(errs, errors.New("buffer.no_sync: not with a session of your own, as each client of the file begins one"))
 	}
 	if o.Batch.Readings < 0 || o.Batch.Readings > telemetry.MaxReadingsPerRecord {
 		errs = append(errs, fmt.Errorf("batch.readings: must be at most %d", telemetry.MaxReadingsPerRecord))

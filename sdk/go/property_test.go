@@ -256,8 +256,8 @@ func (p *plan) play(t *testing.T, path string) (problems []string) {
 				problems = append(problems, fmt.Sprintf("close: %v", err))
 			}
 			c = open()
-			if c.Session() != session {
-				problems = append(problems, "another session after the restart")
+			if c.Session() == session {
+				problems = append(problems, "the same session without syncs after the restart")
 			}
 		}
 		for _, down := range p.downs {

@@ -17,9 +17,9 @@ type session struct {
 	began    time.Time
 	away     time.Duration // how long to stay away afterwards
 	lanes    [lanes]laneState
-	mute     bool      // the server has not yet taken the credential that was sent as a message
-	draining bool      // no frame is sent any more
-	asked    int64     // what heard was when the server was last pinged
+	mute     bool  // the server has not yet taken the credential that was sent as a message
+	draining bool  // no frame is sent any more
+	asked    int64 // what heard was when the server was last pinged
 
 	head     []byte
 	renewing bool // the token source is being asked
