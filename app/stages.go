@@ -12,6 +12,7 @@ import (
 	"weir/ingest"
 	"weir/internal/remote"
 	"weir/kafka"
+	"weir/nodes"
 	"weir/pipeline"
 	"weir/push"
 )
@@ -44,64 +45,110 @@ func (a *App) startStages(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("trusted_proxies: %w", err)
 	}
-	routes, checks := a.baseRoutes(), []check{a.kafkaCheck(client)}
+	b := build{
+		client: client, producer: producer, id: id, proxies: proxies,
+		routes: a.baseRoutes(), checks: []check{a.kafkaCheck(client)},
+	}
+	if err := a.startRoles(ctx, &b); err != nil {
+		return err
+	}
+	if a.keeper != nil {
+		a.keeper.Routes(b.routes)
+	}
+	a.checks.Store(&b.checks)
+	a.routes.Store(b.routes)
+	return nil
+}
+
+// build is what the stages are made from, and what they add while the process starts.
+type build struct {
+	client   *kafka.Client
+	producer *kafka.Producer
+	id       identity
+	proxies  remote.Proxies
+
+	routes *auth.Router
+	checks []check
+}
+
+// startRoles starts the stages of the process's roles, and what serves them all: nodes and devices.
+func (a *App) startRoles(ctx context.Context, b *build) error {
+	c := &a.opts.Config
 	if c.Has(config.RolePush) {
-		s, err := push.New(push.Options{
-			Logger: a.log.With("component", "push"), Metrics: a.set, Config: c.Push, Kafka: client,
-			Epoch: id.Epoch, Origin: a.origins(), Gate: a.gate, Proxies: proxies, Insecure: c.InsecureOpen,
-		})
-		if err != nil {
+		if err := a.startPush(b); err != nil {
 			return fmt.Errorf("push: %w", err)
 		}
-		s.Routes(routes)
-		a.dashboard(routes)
-		checks = append(checks, check{config.RolePush, wait(s.Ready, "loading the newest updates")})
-		a.background("push", s.Run)
 	}
 	var p *pipeline.Pipeline
 	if c.Has(config.RolePipeline) {
-		if p, err = pipeline.New(a.pipelineOptions(client)); err != nil {
+		var err error
+		if p, err = a.startPipeline(b); err != nil {
 			return fmt.Errorf("pipeline: %w", err)
 		}
-		checks = append(checks, check{config.RolePipeline, wait(p.Ready, "no partition is owned and restored yet")})
-		a.background("pipeline", p.Run)
 	}
 	self := a.self()
-	registry, err := a.startNodes(client, producer, id.Partitions, p, self)
+	registry, err := a.startNodes(b.client, b.producer, b.id.Partitions, p, self)
 	if err != nil {
 		return err
 	}
-	registry.Routes(routes)
-	known, err := a.startDevices(ctx, client, producer, id.Partitions, registry, self.ID, routes)
+	registry.Routes(b.routes)
+	known, err := a.startDevices(ctx, b.client, b.producer, b.id.Partitions, registry, self.ID, b.routes)
 	if err != nil {
 		return err
 	}
 	if c.Has(config.RoleIngest) {
-		hub, err := a.startCommands(client, producer, id.Partitions, routes)
-		if err != nil {
-			return err
-		}
-		s, err := ingest.New(ingest.Options{
-			Commands: hub, Hello: known, Presence: known, Tracker: known, Labels: known.Labels,
-			Config: c.Ingest, Producer: producer, Partitions: id.Partitions, Origins: a.origins(),
-			Gate: a.gate, BufferBytes: c.Kafka.MaxBufferedBytes, Lags: admissionLags{registry},
-			Retention: ingest.Retention(c.Retention.Readings), Proxies: proxies,
-			Logger: a.log.With("component", "ingest"), Metrics: a.set,
-		})
-		if err != nil {
-			return fmt.Errorf("ingest: %w", err)
-		}
-		known.submit.Store(s)
-		s.Routes(routes)
-		checks = append(checks, check{config.RoleIngest, func(context.Context) error { return s.Ready() }})
-		a.background("ingest", s.Run)
-		a.startDeadLetters(client, producer, id.Partitions, s, routes)
+		return a.startIngest(b, registry, known)
 	}
-	if a.keeper != nil {
-		a.keeper.Routes(routes)
+	return nil
+}
+
+func (a *App) startPush(b *build) error {
+	c := &a.opts.Config
+	s, err := push.New(push.Options{
+		Logger: a.log.With("component", "push"), Metrics: a.set, Config: c.Push, Kafka: b.client,
+		Epoch: b.id.Epoch, Origin: a.origins(), Gate: a.gate, Proxies: b.proxies, Insecure: c.InsecureOpen,
+	})
+	if err != nil {
+		return err
 	}
-	a.checks.Store(&checks)
-	a.routes.Store(routes)
+	s.Routes(b.routes)
+	a.dashboard(b.routes)
+	b.checks = append(b.checks, check{config.RolePush, wait(s.Ready, "loading the newest updates")})
+	a.background("push", s.Run)
+	return nil
+}
+
+func (a *App) startPipeline(b *build) (*pipeline.Pipeline, error) {
+	p, err := pipeline.New(a.pipelineOptions(b.client))
+	if err != nil {
+		return nil, err
+	}
+	b.checks = append(b.checks, check{config.RolePipeline, wait(p.Ready, "no partition is owned and restored yet")})
+	a.background("pipeline", p.Run)
+	return p, nil
+}
+
+func (a *App) startIngest(b *build, registry *nodes.Registry, known *knownDevices) error {
+	c := &a.opts.Config
+	hub, err := a.startCommands(b.client, b.producer, b.id.Partitions, b.routes)
+	if err != nil {
+		return err
+	}
+	s, err := ingest.New(ingest.Options{
+		Commands: hub, Hello: known, Presence: known, Tracker: known, Labels: known.Labels,
+		Config: c.Ingest, Producer: b.producer, Partitions: b.id.Partitions, Origins: a.origins(),
+		Gate: a.gate, BufferBytes: c.Kafka.MaxBufferedBytes, Lags: admissionLags{registry},
+		Retention: ingest.Retention(c.Retention.Readings), Proxies: b.proxies,
+		Logger: a.log.With("component", "ingest"), Metrics: a.set,
+	})
+	if err != nil {
+		return fmt.Errorf("ingest: %w", err)
+	}
+	known.submit.Store(s)
+	s.Routes(b.routes)
+	b.checks = append(b.checks, check{config.RoleIngest, func(context.Context) error { return s.Ready() }})
+	a.background("ingest", s.Run)
+	a.startDeadLetters(b.client, b.producer, b.id.Partitions, s, b.routes)
 	return nil
 }
 

@@ -92,6 +92,13 @@ func newInstruments(set *metrics.Set, s *Server) *instruments {
 		rejectedFrames:   make(map[string]*metrics.Counter),
 		unstored:         make(map[string]*metrics.Counter),
 	}
+	m.countByCode(set)
+	gauges(set, s)
+	return m
+}
+
+// countByCode makes the counters that there is one of for each code, reason or limit.
+func (m *instruments) countByCode(set *metrics.Set) {
 	for _, code := range inputCodes() {
 		m.rejectedReadings[code] = set.NewCounter(fmt.Sprintf(`weir_ingest_readings_rejected_total{code=%q}`, code))
 		m.rejectedFrames[code] = set.NewCounter(fmt.Sprintf(`weir_ingest_frames_rejected_total{code=%q}`, code))
@@ -108,6 +115,10 @@ func newInstruments(set *metrics.Set, s *Server) *instruments {
 	for level, name := range levelNames {
 		m.limited[level] = set.NewCounter(fmt.Sprintf(`weir_ingest_limited_frames_total{limit=%q}`, name))
 	}
+}
+
+// gauges shows what the server holds at present.
+func gauges(set *metrics.Set, s *Server) {
 	set.NewGauge(`weir_ingest_admission_pressure`, func() float64 {
 		pressure, _ := s.admission.highest()
 		return float64(pressure) / fullPressure
@@ -129,7 +140,6 @@ func newInstruments(set *metrics.Set, s *Server) *instruments {
 	set.NewGauge(`weir_ingest_inflight_frames`, func() float64 { return float64(s.inflight.Load()) })
 	set.NewGauge(`weir_ingest_pending_bytes`, func() float64 { return float64(s.pending.taken.Load()) })
 	set.NewGauge(`weir_ingest_known_sessions`, func() float64 { return float64(s.sessions.len()) })
-	return m
 }
 
 // unstoredReasons are those of kafka.Classify that producing can end with.

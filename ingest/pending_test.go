@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -167,30 +168,72 @@ func TestAMessageThatTakesTooLongEndsItsConnection(t *testing.T) {
 
 // Frames that follow each other without a pause are not one long message.
 func TestABusyConnectionIsNotTakenForASlowMessage(t *testing.T) {
-	s := start(t, nullProducer{}, func(o *Options) {
-		o.Config.IdleTimeout = 80 * time.Millisecond
-		o.Config.MessageTimeout = 200 * time.Millisecond
-	})
-	conn, br := s.rawDial(t, nil)
+	// Time is what the test says: it moves into the past what the connection has noted, by most of what a message may take.
+	const most, step = 10 * time.Minute, 7 * time.Minute
+	s := start(t, nullProducer{}, func(o *Options) { o.Config.IdleTimeout, o.Config.MessageTimeout = most, most })
+	device, br := s.rawDial(t, nil)
 	frame := masked(opText, padded(700))
-	go func() {
-		rest := frame[:300]
-		_, _ = conn.Write(rest)
-		for range 60 { // always in the middle of one
-			if _, err := conn.Write(append(append([]byte{}, frame[300:]...), rest...)); err != nil {
-				return
+	write := func(bytes ...byte) {
+		t.Helper()
+		if _, err := device.Write(bytes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := func() {
+		t.Helper()
+		eventually(t, "a message has begun, and none is being taken", func() (is bool) {
+			s.each(func(c *conn) { is = c.began.Load() != 0 && !c.busy.Load() })
+			return is
+		})
+	}
+	write(frame[:300]...)
+	for n := uint64(1); n <= 5; n++ { // always in the middle of one
+		begun()
+		s.each(func(c *conn) { c.began.Add(-step.Microseconds()) })
+		s.sweep()
+		s.each(func(c *conn) {
+			if v := c.verdict.Load(); v != 0 {
+				t.Fatalf("given up after %d messages: %d", n-1, v)
 			}
-			time.Sleep(10 * time.Millisecond) // the device's speed
-		}
-	}()
-	for frame := uint64(1); frame <= 60; {
-		opcode, payload, err := readFrame(br)
-		if err != nil || opcode == opClose {
-			t.Fatalf("after %d receipts: %x %q, %v", frame-1, opcode, payload, err)
-		}
-		if opcode == opText {
-			frame++
-		}
+		})
+		write(append(append([]byte{}, frame[300:]...), frame[:300]...)...)
+		accepted(t, br, n)
+	}
+	begun()
+	s.each(func(c *conn) { c.began.Add(-2 * step.Microseconds()) })
+	s.sweep()
+	opcode, payload, err := readFrame(br)
+	if err != nil || opcode != opClose || binary.BigEndian.Uint16(payload) != wire.CloseNoProgress {
+		t.Errorf("one that takes too long: %x %q, %v", opcode, payload, err)
+	}
+}
+
+// witness notes at each write whether the connection's reader had been woken.
+type witness struct {
+	net.Conn
+	ctx   context.Context
+	woken []bool
+}
+
+func (w *witness) Write(p []byte) (int, error) {
+	w.woken = append(w.woken, w.ctx.Err() != nil)
+	return len(p), nil
+}
+
+func TestAReaderIsNotWokenBeforeTheReasonOfTheEndIsSent(t *testing.T) {
+	s := start(t, nullProducer{})
+	mine, peer := net.Pipe()
+	_ = peer.Close()
+	c := newConn(s.Server, dialect{})
+	w := &witness{Conn: mine, ctx: c.ctx}
+	c.net = &lingering{Conn: w}
+	c.close(wire.CloseDraining, wire.ReasonDraining)
+	if fmt.Sprint(w.woken) != "[false]" || c.ctx.Err() == nil {
+		t.Errorf("woken at the writes: %v; after them: %v", w.woken, c.ctx.Err())
+	}
+	c.echo(closeFrame(closeNormal, "")) // as a reader does that was woken
+	if len(w.woken) != 1 {
+		t.Errorf("%d close frames", len(w.woken))
 	}
 }
 
