@@ -18,6 +18,7 @@ import (
 type script struct {
 	frames, cut int
 	made        int
+	after       <-chan struct{} // if not nil, nothing is made before it is closed
 }
 
 func (s *script) Device() string { return "plant1/press1" }
@@ -25,6 +26,13 @@ func (s *script) Device() string { return "plant1/press1" }
 func (s *script) Step(now time.Time) Step {
 	if s.made == s.frames {
 		return Step{}
+	}
+	if s.after != nil {
+		select {
+		case <-s.after:
+		default:
+			return Step{Next: now.Add(time.Millisecond)}
+		}
 	}
 	s.made++
 	out := Step{
@@ -153,7 +161,12 @@ func TestDeviceResendsWhatHasNoReceiptAfterTheConnectionIsLost(t *testing.T) {
 
 func TestDeviceDropsItsConnectionWhenItsSourceSaysSo(t *testing.T) {
 	s := startServer(t, accept)
-	stats, result := start(t.Context(), t, s.url, &script{frames: 20, cut: 10})
+	connected := make(chan struct{})
+	stats, result := start(t.Context(), t, s.url, &script{frames: 20, cut: 10, after: connected})
+	for stats.Counts().Connected == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	close(connected)
 	if err := wait(t, result); err != nil {
 		t.Fatal(err)
 	}

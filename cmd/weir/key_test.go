@@ -150,7 +150,7 @@ func TestMistakesWithCredentialsAreTold(t *testing.T) {
 		"broken token":  {[]string{"token", "show", "a.b.c"}, exitFailed, []string{"not JSON"}},
 		"unknown flag":  {[]string{"key", "create", "--naem", "x"}, exitUsage, []string{"--naem", "weir key create --help"}},
 		"no id":         {[]string{"key", "rotate"}, exitUsage, []string{"<id>"}},
-		"another Weir?": {[]string{"key", "list", "--url", k.url + "/nowhere", "--data", k.data}, exitFailed, []string{"404"}},
+		"another Weir?": {[]string{"key", "list", "--url", k.url + "/nowhere", "--data", k.data}, exitFailed, []string{"not_found"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, err := weir(t, c.args...)
