@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,6 +213,7 @@ func (p *plan) play(t *testing.T, path string) (problems []string) {
 	}
 	told := map[float64]int{}        // values whose fate was told to be loss
 	fates := map[uint64][]float64{}  // values by the seq that Send returned
+	var mu sync.Mutex                // over these: callbacks run in Send, and in the client's goroutine
 	receipts := map[uint64]Receipt{} // by seq
 	open := func() *Client {
 		return start(t, s, func(o *Options) {
@@ -224,6 +226,8 @@ func (p *plan) play(t *testing.T, path string) (problems []string) {
 			o.ReceiptTimeout = 5 * time.Second
 			o.Retry.Max = 2 * time.Second
 			o.OnRejected = func(r Rejection) {
+				mu.Lock()
+				defer mu.Unlock()
 				for i, v := range fates[r.Seq] {
 					if r.Index < 0 || r.Index == i {
 						told[v]++
@@ -231,11 +235,15 @@ func (p *plan) play(t *testing.T, path string) (problems []string) {
 				}
 			}
 			o.OnDropped = func(seq uint64, n int) {
+				mu.Lock()
+				defer mu.Unlock()
 				for _, v := range fates[seq] {
 					told[v]++
 				}
 			}
 			o.OnReceipt = func(r Receipt) {
+				mu.Lock()
+				defer mu.Unlock()
 				if _, twice := receipts[r.Seq]; twice {
 					problems = append(problems, fmt.Sprintf("seq %d has two fates", r.Seq))
 				}
@@ -271,13 +279,17 @@ func (p *plan) play(t *testing.T, path string) (problems []string) {
 		values := []float64{float64(2*i + 1), float64(2*i + 2)}
 		// What the callbacks look up is there before they can run: the next seq is known.
 		next := c.peekSeq()
+		mu.Lock()
 		fates[next] = values
+		mu.Unlock()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		seq, err := c.Send(ctx, At("t", values[0], time.Now()), At("t", values[1], time.Now()))
 		cancel()
 		switch {
 		case errors.Is(err, ErrFull):
+			mu.Lock()
 			delete(fates, next)
+			mu.Unlock()
 		case err != nil:
 			problems = append(problems, err.Error())
 		case seq != next:
