@@ -56,16 +56,16 @@ const (
 
 var exchanges = []exchange{
 	{path: "v1/ingest", message: `{"device":"t1/d1","metric":"m","value":1}`,
-		want: allowed("forbidden", "device1", "operator1", "admin1", "admin")},
+		want: allowed("forbidden", "device1", "admin")},
 	{path: "v1/ingest?device=t1/d1", message: `{"metric":"m","value":1}`,
-		want: allowed("/forbidden", "device1", "operator1", "admin1", "admin")},
+		want: allowed("/forbidden", "device1", "admin")},
 	{of: ingestHears, kind: "wire.TypeAuth", path: "v1/ingest", message: `{"type":"auth","payload":{"token":"weir_abcdefgh_nonsense"}}`,
 		want: strings.Replace(allowed("/token_invalid"), "/unauthenticated", "/token_invalid", 1)},
 	{of: ingestHears, kind: "wire.TypePing", path: "v1/ingest", message: `{"type":"app_ping"}`, want: allowed("", any_...)},
 	{of: ingestHears, kind: "typeHello", path: "v1/ingest", message: `{"type":"hello","payload":{"device":"t1/d1"}}`,
-		want: allowed("forbidden", "device1", "operator1", "admin1", "admin")},
+		want: allowed("forbidden", "device1", "admin")},
 	{of: ingestHears, kind: "typeCommandResult", path: "v1/ingest", message: `{"type":"command_result","payload":{"device":"t1/d1","id":"none","ok":true}}`,
-		want: strings.ReplaceAll(allowed("forbidden", "device1", "operator1", "admin1", "admin"), " ok", " "+wire.CodeCommandUnknown)},
+		want: strings.ReplaceAll(allowed("forbidden", "device1", "admin"), " ok", " "+wire.CodeCommandUnknown)},
 	{path: "v1/ingest", message: `{"type":"nonsense"}`, want: allowed(wire.CodeMessageType)},
 
 	{of: liveHears, kind: "TypeSubscribe", path: "v1/live", message: `{"type":"subscribe","payload":{"id":"a","patterns":["t1/d2/#"]}}`,

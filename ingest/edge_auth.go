@@ -31,9 +31,8 @@ type speaker struct {
 	orderly  bool          // the client has said that it goes
 }
 
-// expectAuth gives the client of a request without credentials its time to send them.
+// expectAuth gives a stranger its time to send credentials.
 func (c *conn) expectAuth() {
-	c.stranger = true
 	c.in.framing.most = strangerBytes
 	c.authBy.Store(time.Now().Add(c.srv.cfg.AuthTimeout).UnixMicro())
 }
@@ -87,7 +86,7 @@ func (c *conn) signIn(p *auth.Principal) *wire.Error {
 	if before != nil && (before.Subject != p.Subject || before.Tenant != p.Tenant) {
 		return wire.NewError(wire.CodeForbidden, "")
 	}
-	if device := c.device; device != "" && !p.MayWrite(device) {
+	if device := c.device; device != "" && !p.MaySpeakFor(device) {
 		return wire.NewError(wire.CodeForbidden, "device")
 	}
 	if before == nil && p.Method != auth.MethodNone {
@@ -117,10 +116,7 @@ func (c *conn) signIn(p *auth.Principal) *wire.Error {
 
 // noStranger ends what holds for a client that has yet to say who it is.
 func (c *conn) noStranger() {
-	if c.stranger {
-		c.stranger = false
-		c.srv.strangers.Add(-1)
-	}
+	c.uncountStranger()
 	c.authBy.Store(0)
 	c.in.framing.most = 0
 }
@@ -156,9 +152,7 @@ func (c *conn) leave() {
 	c.stopWatching()
 	c.detachAll()
 	c.depart()
-	if c.stranger {
-		c.srv.strangers.Add(-1)
-	}
+	c.uncountStranger()
 	if c.holder != "" {
 		c.srv.principals.giveBack(c.holder)
 	}

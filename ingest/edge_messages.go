@@ -25,7 +25,7 @@ const (
 )
 
 // Hello takes what a device says about itself: metadata, and what is to be said of it when it goes. The device is
-// one that p may write; the payload, a JSON value or nil, is not kept by the caller. A refusal is shown to the device.
+// one that p may speak for; the payload, a JSON value or nil, is not kept by the caller. A refusal is shown to the device.
 type Hello interface {
 	Hello(ctx context.Context, p *auth.Principal, device string, payload json.RawMessage) *wire.Error
 }
@@ -159,7 +159,7 @@ func (c *conn) hearFor(payload json.RawMessage, take func(context.Context, *auth
 		return refusal
 	}
 	p := c.who.Load()
-	if !p.MayWrite(device) {
+	if !p.MaySpeakFor(device) {
 		return wire.NewError(wire.CodeForbidden, "payload.device")
 	}
 	c.attach(device)

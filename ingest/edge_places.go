@@ -3,6 +3,8 @@ package ingest
 import (
 	"net/netip"
 	"sync"
+
+	"weir/wire"
 )
 
 // places bounds how many connections each holder has. Holders without any take no memory.
@@ -47,6 +49,35 @@ func (p *places[H]) holders() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.taken)
+}
+
+// strangersShare is what part of those who have yet to say who they are may come from one address.
+const strangersShare = 4
+
+// countStranger counts a connection among those who have yet to say who they are, of all and of its address, or says why
+// there is no place for one more.
+func (c *conn) countStranger() *wire.Error {
+	s := c.srv
+	if !s.strangersAt.take(c.address) {
+		s.metrics.refusedAddress.Inc()
+		return &wire.Error{Code: wire.CodeLimitAddress, Message: "too many connections without credentials from this address; send them with the request"}
+	}
+	if !limit(&s.strangers, s.cfg.MaxUnauthenticated) {
+		s.strangersAt.giveBack(c.address)
+		s.metrics.refusedStranger.Inc()
+		return &wire.Error{Code: wire.CodeTooManyConns, Message: "too many connections without credentials; send them with the request"}
+	}
+	c.stranger = true
+	return nil
+}
+
+// uncountStranger ends that.
+func (c *conn) uncountStranger() {
+	if c.stranger {
+		c.stranger = false
+		c.srv.strangers.Add(-1)
+		c.srv.strangersAt.giveBack(c.address)
+	}
 }
 
 // holderOf is under what an address's connections are counted: an IPv6 host has 2^64 addresses. Those of the machine

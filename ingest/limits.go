@@ -97,6 +97,8 @@ func newLimiter(l *Limits, all Limit, level level) *limiter {
 type quota struct {
 	device, key, tenant known
 	taken               []taking
+	who                 *auth.Principal // of holder
+	holder              string
 }
 
 type taking struct {
@@ -139,7 +141,7 @@ func (q *quota) takeAll(m *limiter, who *auth.Principal, charges []charge, now i
 		}
 	}
 	if m.key != nil && who != nil && who.Method != auth.MethodNone {
-		if wait := q.from(m.key.find(&q.key, holder(who)), &m.key.pacer, total, now); wait > 0 {
+		if wait := q.from(m.key.find(&q.key, q.holderOf(who)), &m.key.pacer, total, now); wait > 0 {
 			return perKey, wait
 		}
 	}
@@ -178,12 +180,21 @@ func (q *quota) from(b *bucket, p *pacer, n int, now int64) (wait int64) {
 	return wait
 }
 
-// holder is what the key's limit counts by: all tokens of a subject, and all secrets of a key, are one.
+// holder is what the key's limit counts by: all tokens of a subject, and all secrets of a key, are one. Subjects are
+// the tenants' own to choose.
 func holder(p *auth.Principal) string {
 	if p.KeyID != "" {
-		return p.KeyID
+		return "key\x00" + p.Tenant + "\x00" + p.KeyID
 	}
-	return p.Subject
+	return "subject\x00" + p.Tenant + "\x00" + p.Subject
+}
+
+// holderOf saves making the name for a connection, on which the same principal speaks for long.
+func (q *quota) holderOf(p *auth.Principal) string {
+	if q.who != p {
+		q.who, q.holder = p, holder(p)
+	}
+	return q.holder
 }
 
 func tenantOf(device string) string {

@@ -247,7 +247,7 @@ func TestALimitThatRefusesLeavesTheOthersAsTheyWere(t *testing.T) {
 		}
 		// The key's bucket has paid for what was taken, and nothing else.
 		var k known
-		if got := max(0, l.key.find(&k, "k").full.Load()-1); got != l.key.cost(taken) && taken > 0 {
+		if got := max(0, l.key.find(&k, holder(who)).full.Load()-1); got != l.key.cost(taken) && taken > 0 {
 			t.Fatalf("the key paid %d for %d", got, taken)
 		}
 	})

@@ -118,7 +118,7 @@ func (l *mqttLink) over() {
 
 // ended is for when neither reads nor writes any more.
 func (l *mqttLink) ended() {
-	l.session.Ended(l.c.draining.Load() || l.c.verdict.Load() == signedOut)
+	l.session.Ended(l.c.draining.Load() || l.c.ousted.Load() != nil)
 	l.GiveBack()
 }
 

@@ -13,10 +13,10 @@ import (
 type allowed struct {
 	known  bool
 	who    *auth.Principal
-	device string // that it may write; empty: none was looked at
+	device string // that it may speak for; empty: none was looked at
 }
 
-// recognise takes over a new principal: which device its readings are of that name none, and what it may write.
+// recognise takes over a new principal: which device its readings are of that name none, and which it may speak for.
 func (e *encoder) recognise() {
 	if e.allowed.known && e.allowed.who == e.principal {
 		return
@@ -25,7 +25,7 @@ func (e *encoder) recognise() {
 	own := e.device
 	if own == "" {
 		own = onlyDevice(e.principal)
-	} else if !e.mayWrite(own) {
+	} else if !e.maySpeakFor(own) {
 		own = "" // no dead letter goes out in another's name; readings that name no device are refused
 	}
 	tenant := ""
@@ -45,37 +45,39 @@ func (e *encoder) recognise() {
 	}
 }
 
-// onlyDevice is the one device that a principal may write, if there is just one.
+// onlyDevice is the one device that a principal may speak for, if there is just one.
 func onlyDevice(p *auth.Principal) string {
-	if p == nil || len(p.Write) != 1 || !p.Write[0].Literal() || !p.MayWrite(p.Write[0].String()) {
+	if p == nil || len(p.Write) != 1 || !p.Write[0].Literal() || !p.MaySpeakFor(p.Write[0].String()) {
 		return ""
 	}
 	return p.Write[0].String()
 }
 
-func (e *encoder) mayWrite(device string) bool {
+func (e *encoder) maySpeakFor(device string) bool {
 	if e.principal == nil || device == e.allowed.device {
 		return true
 	}
-	if !e.principal.MayWrite(device) {
+	if !e.principal.MaySpeakFor(device) {
 		return false
 	}
 	e.allowed.device = device
 	return true
 }
 
-// permit takes out of the frame what its sender may not write: it is rejected.
+// permit takes out of the frame what its sender may not send: it is rejected.
 func (e *encoder) permit(frame *wire.Frame, raw []byte) {
 	kept := 0
 	for i := range frame.Batches {
-		if e.mayWrite(frame.Batches[i].Device) {
+		device := frame.Batches[i].Device
+		if e.maySpeakFor(device) {
 			frame.Batches[kept], frame.Index[kept] = frame.Batches[i], frame.Index[i]
 			kept++
 			if e.presence != nil {
-				e.presence.Attach(frame.Batches[i].Device)
+				e.presence.Attach(device)
 			}
 			continue
 		}
+		frame.RejectedOf = append(frame.RejectedOf, device)
 		for _, index := range frame.Index[i] {
 			frame.Rejected = append(frame.Rejected, wire.Rejection{
 				Index: index, Code: wire.CodeForbidden, Path: devicePath(frame, raw, index), Message: errForbidden.Message})

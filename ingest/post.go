@@ -78,7 +78,7 @@ func (s *Server) readPost(r *http.Request) (p post, refusal *wire.Error) {
 		return p, &wire.Error{Code: wire.CodeMediaType, Message: "a body may be compressed once, with gzip, deflate or zstd"}
 	}
 	p.who = auth.PrincipalOf(r.Context())
-	if p.device != "" && p.who != nil && !p.who.MayWrite(p.device) {
+	if p.device != "" && p.who != nil && !p.who.MaySpeakFor(p.device) {
 		return p, wire.NewError(wire.CodeForbidden, "device")
 	}
 	return p, nil

@@ -35,10 +35,10 @@ func (c *conn) arrive(p *auth.Principal) {
 	}
 }
 
-// depart ends it. A server that stops is no reason for last wills.
+// depart ends it. A server that stops is no reason for last wills, and who may speak no longer leaves none.
 func (c *conn) depart() {
 	if c.presence != nil {
-		c.presence.Close(c.orderly || c.draining.Load())
+		c.presence.Close(c.orderly || c.draining.Load() || c.ousted.Load() != nil)
 	}
 }
 

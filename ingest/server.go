@@ -84,6 +84,7 @@ type Server struct {
 
 	connections, requests, inflight atomic.Int64
 	strangers                       atomic.Int64 // connections that have yet to say who they are
+	strangersAt                     *places[netip.Prefix]
 
 	pending *budget
 	// stopped ends when a stop begins: nobody is to wait for room any more.
@@ -135,6 +136,7 @@ func New(o Options) (*Server, error) {
 		pending:    newBudget(o.Config.MaxPendingBytes),
 		aborted:    make(chan struct{}),
 	}
+	s.strangersAt = newPlaces[netip.Prefix](max(1, o.Config.MaxUnauthenticated/strangersShare))
 	var err error
 	if s.inflaters, err = newInflaters(o.Config.MaxFrameBytes); err != nil {
 		return nil, fmt.Errorf("ingest: %w", err)

@@ -113,14 +113,12 @@ func (s *Server) connect(c *conn, w http.ResponseWriter, r *http.Request) {
 		c.format = f
 	}
 	p, err := s.gate.Request(r)
-	if errors.Is(err, auth.ErrNoCredentials) {
-		if !limit(&s.strangers, s.cfg.MaxUnauthenticated) {
+	if err != nil && (c.mqtt != nil || errors.Is(err, auth.ErrNoCredentials)) { // others are closed at once
+		if refusal := c.countStranger(); refusal != nil {
 			gone()
-			s.metrics.refusedStranger.Inc()
-			s.later(w, &wire.Error{Code: wire.CodeTooManyConns, Message: "too many connections without credentials; send them with the request"})
+			s.later(w, refusal)
 			return
 		}
-		c.stranger = true
 	}
 	if !spoken {
 		protocol = offers[0]

@@ -63,7 +63,7 @@ func (s *Session) result(tag uint64, device, id string, payload []byte) error {
 	_, r, err := commands.DecodeResult(payload)
 	start := func(ctx context.Context, done func(*wire.Error)) {
 		switch {
-		case !s.principal.MayWrite(device):
+		case !s.principal.MaySpeakFor(device):
 			done(wire.NewError(wire.CodeForbidden, "topic"))
 		case err != nil:
 			done(wire.AsError(err))

@@ -43,7 +43,7 @@ func (s *Session) grant(pk *packets.Packet, sub *packets.Subscription) packets.C
 		return packets.ErrSharedSubscriptionsNotSupported
 	case strings.ContainsAny(sub.Filter, "+#"):
 		return packets.ErrWildcardSubscriptionsNotSupported
-	case !ok || s.opts.Commands == nil || !s.principal.MayWrite(device):
+	case !ok || s.opts.Commands == nil || !s.principal.MaySpeakFor(device):
 		return packets.ErrNotAuthorized
 	case !s.out.has(device) && s.out.subscriptions() >= maxSubscriptions:
 		return packets.ErrQuotaExceeded
