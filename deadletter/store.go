@@ -2,7 +2,6 @@ package deadletter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/kafka"
+	"weir/kafka/table"
 	"weir/wire"
 )
 
@@ -112,15 +112,10 @@ func (s *Store) follow(ctx context.Context, partition int, there kafka.OffsetRan
 }
 
 func (s *Store) recover(ctx context.Context, tail *kafka.Tail, partition int, err error) {
-	var trimmed *kafka.ErrOffsetOutOfRange
-	if errors.As(err, &trimmed) {
-		tail.SeekTo(kafka.FirstOffset)
-		return
-	}
-	var corrupt *kafka.CorruptError
-	if errors.As(err, &corrupt) {
-		s.log.Error("dead letters are damaged and passed over", "partition", partition, "error", err)
-		tail.SeekTo(corrupt.Next)
+	if lost, ok := table.Skip(tail, err); ok {
+		if lost > 0 {
+			s.log.Error("dead letters are damaged and passed over", "partition", partition, "offsets", lost, "error", err)
+		}
 		return
 	}
 	if ctx.Err() != nil {
