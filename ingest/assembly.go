@@ -24,17 +24,25 @@ type assembly struct {
 	aside  *[]byte // what has come of a control frame that comes in pieces; nil: nothing
 }
 
-// feed takes bytes that have come, which it changes. It is false when the connection is to end.
-func (c *conn) feed(p []byte) bool {
-	a := &c.assembly
+// taker is who gets what is assembled, and is told of the frame that breaks the rules. It is false when the connection is
+// to end.
+type taker interface {
+	take(kind byte, message []byte) bool
+	control(opcode byte, payload []byte) bool
+	breaks(b breach) error
+}
+
+// feed takes bytes that have come, which it changes, of messages of no more than limit bytes. It is false when the
+// connection is to end.
+func (a *assembly) feed(p []byte, limit int, to taker) bool {
 	for len(p) > 0 {
 		if !a.begun {
 			complete := a.header.Add(p[0])
 			if p = p[1:]; !complete {
 				continue
 			}
-			if b := a.begin(c.srv.cfg.MaxFrameBytes); b != lawful {
-				_ = c.breaks(b)
+			if b := a.begin(limit); b != lawful {
+				_ = to.breaks(b)
 				return false
 			}
 		}
@@ -43,8 +51,8 @@ func (c *conn) feed(p []byte) bool {
 		p = p[n:]
 		a.unmask(chunk)
 		if a.left -= n; a.left > 0 {
-			a.keep(chunk, c.srv.cfg.MaxFrameBytes)
-		} else if !c.frameEnds(chunk) {
+			a.keep(chunk, limit)
+		} else if !a.end(chunk, limit, to) {
 			return false
 		}
 	}
@@ -131,9 +139,8 @@ func (a *assembly) wants() []byte {
 	return a.kept[have : have+int(a.left)]
 }
 
-// frameEnds deals with a frame that is complete, chunk being its last bytes. It is false when the connection is to end.
-func (c *conn) frameEnds(chunk []byte) bool {
-	a := &c.assembly
+// end deals with a frame that is complete, chunk being its last bytes.
+func (a *assembly) end(chunk []byte, limit int, to taker) bool {
 	a.begun = false
 	opcode, final := a.header.Opcode(), a.header.IsFinal()
 	if opcode >= wsframe.OpClose {
@@ -142,10 +149,10 @@ func (c *conn) frameEnds(chunk []byte) bool {
 			a.aside = nil
 		}
 		a.header.Reset()
-		return c.control(opcode, chunk)
+		return to.control(opcode, chunk)
 	}
 	if len(a.kept) > 0 || !final {
-		a.keep(chunk, c.srv.cfg.MaxFrameBytes)
+		a.keep(chunk, limit)
 		chunk = a.kept
 	}
 	a.header.Reset()
@@ -154,9 +161,8 @@ func (c *conn) frameEnds(chunk []byte) bool {
 	}
 	kind := a.kind
 	a.kind = 0
-	c.deliver(kind, chunk)
-	a.forget()
-	return !c.closing.Load()
+	defer a.forget()
+	return to.take(kind, chunk)
 }
 
 // forget gives back what a message was kept in.
@@ -167,15 +173,17 @@ func (a *assembly) forget() {
 	a.kept, a.room = nil, nil
 }
 
-func (c *conn) deliver(kind byte, message []byte) {
+// take implements taker.
+func (c *conn) take(kind byte, message []byte) bool {
 	if c.mqtt != nil && kind != wsframe.OpBinary {
 		c.mqtt.refuseText()
-		return
+	} else {
+		c.message(message)
 	}
-	c.message(message)
+	return !c.closing.Load()
 }
 
-// control deals with a control frame. It is false when the connection is to end.
+// control implements taker.
 func (c *conn) control(opcode byte, payload []byte) bool {
 	switch opcode {
 	case wsframe.OpPing:

@@ -90,7 +90,7 @@ func (c *conn) listen() bool {
 			into = buf[:]
 		}
 		n, err := c.in.Read(into)
-		if n > 0 && !c.feed(into[:n]) {
+		if n > 0 && !c.assembly.feed(into[:n], c.srv.cfg.MaxFrameBytes, c) {
 			return false
 		}
 		switch {

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -197,8 +198,6 @@ func exchange(t *testing.T, s *site, client net.Conn, br *bufio.Reader, seed uin
 			case err != nil:
 				t.Errorf("client %d waits for %d of %d: %v", seed, due, frames+pings, err)
 				return
-			case opcode == opPing:
-				due++
 			case opcode == opPong:
 			default:
 				frame++
@@ -232,5 +231,72 @@ func TestAPostReachesASilentClient(t *testing.T) {
 		if _, payload, err := readFrame(br); err != nil || string(payload) != text {
 			t.Fatalf("post %d: %q, %v", i, payload, err)
 		}
+	}
+}
+
+// sink is a connection that takes what is written.
+type sink struct {
+	net.Conn
+	taken atomic.Int64
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	s.taken.Add(int64(len(p)))
+	return len(p), nil
+}
+
+func (*sink) SetWriteDeadline(time.Time) error { return nil }
+
+// A post comes just when the writer, which has no other reason to stay, has looked for the last time.
+func TestNoSignalIsLostWhileAWriterEnds(t *testing.T) {
+	s := start(t, nullProducer{})
+	c := newConn(s.Server, dialect{})
+	out := new(sink)
+	c.net = &lingering{Conn: out}
+	due := int64(0)
+	for i := range 50_000 {
+		c.lively.Store(i%16 == 0)
+		if !c.post([]byte("x")) {
+			t.Fatal("refused")
+		}
+		due += 3
+		deadline := time.Now().Add(patience)
+		for n := 0; out.taken.Load() < due; n++ {
+			if n%1024 == 1023 && time.Now().After(deadline) {
+				t.Fatalf("post %d stays, the writer is in state %d", i, c.work.Load())
+			}
+			runtime.Gosched()
+		}
+		for range rand.IntN(2000) { // some microseconds: as long as the writer looks
+			out.taken.Load()
+		}
+	}
+	c.lively.Store(false)
+	c.signal()
+	eventually(t, "the writer has ended", func() bool { return c.work.Load() == writerIdle })
+	c.cancel()
+}
+
+func TestAWriterThatIsSignalledLooksAgain(t *testing.T) {
+	s := start(t, nullProducer{})
+	for _, lively := range []bool{false, true} {
+		c := newConn(s.Server, dialect{})
+		c.lively.Store(lively)
+		c.work.Store(writerRuns)
+		c.signal() // after the last look
+		again := make(chan bool, 2)
+		go func() {
+			c.sleep(0)
+			again <- c.rest()
+		}()
+		select {
+		case looks := <-again:
+			if !looks || c.work.Load() != writerRuns {
+				t.Errorf("lively %v: state %d", lively, c.work.Load())
+			}
+		case <-time.After(patience):
+			t.Fatalf("lively %v: it sleeps", lively)
+		}
+		c.cancel()
 	}
 }

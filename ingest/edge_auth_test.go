@@ -158,13 +158,13 @@ func TestCredentialsMayComeWithTheRequestOrAsTheFirstMessage(t *testing.T) {
 		t.Errorf("%d connections without credentials", n)
 	}
 	_ = late.conn.WriteClose(1000, nil)
-	eventually(t, "the watch has ended with the connection", func() bool { return s.connections.Load() == 1 && s.principals.taken["a\x00press7"] == 1 })
+	eventually(t, "the watch has ended with the connection", func() bool { return s.connections.Load() == 1 && s.principals.of("a\x00press7") == 1 })
 }
 
 func TestWhoDoesNotSayWhoTheyAreIsClosed(t *testing.T) {
 	g := newDoorman()
 	p := &logProducer{}
-	s := start(t, p, guarded(g, func(o *Options) { o.Config.AuthTimeout = 300 * time.Millisecond }))
+	s := start(t, p, guarded(g, func(o *Options) { o.Config.AuthTimeout = 2 * time.Second }))
 	for name, said := range map[string]string{
 		"a reading": readingOfA, "a ping": `{"type":"app_ping"}`, "a hello": `{"type":"hello"}`, "nonsense": `}`,
 		"credentials that cannot be read": `{"type":"auth","payload":`,
@@ -393,4 +393,11 @@ func TestWhatIsReadAlongWithTheReasonForAnEndIsNotHeardAfterTheEnd(t *testing.T)
 	if n := s.count(`weir_ingest_closed_total{reason="unauthenticated"}`); n != 1 {
 		t.Errorf("counted %d times", n)
 	}
+}
+
+// of is how many connections the holder has.
+func (p *places[H]) of(holder H) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.taken[holder]
 }

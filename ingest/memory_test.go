@@ -73,7 +73,7 @@ func TestAnIdleConnectionIsSmall(t *testing.T) {
 	}
 	perConnection := (memoryInUse() - before) / devices
 	t.Logf("%d bytes per idle connection that has signed in and sent a compressed frame", perConnection)
-	if perConnection > 18<<10 {
+	if perConnection > 7<<10 {
 		t.Errorf("%d bytes", perConnection)
 	}
 }
