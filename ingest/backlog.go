@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"weir/kafka"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -64,17 +65,41 @@ func (e *encoder) split(b *telemetry.Batch, bound int64) (late []telemetry.Readi
 
 var errBacklogFull = levelErrors[inBacklog]
 
-// crowded refuses a frame of the backlog for which there is no room in the buffer. One alone always has room.
-func (e *encoder) crowded(r *receipt, which lane) bool {
-	if which != backlog {
+// past is how many bytes of the frame are the backlog's.
+func (e *encoder) past() (bytes int64) {
+	for i := range e.spans {
+		if s := &e.spans[i]; s.lane == backlog {
+			bytes += int64(s.end - s.key)
+		}
+	}
+	return bytes
+}
+
+// crowded refuses a frame of which something is for the backlog, when that has no room for it in the buffer. What is
+// alone there always has room.
+func (e *encoder) crowded(r *receipt) bool {
+	bytes := e.past()
+	if bytes == 0 {
 		return false
 	}
 	s := &e.srv.shares[backlog]
-	if taken := s.taken.Load(); taken == 0 || taken+int64(len(e.buf)) <= s.most {
+	if taken := s.taken.Load(); taken == 0 || taken+bytes <= s.most {
 		return false
 	}
 	e.srv.metrics.limited[inBacklog].Inc()
 	r.refuse(errBacklogFull, e.srv.around(backlogRetry), true)
+	return true
+}
+
+// underway refuses a frame of which something is for the backlog, and which is being stored already: it came over
+// another connection, or was sent again too soon. Nobody recognises it in the backlog, as the pipeline does what is
+// live. When it comes again it is a duplicate, if it was stored.
+func (e *encoder) underway(r *receipt) bool {
+	if len(r.acks) == 0 || e.past() == 0 || r.claim() {
+		return false
+	}
+	e.srv.metrics.unstored[kafka.ReasonInDoubt].Inc()
+	r.refuse(errNotStored, e.srv.around(retryAfterMs*time.Millisecond), false)
 	return true
 }
 

@@ -60,9 +60,12 @@ func (e *encoder) keepRejected(ctx context.Context, raw []byte, r *receipt, fram
 	e.deadLetter(ctx, raw, r, letter)
 }
 
-// ofSeveral reports whether a frame is of devices of more than one tenant, those included that were refused. The device
-// under which it would be filed counts among them, unless all that its sender has to do with is of one tenant.
+// ofSeveral reports whether a frame is of devices of more than one tenant, those included that were refused, and the
+// device under which it would be filed. A sender of one tenant says nothing of others that its tenant may not see.
 func (e *encoder) ofSeveral(frame *wire.Frame) bool {
+	if e.tenant != "" {
+		return false
+	}
 	tenant, several := "", false
 	count := func(device string) {
 		if of := tenantOf(device); of != "" {
@@ -76,7 +79,7 @@ func (e *encoder) ofSeveral(frame *wire.Frame) bool {
 	for _, device := range frame.RejectedOf {
 		count(device)
 	}
-	if len(frame.Batches) == 0 && e.tenant == "" {
+	if len(frame.Batches) == 0 {
 		count(e.usual())
 	}
 	return several

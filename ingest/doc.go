@@ -46,13 +46,14 @@
 //
 // Between decoding and producing, a frame passes, in this order: permission (readings of devices that its sender may
 // not write are rejected), de-duplication (what this instance knows to be stored), the lag of the pipeline on the
-// partitions concerned, the backlog's room, and the limits of rates. The last three take a frame as a whole or refuse it
-// with a time to wait; a refused frame has cost nothing and is no dead letter. Readings of the past take a lane
-// of their own, into weir.backlog, that neither what is live nor the pipeline waits for.
+// partitions concerned, the backlog's room, whether the same frame is just being stored there, and the limits of rates.
+// All but the first two take a frame as a whole or refuse it with a time to wait; a refused frame has cost nothing and
+// is no dead letter. Readings of the past take a lane of their own, into weir.backlog, that neither what is live nor the pipeline waits for.
 //
 // Credit falls at once with the lag and with the producer's buffer, and grows back in time. It is what the receipt
 // says, and how many places of the ring may be taken.
 //
 // A duplicate in a receipt is what this instance knows: it saw the same (device, session, seq) acknowledged.
-// Everything else is stored, and the pipeline decides.
+// Everything else is stored, and the pipeline decides. Nobody decides for the backlog, so there a frame that comes
+// again while it is being stored is refused until that has ended.
 package ingest

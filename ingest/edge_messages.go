@@ -138,7 +138,8 @@ func (c *conn) hearPing(payload json.RawMessage) *wire.Error {
 	return nil
 }
 
-// hearFor hands on a message about one device: the one that the payload names, or else the connection.
+// hearFor hands on a message about one device: the one that the payload names, or else the connection, or the only one
+// that its credentials are for.
 func (c *conn) hearFor(payload json.RawMessage, take func(context.Context, *auth.Principal, string, json.RawMessage) *wire.Error) *wire.Error {
 	var about struct {
 		Device string `json:"device"`
@@ -149,6 +150,9 @@ func (c *conn) hearFor(payload json.RawMessage, take func(context.Context, *auth
 	device := about.Device
 	if device == "" {
 		device = c.device
+	}
+	if device == "" {
+		device = onlyDevice(c.who.Load())
 	}
 	if device == "" {
 		return wire.NewError(wire.CodeDeviceMissing, "payload.device")

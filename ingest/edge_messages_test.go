@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"weir/auth"
+	"weir/telemetry"
 	"weir/wire"
 )
 
@@ -80,6 +81,15 @@ func TestHelloAndCommandResultsGoToWhoTakesThem(t *testing.T) {
 	d.refuses(`{"type":"hello","payload":{"device":"b/b"}}`, wire.CodeForbidden, "payload.device")
 	d.refuses(`{"type":"hello","payload":{"device":"a/#"}}`, "path_wildcard", "payload.device")
 	d.refuses(`{"type":"hello","payload":[]}`, wire.CodeFieldType, "payload")
+	only, err := telemetry.ParsePattern("a/only")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.let("one", "press8", func(p *auth.Principal) { p.Write = []telemetry.Pattern{only} })
+	s.dial(t, "", bearer("one")).send(`{"type":"command_result","payload":{"ok":true}}`)
+	if got := <-l.heard; got != `result press8 a/only {"ok":true}` {
+		t.Errorf("heard %s of credentials for one device", got)
+	}
 	nameless := s.dial(t, "", bearer("good"))
 	nameless.refuses(`{"type":"hello"}`, wire.CodeDeviceMissing, "payload.device")
 }

@@ -180,8 +180,8 @@ func TestOtherMethodsAreToldWhichIsAllowed(t *testing.T) {
 	}{
 		{http.MethodGet, "/v1/readings", 405, "POST"},
 		{http.MethodPut, "/v1/readings", 405, "POST"},
-		{http.MethodPost, "/v1/ingest", 405, "GET"},
-		{http.MethodDelete, "/v1/ingest", 405, "GET"},
+		{http.MethodPost, "/v1/ingest", 405, "GET, HEAD"},
+		{http.MethodDelete, "/v1/ingest", 405, "GET, HEAD"},
 		{http.MethodGet, "/v1/ingest", 426, ""},
 	} {
 		req, err := http.NewRequest(c.method, s.url+c.path, nil)

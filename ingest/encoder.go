@@ -54,7 +54,7 @@ type encoder struct {
 	recs     [][]kafka.Record // by slot; those of the backlog are made when they are first needed
 	last     knownSession
 	quotas   [lanes]quota
-	charges  []charge
+	charges  [lanes][]charge
 	credits  [lanes]credit
 	pressure uint32 // of the partitions that the frame has readings for
 	clock    int64  // when the frame was last looked at, ns as of gates.monotonic
@@ -66,12 +66,6 @@ type span struct {
 	lane                  lane
 	partition, key, value int
 	end                   int
-}
-
-// knownSession saves the look-up for a connection that speaks for one device.
-type knownSession struct {
-	key sessionKey
-	s   *session
 }
 
 func newEncoder(srv *Server, device string) *encoder {
@@ -108,15 +102,27 @@ func (e *encoder) submit(ctx context.Context, raw []byte, r *receipt) {
 		r.checked()
 		return
 	}
-	e.chargeRefused(len(frame.Rejected))
+	e.chargeRefused(lane, len(frame.Rejected))
 	r.Credit = e.credit(lane, r.started)
-	if e.lagging(r) || e.crowded(r, lane) || e.limited(r, lane) {
+	if e.lagging(r) || e.crowded(r) || e.underway(r) || e.limited(r) {
 		return
 	}
+	e.store(ctx, raw, r, frame)
+}
+
+// store keeps what was refused in a frame and produces the rest.
+func (e *encoder) store(ctx context.Context, raw []byte, r *receipt, frame *wire.Frame) {
+	through := false
+	defer func() {
+		if !through {
+			r.disclaim() // after a panic the receipt is never settled
+		}
+	}()
 	if len(frame.Rejected) > 0 {
 		e.keepRejected(ctx, raw, r, frame)
 	}
 	e.produce(ctx, r)
+	through = true
 }
 
 // tracker is told of what is stored; what is only checked concerns nobody.
@@ -129,7 +135,10 @@ func (e *encoder) tracker() Tracker {
 
 // begin forgets the frame before.
 func (e *encoder) begin() {
-	e.buf, e.spans, e.late, e.charges, e.pressure = e.buf[:0], e.spans[:0], e.late[:0], e.charges[:0], 0
+	e.buf, e.spans, e.late, e.pressure = e.buf[:0], e.spans[:0], e.late[:0], 0
+	for i := range e.charges {
+		e.charges[i] = e.charges[i][:0]
+	}
 }
 
 // shrink gives back what an unusually large frame has grown: its connection may stay silent for days.
@@ -141,8 +150,14 @@ func (e *encoder) shrink() {
 	if cap(e.late) > keepDevices {
 		e.late = nil
 	}
-	if cap(e.spans) > keepDevices || cap(e.charges) > keepDevices {
-		e.spans, e.charges = nil, nil
+	if cap(e.spans) > keepDevices {
+		e.spans = nil
+	}
+	for i := range e.charges {
+		if cap(e.charges[i]) > keepDevices {
+			e.charges[i] = nil
+		}
+		e.quotas[i].shrink()
 	}
 	for slot := range e.recs {
 		if cap(e.recs[slot]) > keepDevices {
@@ -156,9 +171,9 @@ func (e *encoder) refuse(ctx context.Context, raw []byte, r *receipt, err error)
 	e.recognise()
 	e.begin()
 	if !e.dry {
-		e.chargeRefused(1)
+		e.chargeRefused(live, 1)
 		r.Credit = e.credit(live, r.started)
-		if e.limited(r, live) {
+		if e.limited(r) {
 			return
 		}
 	}
@@ -200,16 +215,18 @@ func (e *encoder) encode(frame *wire.Frame, r *receipt) lane {
 			}
 			r.acks = append(r.acks, s)
 		}
-		e.charges = append(e.charges, charge{b.Device, len(b.Readings)})
 		accepted, late := e.encodeBatch(b, &t, frame.Backlog)
+		past := late
+		if frame.Backlog {
+			past = accepted
+		}
+		e.charge(live, b.Device, accepted+late-past)
+		e.charge(backlog, b.Device, past)
 		current = current || accepted > 0
 		r.Accepted += accepted
 		r.Late += late
 		if info != nil {
-			info.Accepted, info.Late, info.Backlog = accepted, late, late
-			if frame.Backlog {
-				info.Backlog = accepted
-			}
+			info.Accepted, info.Late, info.Backlog = accepted, late, past
 		}
 	}
 	if r.tracker != nil && len(frame.Rejected) > 0 {
@@ -253,12 +270,7 @@ func (e *encoder) place(b *telemetry.Batch, lane lane, partition int) {
 }
 
 func (e *encoder) session(device, name string) *session {
-	key := sessionKey{device, name}
-	if e.last.s == nil || e.last.key != key {
-		s := e.srv.sessions.get(device, name)
-		e.last = knownSession{key, s}
-	}
-	return e.last.s
+	return e.srv.sessions.find(&e.last, device, name)
 }
 
 // credit is what the receipt says a device may have without one.

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,19 +114,28 @@ type charge struct {
 }
 
 // take takes from all buckets that a frame concerns, or from none: then it says which of them refused, and for how
-// long, in ns.
+// long, in ns. It may put the charges into another order.
 func (q *quota) take(m *limiter, who *auth.Principal, charges []charge, now int64) (refused level, wait int64) {
 	q.taken = q.taken[:0]
 	refused, wait = q.takeAll(m, who, charges, now)
 	if wait > 0 {
-		for _, t := range q.taken {
-			t.b.giveBack(t.cost)
-		}
+		q.giveBack()
 	}
+	return refused, wait
+}
+
+// giveBack undoes the last take.
+func (q *quota) giveBack() {
+	for _, t := range q.taken {
+		t.b.giveBack(t.cost)
+	}
+	q.taken = q.taken[:0]
+}
+
+func (q *quota) shrink() {
 	if cap(q.taken) > keepDevices {
 		q.taken = nil
 	}
-	return refused, wait
 }
 
 func (q *quota) takeAll(m *limiter, who *auth.Principal, charges []charge, now int64) (level, int64) {
@@ -156,8 +166,12 @@ func (q *quota) takeAll(m *limiter, who *auth.Principal, charges []charge, now i
 	return 0, 0
 }
 
-// takeTenants counts devices of one tenant that follow each other as one.
+// takeTenants counts all devices of a tenant as one. If it took twice from a bucket, a frame of more than the burst,
+// for which that must be full, could never pass.
 func (q *quota) takeTenants(m *limiter, charges []charge, now int64) int64 {
+	if !slices.IsSortedFunc(charges, byTenant) {
+		slices.SortFunc(charges, byTenant)
+	}
 	for i := 0; i < len(charges); {
 		tenant, n := tenantOf(charges[i].device), 0
 		for ; i < len(charges) && tenantOf(charges[i].device) == tenant; i++ {
@@ -197,6 +211,8 @@ func (q *quota) holderOf(p *auth.Principal) string {
 	return q.holder
 }
 
+func byTenant(a, b charge) int { return strings.Compare(tenantOf(a.device), tenantOf(b.device)) }
+
 func tenantOf(device string) string {
 	tenant, _, _ := strings.Cut(device, "/")
 	return tenant
@@ -205,32 +221,45 @@ func tenantOf(device string) string {
 // monotonic is the clock of buckets, in ns: setting the machine's clock neither fills nor drains them.
 func (g *gates) monotonic() int64 { return int64(time.Since(g.born)) }
 
-// chargeRefused adds readings that are not stored to what the frame costs: they have cost work, and are kept as
-// dead letters. They count for the device that the frame is about, as far as that is known.
-func (e *encoder) chargeRefused(n int) {
-	switch {
-	case n == 0:
-	case len(e.charges) > 0:
-		e.charges[0].n += n
-	default:
-		e.charges = append(e.charges, charge{e.own, n})
+// charge adds readings to what the frame costs in a lane.
+func (e *encoder) charge(which lane, device string, n int) {
+	if n > 0 {
+		e.charges[which] = append(e.charges[which], charge{device, n})
 	}
 }
 
-// limited refuses a frame that finds a bucket too empty.
-func (e *encoder) limited(r *receipt, which lane) bool {
+// chargeRefused adds readings that are not stored to what the frame costs in its lane: they have cost work, and are
+// kept as dead letters. They count for the device that the frame is about, as far as that is known.
+func (e *encoder) chargeRefused(which lane, n int) {
+	if n > 0 && len(e.charges[which]) > 0 {
+		e.charges[which][0].n += n
+		return
+	}
+	e.charge(which, e.own, n)
+}
+
+// limited refuses a frame that finds a bucket too empty. What is late in it is charged to the backlog, whatever else
+// it holds.
+func (e *encoder) limited(r *receipt) bool {
 	e.clock = e.srv.monotonic()
-	m := e.srv.limits[which]
-	if m.off || len(e.charges) == 0 {
-		return false
+	for which := range e.charges {
+		q, m, charges := &e.quotas[which], e.srv.limits[which], e.charges[which]
+		q.taken = q.taken[:0]
+		if m.off || len(charges) == 0 {
+			continue
+		}
+		at, wait := q.take(m, e.principal, charges, e.clock)
+		if wait == 0 {
+			continue
+		}
+		for before := range which {
+			e.quotas[before].giveBack()
+		}
+		e.srv.metrics.limited[at].Inc()
+		r.refuse(levelErrors[at], (wait+int64(time.Millisecond)-1)/int64(time.Millisecond), true)
+		return true
 	}
-	at, wait := e.quotas[which].take(m, e.principal, e.charges, e.clock)
-	if wait == 0 {
-		return false
-	}
-	e.srv.metrics.limited[at].Inc()
-	r.refuse(levelErrors[at], (wait+int64(time.Millisecond)-1)/int64(time.Millisecond), true)
-	return true
+	return false
 }
 
 // knownBuckets is how many buckets are remembered.

@@ -221,6 +221,20 @@ func TestDevicesOfATenantInOneFrameCountTogether(t *testing.T) {
 	}
 }
 
+func TestDevicesOfATenantThatAreApartInAFrameCountTogether(t *testing.T) {
+	l := newLimiter(&Limits{Tenant: Limit{1, 10}, Remembered: 1 << 10}, Limit{}, perServer)
+	charges := []charge{{"t", 2}, {"t/a", 8}, {"u/a", 9}, {"t-1/a", 1}, {"", 3}, {"t/b", 8}, {"u/b", 1}}
+	var q quota
+	if _, wait := q.take(l, nil, charges, 1); wait != 0 {
+		t.Fatalf("full buckets refuse it, with a wait of %s", time.Duration(wait))
+	}
+	for tenant, want := range map[string]time.Duration{"t/c": 9 * time.Second, "u/c": time.Second, "t-1/c": 0} {
+		if _, wait := q.take(l, nil, []charge{{tenant, 1}}, 1); wait != int64(want) {
+			t.Errorf("%s has to wait %s, want %s", tenant, time.Duration(wait), want)
+		}
+	}
+}
+
 func TestALimitThatRefusesLeavesTheOthersAsTheyWere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := func(name string) Limit { return Limit{1, rapid.IntRange(5, 60).Draw(t, name)} }

@@ -29,6 +29,7 @@ type receipt struct {
 	tracked []tracked  // what tracker is to be told
 	started int64      // when the frame came, µs
 	shares  [lanes]held
+	claimed bool    // Seq is, of all acks
 	tracker Tracker // nil: none
 	will    bool    // a last will: no sign of life
 
@@ -53,7 +54,7 @@ func (r *receipt) begin(frame uint64, credit int, now int64) {
 	r.Receipt = wire.Receipt{Frame: frame, Credit: credit, Rejected: r.Rejected[:0]}
 	r.acks, r.tracked = r.acks[:0], r.tracked[:0]
 	r.shares = [lanes]held{}
-	r.started, r.will = now, false
+	r.started, r.will, r.claimed = now, false, false
 	r.failed.Store(nil)
 	r.ready.Store(false)
 	r.pending.Store(1)
@@ -75,6 +76,7 @@ func (r *receipt) hold(of *share, in lane, bytes int64) {
 // refuse makes the receipt say that the frame as a whole is not taken for now, because of a limit or not. Nothing of
 // it may have been produced.
 func (r *receipt) refuse(e *wire.Error, retryAfter int64, limited bool) {
+	r.disclaim()
 	r.Accepted, r.Duplicate, r.Late = 0, 0, 0
 	r.Rejected, r.acks = r.Rejected[:0], r.acks[:0]
 	r.Err, r.RetryAfter = e, retryAfter
@@ -108,11 +110,37 @@ func (r *receipt) release() {
 			s.acknowledge(r.Seq)
 		}
 	}
+	r.disclaim()
 	if r.tracker != nil {
 		r.tell()
 	}
 	r.ready.Store(true)
 	r.complete()
+}
+
+// claim keeps others from storing the same frame until disclaim. It is false when one is doing so, or has done.
+func (r *receipt) claim() bool {
+	for i, s := range r.acks {
+		if s.claim(r.Seq) {
+			continue
+		}
+		for _, before := range r.acks[:i] {
+			before.disclaim(r.Seq)
+		}
+		return false
+	}
+	r.claimed = true
+	return true
+}
+
+func (r *receipt) disclaim() {
+	if !r.claimed {
+		return
+	}
+	r.claimed = false
+	for _, s := range r.acks {
+		s.disclaim(r.Seq)
+	}
 }
 
 // cause is why the frame was not stored, or nil.

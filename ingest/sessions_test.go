@@ -37,17 +37,114 @@ func TestASessionKnowsExactlyTheAcknowledgedSeqsOfItsWindow(t *testing.T) {
 
 func TestTheMemoryOfSessionsIsBoundedAndKeepsTheRecent(t *testing.T) {
 	m := newSessions(100)
-	favourite := m.get("plant1/a", "boot")
+	look := func(device string) *session { s, _ := m.get(sessionKey{device, "boot"}, nil); return s }
+	favourite := look("plant1/a")
 	favourite.acknowledge(1)
 	for i := range 10_000 {
-		m.get(fmt.Sprintf("plant1/d%d", i), "boot")
+		look(fmt.Sprintf("plant1/d%d", i))
 		if m.len() > 100 {
 			t.Fatalf("%d sessions kept with a limit of 100", m.len())
 		}
-		if m.get("plant1/a", "boot") != favourite {
+		if look("plant1/a") != favourite {
 			t.Fatalf("a session in use was forgotten after %d others", i)
 		}
 	}
+}
+
+func TestASessionThatAConnectionUsesIsFoundByOthers(t *testing.T) {
+	for _, pause := range []int{1, 7, 1000} { // sessions that begin between two frames; with 1000 all is forgotten meanwhile
+		m := newSessions(100)
+		var mine knownSession
+		first := m.find(&mine, "plant1/a", "boot")
+		for i := range 3000 {
+			var other knownSession
+			m.find(&other, fmt.Sprintf("plant1/d%d", i), "boot")
+			if i%pause > 0 {
+				continue
+			}
+			if m.find(&mine, "plant1/a", "boot") != first {
+				t.Fatalf("pause %d: the connection lost its session after %d others", pause, i)
+			}
+			var again knownSession
+			if m.find(&again, "plant1/a", "boot") != first {
+				t.Fatalf("pause %d: another connection has a session of its own after %d others", pause, i)
+			}
+		}
+		if m.find(&mine, "plant1/a", "boot2") == first || m.find(&mine, "plant1/b", "boot2") == first {
+			t.Error("another session is the same")
+		}
+	}
+}
+
+func TestAFrameThatIsSentAgainIsADuplicateHoweverManySessionsHaveBegun(t *testing.T) {
+	p := &logProducer{}
+	s := start(t, p, func(o *Options) { o.Config.DedupeSessions = 8 })
+	frame := func(device string, seq int) string {
+		return fmt.Sprintf(`{"device":"plant1/%s","session":"s","seq":%d,"backlog":true,"metric":"m","value":1}`, device, seq)
+	}
+	d, others := s.dial(t, "", nil), s.dial(t, "", nil)
+	for i := range 20 {
+		d.send(frame("a", i))
+		d.receipt()
+		others.send(frame(fmt.Sprint("other", i), 1))
+		others.receipt()
+	}
+	again := s.dial(t, "", nil)
+	again.send(frame("a", 19))
+	if r := again.receipt(); r.Duplicate != 1 || r.Accepted != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestAFrameOfSeveralSessionsIsClaimedInAllOfThemOrInNone(t *testing.T) {
+	a, b := new(session), new(session)
+	if !b.claim(7) {
+		t.Fatal("nobody has claimed it")
+	}
+	r := newReceipt(func() {})
+	r.begin(1, 64, 0)
+	r.Seq = 7
+	r.acks = append(r.acks, a, b)
+	if r.claim() {
+		t.Fatal("the second session's was claimed already")
+	}
+	r.disclaim() // has no claim to give up
+	if b.claim(7) {
+		t.Error("another's claim was given up")
+	}
+	b.disclaim(7)
+	if !r.claim() || a.claim(7) || b.claim(7) {
+		t.Error("not claimed in both")
+	}
+}
+
+func TestASeqIsClaimedByOneAtATimeAndByNobodyOnceItIsStored(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := new(session)
+		claimed, stored := make(map[uint64]bool), make(map[uint64]bool)
+		for range rapid.IntRange(1, 80).Draw(t, "steps") {
+			seq := rapid.Uint64Range(0, 20).Draw(t, "seq")
+			if claimed[seq] && rapid.Bool().Draw(t, "ends") {
+				if rapid.Bool().Draw(t, "stored") {
+					s.acknowledge(seq)
+					stored[seq] = true
+				}
+				s.disclaim(seq)
+				delete(claimed, seq)
+				continue
+			}
+			want := !claimed[seq] && !stored[seq]
+			if got := s.claim(seq); got != want {
+				t.Fatalf("claim of %d: %v (claimed %v, stored %v)", seq, got, claimed[seq], stored[seq])
+			}
+			if want {
+				claimed[seq] = true
+			}
+			if len(s.claims) != len(claimed) {
+				t.Fatalf("%d claims kept of %d", len(s.claims), len(claimed))
+			}
+		}
+	})
 }
 
 func TestConfigNamesEveryFieldThatCannotWork(t *testing.T) {

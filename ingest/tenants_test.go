@@ -29,7 +29,7 @@ func TestALetterOfSeveralTenantsIsForNoneOfThem(t *testing.T) {
 		{"not to be told", gateway, "plant1/own", unnamed, "plant1/own", ""},
 		{"an open server", nil, "plant1/own", "[" + good1 + "," + bad2 + "]", "", ""},
 		{"forbidden to a key of no tenant", only, "", good2, "", ""},
-		{"forbidden to a tenant's key, beside what is not", plant1, "", "[" + good1 + "," + good2 + "]", "", ""},
+		{"forbidden to a tenant's key, beside what is not", plant1, "", "[" + good1 + "," + good2 + "]", "plant1/a", "plant1"},
 		{"forbidden to a tenant's key", plant1, "", good2, "plant1/a", "plant1"},
 		{"of a tenant's key", plant1, "", "[" + good1 + "," + unnamed + "]", "plant1/a", "plant1"},
 		{"that is not understood", plant1, "", "[", "plant1/a", "plant1"},
