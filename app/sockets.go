@@ -31,7 +31,7 @@ func (a *App) limitSockets(l net.Listener) *limitedListener {
 	c := &a.opts.Config
 	limited := newLimitedListener(l, socketLimit(c.MaxSockets, fileLimit()))
 	if most, expected := limited.most, expectedSockets(c); most < expected {
-		a.log.Warn("fewer sockets than configured connections", "sockets", most, "connections", expected,
+		a.log.Info("fewer sockets than connections that may be configured", "sockets", most, "connections", expected,
 			"because", "max_sockets, or the limit of open files (ulimit -n)")
 	}
 	a.set.NewGauge(`weir_http_sockets`, func() float64 { return float64(limited.open()) })

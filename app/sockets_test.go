@@ -35,7 +35,7 @@ func TestIdleSocketsDoNotKeepTheServerFromServing(t *testing.T) {
 	for d.count("a/b/m") < 3 {
 		d.step()
 	}
-	if n := strings.Count(log.String(), "fewer sockets than configured connections"); n != 1 {
+	if n := strings.Count(log.String(), "fewer sockets than connections that may be configured"); n != 1 {
 		t.Errorf("told %d times that there are few sockets", n)
 	}
 

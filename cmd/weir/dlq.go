@@ -298,12 +298,19 @@ func (f *serverFlags) replay(ctx context.Context, id string, frame []byte, all, 
 	return out, err
 }
 
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 func (o *outcomeAnswer) sentence() string {
 	verb := "stored"
 	if o.DryRun {
 		verb = "would be stored"
 	}
-	text := fmt.Sprintf("%s: %d readings %s", o.ID, o.Stored, verb)
+	text := fmt.Sprintf("%s: %s %s", o.ID, counted(o.Stored, "reading"), verb)
 	if o.Skipped > 0 {
 		text += fmt.Sprintf(", %d left out that were stored before", o.Skipped)
 	}
@@ -349,7 +356,7 @@ func (f *lettersFlags) forEach(ctx context.Context, to streams, do func(id strin
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d dead letters were not done", failed, len(ids))
+		return fmt.Errorf("not done: %d of %s", failed, counted(len(ids), "dead letter"))
 	}
 	if len(ids) == 0 {
 		fmt.Fprintln(to.err, "no dead letters")

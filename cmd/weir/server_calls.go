@@ -103,7 +103,7 @@ func refused(res *http.Response, text []byte, credential string) error {
 	if json.Unmarshal(text, &body) != nil || body.Error == nil {
 		if n := len(body.Rejected); n > 0 {
 			first := &body.Rejected[0]
-			return fmt.Errorf("the server refused %d readings, nothing was stored; the first: %s at %s: %s", n, first.Code, first.Path, first.Message)
+			return fmt.Errorf("the server refused %s, nothing was stored; the first: %s at %s: %s", counted(n, "reading"), first.Code, first.Path, first.Message)
 		}
 		return fmt.Errorf("the server answered %s", res.Status)
 	}
@@ -125,3 +125,22 @@ type hinted struct {
 
 func (h hinted) Hint() string  { return h.hint }
 func (h hinted) Unwrap() error { return h.error }
+
+// webSocket is the address of an endpoint of a server that may be given as http://host:port, too. What it cannot
+// read, it leaves to whoever dials.
+func webSocket(address, endpoint string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return address
+	}
+	switch u.Scheme {
+	case "http":
+		u.Scheme = "ws"
+	case "https":
+		u.Scheme = "wss"
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = endpoint
+	}
+	return u.String()
+}

@@ -18,7 +18,7 @@ import (
 )
 
 type simulateCmd struct {
-	URL  string `default:"ws://127.0.0.1:7420/v1/ingest" help:"Ingest endpoint of the server."`
+	URL  string `default:"http://127.0.0.1:7420" env:"WEIR_URL" help:"Address of the server, or of its ingest endpoint."`
 	Wait bool   `help:"Keep trying while no server answers, instead of giving up at the start."`
 	credentialFlags
 
@@ -53,6 +53,7 @@ func (c *simulateCmd) Run(ctx context.Context, log *slog.Logger, to streams) err
 	if err != nil {
 		return err
 	}
+	c.URL = webSocket(c.URL, "/v1/ingest")
 	token, err := c.Credential(c.URL)
 	if err != nil {
 		return err

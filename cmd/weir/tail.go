@@ -10,7 +10,7 @@ import (
 type tailCmd struct {
 	Patterns []string `arg:"" name:"pattern" help:"Series to follow, such as plant1/line3/#: + is one segment, a last # any number (quote it for the shell)."`
 
-	URL   string   `default:"ws://127.0.0.1:7420/v1/live" help:"Live endpoint of the server."`
+	URL   string   `default:"http://127.0.0.1:7420" env:"WEIR_URL" help:"Address of the server, or of its live endpoint."`
 	MaxHz *float64 `name:"max-hz" help:"At most this many updates per second of each series, 0 for all there are (default: the server's, 20)."`
 	JSON  bool     `help:"Print one JSON object per line instead of a table."`
 	credentialFlags
@@ -28,12 +28,13 @@ N is how many readings a line stands for; AGE the time from the newest of them t
 }
 
 func (c *tailCmd) Run(ctx context.Context, to streams) error {
-	token, err := c.Credential(c.URL)
+	endpoint := webSocket(c.URL, "/v1/live")
+	token, err := c.Credential(endpoint)
 	if err != nil {
 		return err
 	}
 	t, err := tail.New(tail.Options{
-		URL: c.URL, Token: token, Patterns: c.Patterns, MaxHz: c.MaxHz, JSON: c.JSON, Out: to.out, Notes: to.err,
+		URL: endpoint, Token: token, Patterns: c.Patterns, MaxHz: c.MaxHz, JSON: c.JSON, Out: to.out, Notes: to.err,
 	})
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ function NoReadings() {
   const origin = location.origin;
   const socket = `${origin.replace(/^http/, "ws")}/v1/ingest`;
   const guarded = useModel().who.value.name === "signed-in";
-  const key = guarded ? ` -H "Authorization: Bearer $WEIR_TOKEN"` : "";
+  const key = guarded ? ` -H "X-API-Key: $KEY"` : "";
   const curl = `curl ${origin}/v1/readings${key} -d '{"device":"demo/room1","metric":"temperature","value":21.5}'`;
   return (
     <section class="card hero" data-testid="empty">
@@ -97,9 +97,15 @@ function NoReadings() {
       </p>
       {guarded && (
         <p>
-          Devices need an API key: <code>weir key create --help</code> tells how to make one. On the server's
-          own machine the commands of <code>weir</code> find theirs by themselves.
+          Devices need an API key. Run in the server's folder, the commands of <code>weir</code> find their
+          own in its data directory; elsewhere <code>--data</code> or <code>--token</code> names it.
         </p>
+      )}
+      {guarded && (
+        <Command
+          title="Make a key for a device"
+          text="export KEY=$(weir key create --device demo/room1 -q)"
+        />
       )}
       <Command title="Send one reading" text={curl} />
       <Command
