@@ -159,11 +159,11 @@ func TestOnlyThePartitionThatLagsIsRefused(t *testing.T) {
 func TestCreditFallsAtOnceAndGrowsBackInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 500).Draw(t, "most")
-		c, now, last := credit{most: most}, int64(1_000_000), 0
+		c, now := credit{most: most}, int64(1_000_000)
 		if got := c.next(now, 0); got != most {
 			t.Fatalf("%d at the start", got)
 		}
-		last = most
+		last := most
 		for range rapid.IntRange(1, 50).Draw(t, "frames") {
 			passed := rapid.Int64Range(0, 2_000_000).Draw(t, "pause")
 			now += passed

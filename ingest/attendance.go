@@ -64,7 +64,7 @@ func (c *conn) attend(part func() bool) {
 func (c *conn) watch() {
 	for {
 		err := c.readable()
-		if late, ok := err.(net.Error); !ok || !late.Timeout() || c.closing.Load() {
+		if !errors.Is(err, os.ErrDeadlineExceeded) || c.closing.Load() {
 			break
 		}
 		c.net.resume()

@@ -170,7 +170,7 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request, protoc
 		return false
 	}
 	c.device = strings.Clone(c.device) // and not the request
-	c.attendance.raw = rawOf(netConn)
+	c.raw = rawOf(netConn)
 	s.metrics.opened.Inc()
 	return true
 }
