@@ -20,7 +20,7 @@ const (
 	signOutTime = 500 * time.Millisecond
 )
 
-// speaker is who speaks on a connection. But for what the gate and the sweep touch it is the ReadLoop's.
+// speaker is who speaks on a connection. But for what the gate and the sweep touch it is the reader's.
 type speaker struct {
 	stopWatch func()
 	holder    string // under which its principal's connections are counted; empty: it is not counted

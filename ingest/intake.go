@@ -10,7 +10,7 @@ import (
 const keepEncoders = 16
 
 // intake takes frames of another protocol than Weir's own into a connection's ring: each for a device of its own, in
-// a format of its own. Their receipts are told apart by tags. It is the ReadLoop's, but for tag.
+// a format of its own. Their receipts are told apart by tags. It is the reader's, but for tag.
 type intake struct {
 	c        *conn
 	tags     []uint64 // by place in the ring

@@ -35,7 +35,7 @@ func (s *Server) mqttOptions(commands mqtt.Commands) *mqtt.Options {
 	}
 }
 
-// mqttLink is the connection of an MQTT client: a mqtt.Link. What is not said otherwise is the ReadLoop's.
+// mqttLink is the connection of an MQTT client: a mqtt.Link. What is not said otherwise is the reader's.
 type mqttLink struct {
 	c       *conn
 	intake  *intake
@@ -70,7 +70,7 @@ func (l *mqttLink) take(data []byte, refusal *wire.Error) {
 		return
 	}
 	if l.c.ctx.Err() != nil || l.c.verdict.Load() == signedOut {
-		return // gws hands on what it has read before the end
+		return // read before the end
 	}
 	l.session.Take(data)
 }
