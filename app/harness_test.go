@@ -33,7 +33,7 @@ func memory() config.Config {
 	return c
 }
 
-func onDisk(t *testing.T) config.Config {
+func onDisk(t testing.TB) config.Config {
 	c := memory()
 	c.Data = t.TempDir()
 	return c
@@ -42,16 +42,16 @@ func onDisk(t *testing.T) config.Config {
 // running is an App in Run.
 type running struct {
 	*App
-	t    *testing.T
+	t    testing.TB
 	stop func() error // asks for an end and waits for it
 }
 
-func start(t *testing.T, c config.Config) *running {
+func start(t testing.TB, c config.Config) *running {
 	t.Helper()
 	return startLogging(t, c, nil)
 }
 
-func startLogging(t *testing.T, c config.Config, log *slog.Logger) *running {
+func startLogging(t testing.TB, c config.Config, log *slog.Logger) *running {
 	t.Helper()
 	a, err := New(Options{Config: c, Logger: log, Build: Build{Version: "test"}})
 	if err != nil {
@@ -72,7 +72,7 @@ func startLogging(t *testing.T, c config.Config, log *slog.Logger) *running {
 	return r
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -87,7 +87,7 @@ func (r *running) eventually(what string, ok func() bool) {
 }
 
 // get asks without keeping the connection.
-func get(t *testing.T, url, host string) (int, []byte) {
+func get(t testing.TB, url, host string) (int, []byte) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
@@ -211,7 +211,7 @@ func (r *running) dialFrom(path, origin string) *socket {
 }
 
 // next waits for a message; nil means that the connection has ended.
-func (s *socket) next(t *testing.T) []byte {
+func (s *socket) next(t testing.TB) []byte {
 	t.Helper()
 	select {
 	case m := <-s.messages:
@@ -222,7 +222,7 @@ func (s *socket) next(t *testing.T) []byte {
 	}
 }
 
-func (s *socket) send(t *testing.T, message []byte) {
+func (s *socket) send(t testing.TB, message []byte) {
 	t.Helper()
 	if err := s.conn.WriteMessage(gws.OpcodeText, message); err != nil {
 		t.Fatalf("send: %v", err)
@@ -230,7 +230,7 @@ func (s *socket) send(t *testing.T, message []byte) {
 }
 
 // deliver sends a frame and waits for its receipt.
-func (s *socket) deliver(t *testing.T, frame any) *wire.Receipt {
+func (s *socket) deliver(t testing.TB, frame any) *wire.Receipt {
 	t.Helper()
 	text, err := json.Marshal(frame)
 	if err != nil {
@@ -246,7 +246,7 @@ func (s *socket) deliver(t *testing.T, frame any) *wire.Receipt {
 
 // dashboard subscribes, and checks what it is shown: every row follows the one before.
 type dashboard struct {
-	t       *testing.T
+	t       testing.TB
 	socket  *socket
 	decoder wire.LiveDecoder
 	welcome *wire.Welcome

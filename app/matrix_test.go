@@ -34,7 +34,7 @@ var askers = []string{
 	"admin",
 }
 
-func startSecured(t *testing.T) *secured {
+func startSecured(t testing.TB) *secured {
 	t.Helper()
 	c := onDisk(t)
 	c.InsecureOpen = false

@@ -140,7 +140,7 @@ func (c *contract) checkElsewhere(known bool, res *http.Response, body []byte) e
 
 // checked is a transport that fails the test when an answer is not as the OpenAPI document has it.
 type checked struct {
-	t    *testing.T
+	t    testing.TB
 	next http.RoundTripper
 }
 
@@ -166,7 +166,7 @@ func (c checked) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // asking is the client of all tests: it keeps no connection and believes no answer.
-func asking(t *testing.T) *http.Client {
+func asking(t testing.TB) *http.Client {
 	return &http.Client{
 		Transport: checked{t, &http.Transport{DisableKeepAlives: true}}, Timeout: patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

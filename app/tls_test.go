@@ -70,7 +70,7 @@ func (a *authority) issue(dir, name string, serial int64) (certFile, keyFile str
 	return certFile, keyFile
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
