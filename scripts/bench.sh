@@ -10,7 +10,7 @@ stamp="commit: $commit
 date: $(date -u +%Y-%m-%dT%H:%MZ)
 load before: $(cut -d' ' -f1-3 /proc/loadavg)"
 
-micro="go test -run ^\$ -bench . -benchmem -count ${COUNT:-3} ./telemetry ./wire ./kafka ./ingest ./pipeline/... ./push"
+micro="go test -run ^\$ -bench . -benchmem -count ${COUNT:-3} ./telemetry ./wire ./kafka ./auth ./devices ./ingest ./pipeline/... ./push ./app"
 echo "== $micro"
 { echo "$stamp"; echo "command: $micro"; $micro; } | tee "$results/micro.txt"
 

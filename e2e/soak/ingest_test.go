@@ -88,7 +88,7 @@ func newRig(t *testing.T) *rig {
 	if err := os.WriteFile(r.key, []byte(hex.EncodeToString(secret)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.admin = r.token("--role", "admin", "--read", "#", "--write", "#", "soak")
+	r.admin = r.token("--role", "admin", "--role", "device", "--read", "#", "--write", "#", "soak")
 	return r
 }
 
