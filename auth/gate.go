@@ -23,6 +23,37 @@ type Gate interface {
 	Watch(p *Principal, ended func(*wire.Error)) (stop func())
 }
 
+// Renewer is a Gate that renews refresh tokens.
+type Renewer interface {
+	Refresh(ctx context.Context, token string) (Grant, error)
+}
+
+// Present is who speaks with what an auth message brings, and how that is answered.
+func Present(ctx context.Context, g Gate, m *wire.Auth) (*Principal, *wire.Authenticated, error) {
+	if m.RefreshToken == "" {
+		p, err := g.Token(ctx, m.Token)
+		if err != nil {
+			return nil, nil, err
+		}
+		return p, answerFor(p), nil
+	}
+	r, ok := g.(Renewer)
+	if !ok {
+		return nil, nil, wire.NewError(wire.CodeTokenInvalid, "")
+	}
+	grant, err := r.Refresh(ctx, m.RefreshToken)
+	if err != nil {
+		return nil, nil, err
+	}
+	answer := answerFor(grant.Principal)
+	answer.AccessToken, answer.RefreshToken, answer.RefreshExpiresAt = grant.Access, grant.Refresh, grant.RefreshExpires
+	return grant.Principal, answer, nil
+}
+
+func answerFor(p *Principal) *wire.Authenticated {
+	return &wire.Authenticated{Subject: p.Subject, Roles: p.Roles, ExpiresAt: p.Expires}
+}
+
 // Open is the gate of a server that asks for no credentials.
 type Open struct{}
 

@@ -66,17 +66,17 @@ func orNil(e *wire.Error) error {
 
 // authenticate deals with the message auth: the first of a client that has yet to say who it is, later one that
 // renews the credentials. It is nil, or ends the connection.
-func (c *conn) authenticate(token string) *wire.Error {
+func (c *conn) authenticate(m *wire.Auth) *wire.Error {
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.cfg.AuthTimeout)
 	defer cancel()
-	p, err := c.srv.gate.Token(auth.WithAddress(ctx, c.remote), token)
+	p, answer, err := auth.Present(auth.WithAddress(ctx, c.remote), c.srv.gate, m)
 	if err != nil {
 		return auth.Refusal(err)
 	}
 	if refusal := c.signIn(p); refusal != nil {
 		return refusal
 	}
-	c.say((&wire.Authenticated{Subject: p.Subject, Roles: p.Roles, ExpiresAt: p.Expires}).Append(nil))
+	c.say(answer.Append(nil))
 	return nil
 }
 

@@ -118,13 +118,11 @@ func (c *conn) hear(m typed) *wire.Error {
 }
 
 func (c *conn) hearAuth(payload json.RawMessage) *wire.Error {
-	var credentials struct {
-		Token string `json:"token"`
-	}
-	if json.Unmarshal(payload, &credentials) != nil || credentials.Token == "" {
+	var credentials wire.Auth
+	if json.Unmarshal(payload, &credentials) != nil || (credentials.Token == "") == (credentials.RefreshToken == "") {
 		return wire.NewError(wire.CodeFieldMissing, "payload.token")
 	}
-	if refusal := c.authenticate(credentials.Token); refusal != nil {
+	if refusal := c.authenticate(&credentials); refusal != nil {
 		c.expel(refusal)
 	}
 	return nil

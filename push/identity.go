@@ -26,21 +26,21 @@ func (s *Server) introduce(c *client, data []byte) {
 		c.expel(endedUnauthenticated)
 		return
 	}
-	p, err := s.verify(c, msg.Auth.Token)
+	p, answer, err := s.verify(c, &msg.Auth)
 	if err != nil {
 		c.expel(endedFor(auth.Refusal(err)))
 		return
 	}
 	if s.identify(c, p) {
-		c.send(authenticatedFrame(p))
+		c.send(authenticatedFrame(p, answer))
 		s.greet(c)
 	}
 }
 
-func (s *Server) verify(c *client, token string) (*auth.Principal, error) {
+func (s *Server) verify(c *client, m *wire.Auth) (*auth.Principal, *wire.Authenticated, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.AuthTimeout)
 	defer cancel()
-	return s.gate.Token(auth.WithAddress(ctx, c.from), token)
+	return auth.Present(auth.WithAddress(ctx, c.from), s.gate, m)
 }
 
 // identify notes who speaks. It reports false when the connection ends instead: it has, or the principal has too
@@ -54,8 +54,8 @@ func (s *Server) identify(c *client, p *auth.Principal) bool {
 }
 
 // renew replaces a connection's credentials. Those of somebody else end the connection; invalid ones change nothing.
-func (s *Server) renew(c *client, token string) error {
-	p, err := s.verify(c, token)
+func (s *Server) renew(c *client, m *wire.Auth) error {
+	p, answer, err := s.verify(c, m)
 	if err != nil {
 		return auth.Refusal(err)
 	}
@@ -65,7 +65,7 @@ func (s *Server) renew(c *client, token string) error {
 	}
 	if s.become(c, p) {
 		s.hub.confine(c, p)
-		c.send(authenticatedFrame(p))
+		c.send(authenticatedFrame(p, answer))
 	}
 	return nil
 }
@@ -129,8 +129,9 @@ func (h *hub) confine(c *client, p *auth.Principal) {
 	}
 }
 
-func authenticatedFrame(p *auth.Principal) frame {
-	return textFrame((&wire.Authenticated{Subject: p.Subject, Roles: p.Roles, Read: readable(p), ExpiresAt: p.Expires}).Append(nil))
+func authenticatedFrame(p *auth.Principal, answer *wire.Authenticated) frame {
+	answer.Read = readable(p)
+	return textFrame(answer.Append(nil))
 }
 
 // accountOf is what a principal's connections are counted by. On an open server there is but one, and none is

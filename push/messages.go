@@ -48,7 +48,7 @@ func (c *client) refuse(now time.Time, err *wire.Error, id string) {
 func (s *Server) dispatch(c *client, msg *wire.ClientMessage) error {
 	switch msg.Type {
 	case wire.TypeAuth:
-		return s.renew(c, msg.Auth.Token)
+		return s.renew(c, &msg.Auth)
 	case wire.TypeSubscribe:
 		return c.handleSubscribe(&msg.Subscribe, &s.cfg)
 	case wire.TypeUnsubscribe:

@@ -66,6 +66,7 @@ func TestGoldenLive(t *testing.T) {
 		&Pong{Payload: []byte(`{"t":1}`)},
 		&Authenticated{Subject: "alice", Roles: []string{"viewer"}, Read: []string{"plant1/#", "plant2/+/temperature"}, ExpiresAt: expires},
 		&Authenticated{Subject: "k4f7", Roles: []string{"device"}},
+		&Authenticated{Subject: "k4f7", Roles: []string{"device"}, ExpiresAt: expires, AccessToken: "a.b.c", RefreshToken: "d.e.f", RefreshExpiresAt: expires},
 		&TokenExpiring{ExpiresAt: expires},
 	} {
 		server = append(server, m.Append(nil))

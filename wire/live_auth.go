@@ -8,9 +8,13 @@ import (
 // MaxTokenBytes bounds the credentials of an Auth message.
 const MaxTokenBytes = 16 << 10
 
-// Auth brings credentials over a connection that is open: an API key or a JWT. It is the first message of a client
-// whose request had none; later it renews them.
-type Auth struct{ Token string }
+// Auth brings credentials over a connection that is open: an API key, a JWT, or a refresh token. It is the first message
+// of a client whose request had none; later it renews them.
+type Auth struct {
+	Token string `json:"token"`
+	// RefreshToken is used up, and renewed with the answer. One of the two is given.
+	RefreshToken string `json:"refresh_token"`
+}
 
 // Authenticated answers Auth.
 type Authenticated struct {
@@ -20,6 +24,11 @@ type Authenticated struct {
 	Read []string `json:"read,omitempty"`
 	// ExpiresAt is when the credentials end, zero: never.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// AccessToken and RefreshToken answer an Auth that brought a refresh token: what to connect with, and what to
+	// renew that with, until RefreshExpiresAt.
+	AccessToken      string    `json:"access_token,omitempty"`
+	RefreshToken     string    `json:"refresh_token,omitempty"`
+	RefreshExpiresAt time.Time `json:"refresh_expires_at,omitzero"`
 }
 
 // TokenExpiring announces that the credentials end soon; Auth with new ones keeps the connection.
@@ -30,7 +39,11 @@ type TokenExpiring struct {
 // Append appends the message.
 func (m *Auth) Append(dst []byte) []byte {
 	dst = head(dst, TypeAuth)
-	dst = stringField(dst, `{"token":`, m.Token)
+	if m.RefreshToken != "" {
+		dst = stringField(dst, `{"refresh_token":`, m.RefreshToken)
+	} else {
+		dst = stringField(dst, `{"token":`, m.Token)
+	}
 	return append(dst, "}}"...)
 }
 
@@ -44,6 +57,11 @@ func (m *Authenticated) Append(dst []byte) []byte {
 	}
 	if !m.ExpiresAt.IsZero() {
 		dst = timeField(dst, `,"expires_at":`, m.ExpiresAt)
+	}
+	if m.RefreshToken != "" {
+		dst = stringField(dst, `,"access_token":`, m.AccessToken)
+		dst = stringField(dst, `,"refresh_token":`, m.RefreshToken)
+		dst = timeField(dst, `,"refresh_expires_at":`, m.RefreshExpiresAt)
 	}
 	return append(dst, "}}"...)
 }

@@ -160,9 +160,15 @@ func (d *clientDecoder) unsubscribe() bool {
 }
 
 func (d *clientDecoder) auth() bool {
-	token := &d.msg.Auth.Token
+	auth := &d.msg.Auth
 	ok := d.fields("payload", func(name, path string) (ok bool) {
-		if name != "token" {
+		var token *string
+		switch name {
+		case "token":
+			token = &auth.Token
+		case "refresh_token":
+			token = &auth.RefreshToken
+		default:
 			return d.refuse(CodeFieldUnknown, path)
 		}
 		if *token, ok = d.text(path); ok && len(*token) > MaxTokenBytes {
@@ -170,8 +176,11 @@ func (d *clientDecoder) auth() bool {
 		}
 		return ok
 	})
-	if ok && *token == "" {
+	switch {
+	case ok && auth.Token == "" && auth.RefreshToken == "":
 		return d.refuse(CodeFieldMissing, "payload.token")
+	case ok && auth.Token != "" && auth.RefreshToken != "":
+		return d.refuse(CodeFieldRange, "payload.refresh_token")
 	}
 	return ok
 }
