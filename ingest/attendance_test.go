@@ -221,6 +221,11 @@ func TestAPostReachesASilentClient(t *testing.T) {
 	s := start(t, nullProducer{})
 	client, br := s.rawDial(t, nil)
 	_ = client.SetReadDeadline(time.Now().Add(patience))
+	eventually(t, "the client is known", func() bool {
+		n := 0
+		s.each(func(*conn) { n++ })
+		return n == 1
+	})
 	for i := range 200 {
 		text := strings.Repeat("x", i+1)
 		s.each(func(c *conn) {
