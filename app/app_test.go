@@ -297,3 +297,12 @@ func TestTheStackUnwindsBackwardsOnceAndLeavesBehindWhatHangs(t *testing.T) {
 		t.Error("what was begun after the end is not undone")
 	}
 }
+
+func TestAStartDoesNotWaitForWhatHasFailed(t *testing.T) {
+	a := &App{failed: make(chan error, 1)}
+	cause := errors.New("cannot be read")
+	a.failed <- cause
+	if err := a.await(t.Context(), "part", make(chan struct{})); !errors.Is(err, cause) {
+		t.Errorf("%v", err)
+	}
+}

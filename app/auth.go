@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"weir/auth"
@@ -14,17 +13,13 @@ import (
 
 // startAuth makes the gate of a server that asks for credentials, and waits until it can tell them apart. Routes
 // made before have none behind them that need it.
-func (a *App) startAuth(ctx context.Context, client *kafka.Client, producer *kafka.Producer, partitions int) error {
+func (a *App) startAuth(ctx context.Context, client *kafka.Client, producer *kafka.Producer, partitions int, proxies remote.Proxies) error {
 	c := &a.opts.Config
 	if c.InsecureOpen {
 		return nil // auth.Open lets everybody in
 	}
 	log := a.log.With("component", "auth")
 	t := a.newTable(client, producer, wire.TopicAuth, partitions)
-	proxies, err := remote.ParseProxies(c.TrustedProxies)
-	if err != nil {
-		return fmt.Errorf("trusted_proxies: %w", err)
-	}
 	keeper, err := auth.New(auth.Options{
 		Config: c.Auth, Proxies: proxies, Store: t, DataDir: c.Data, Metrics: a.set, Logger: log})
 	if err != nil {
@@ -32,10 +27,8 @@ func (a *App) startAuth(ctx context.Context, client *kafka.Client, producer *kaf
 	}
 	a.background("table of credentials", t.Run)
 	a.background("auth", keeper.Run)
-	select {
-	case <-keeper.Ready():
-	case <-ctx.Done():
-		return fmt.Errorf("auth: %w", ctx.Err())
+	if err := a.await(ctx, "auth", keeper.Ready()); err != nil {
+		return err
 	}
 	a.gate, a.keeper = keeper, keeper
 	return nil

@@ -47,10 +47,8 @@ func (a *App) startDevices(
 	known.Routes(routes)
 	a.background("table of devices", t.Run)
 	a.background("devices", known.Run)
-	select {
-	case <-t.Ready():
-	case <-ctx.Done():
-		return nil, fmt.Errorf("devices: %w", ctx.Err())
+	if err := a.await(ctx, "devices", t.Ready()); err != nil {
+		return nil, err
 	}
 	return known, nil
 }

@@ -35,14 +35,14 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 	checks := a.checks.Load()
 	if checks == nil {
 		answer.Parts["kafka"] = condition{Reason: "connecting"}
-		writeJSON(w, http.StatusServiceUnavailable, answer)
+		wire.WriteJSON(w, http.StatusServiceUnavailable, answer)
 		return
 	}
 	if a.stopping.Load() {
 		for _, c := range *checks {
 			answer.Parts[c.name] = condition{Reason: "draining"}
 		}
-		writeJSON(w, http.StatusServiceUnavailable, answer)
+		wire.WriteJSON(w, http.StatusServiceUnavailable, answer)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
@@ -57,7 +57,7 @@ func (a *App) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 		answer.Parts[c.name] = condition{Ready: true}
 	}
-	writeJSON(w, status, answer)
+	wire.WriteJSON(w, status, answer)
 }
 
 // wait makes a check of a part that is ready or not.

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -90,14 +89,15 @@ func (a *App) serve(name string, l net.Listener, h http.Handler) {
 // baseRoutes are those of the process itself. The stages add theirs.
 func (a *App) baseRoutes() *auth.Router {
 	mux := auth.NewRouter(a.gate, a.origins())
-	mux.HandleFunc("GET /healthz", auth.Public, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, map[string]bool{"ok": true}) })
+	mux.HandleFunc("GET /healthz", auth.Public, func(w http.ResponseWriter, _ *http.Request) {
+		wire.WriteJSON(w, http.StatusOK, map[string]bool{"ok": true})
+	})
 	mux.HandleFunc("GET /readyz", auth.Public, a.readyz)
 	mux.HandleFunc("GET /metrics", a.metricsAccess(), a.metrics)
-	mux.HandleFunc("GET /version", auth.Public, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.opts.Build.info()) })
+	mux.HandleFunc("GET /version", auth.Public, func(w http.ResponseWriter, _ *http.Request) { wire.WriteJSON(w, http.StatusOK, a.opts.Build.info()) })
 	documents(mux)
 	mux.HandleFunc("/v1/", auth.Public, func(w http.ResponseWriter, _ *http.Request) {
 		if a.checks.Load() == nil {
-			w.Header().Set("Retry-After", "1")
 			wire.WriteError(w, http.StatusServiceUnavailable, wire.NewError(wire.CodeNotReady, ""))
 			return
 		}
@@ -134,18 +134,4 @@ func adminRoutes() http.Handler {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return mux
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		wire.WriteError(w, http.StatusInternalServerError, wire.NewError(wire.CodeInternal, ""))
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n'))
 }

@@ -186,8 +186,6 @@ var matrix = []entry{
 		want: only(200, "device1", "admin")},
 	{route: "POST /v1/readings", ask: "POST /v1/readings?device=t1/d1&dry_run=true", body: `{"metric":"m","value":1}`,
 		want: only(200, "device1", "admin")},
-	{route: "/v1/readings", ask: "DELETE /v1/readings", want: strings.ReplaceAll(everybody, "200", "405")},
-	{route: "/v1/ingest", ask: "POST /v1/ingest", want: strings.ReplaceAll(everybody, "200", "405")},
 	{route: "GET /v1/ingest", ask: "GET /v1/ingest", want: strings.ReplaceAll(everybody, "200", "426")},
 	{route: "GET /mqtt", ask: "GET /mqtt", want: strings.ReplaceAll(everybody, "200", "426")},
 
@@ -197,19 +195,12 @@ var matrix = []entry{
 	{route: "GET /v1/health/{device...}", ask: "GET /v1/health/t1/%s", want: only(200, "device1", "viewer1", "operator1", "admin1", "admin"), before: (*secured).described},
 	{route: "PUT /v1/devices/{device...}", ask: "PUT /v1/devices/t1/%s", body: `{}`, want: only(200, "device1", "operator1", "admin1", "admin"), before: (*secured).described},
 	{route: "DELETE /v1/devices/{device...}", ask: "DELETE /v1/devices/t1/gone", want: only(202, "operator1", "admin1", "admin")},
-	{route: "/v1/devices", ask: "POST /v1/devices", want: strings.ReplaceAll(everybody, "200", "405")},
-	{route: "/v1/devices/{device...}", ask: "POST /v1/devices/t1/d1", want: strings.ReplaceAll(everybody, "200", "405")},
-	{route: "/v1/health/{device...}", ask: "PUT /v1/health/t1/d1", want: strings.ReplaceAll(everybody, "200", "405")},
 
 	// Dashboards.
 	{route: "GET /v1/live", ask: "GET /v1/live", want: strings.ReplaceAll(everybody, "200", "426")},
-	{route: "/v1/live", ask: "POST /v1/live", want: strings.ReplaceAll(everybody, "200", "405")},
 	{route: "GET /v1/snapshot", ask: "GET /v1/snapshot?series=t1/d2/%23", want: only(200, "viewer1", "operator1", "admin1", "admin")},
-	{route: "/v1/snapshot", ask: "PUT /v1/snapshot", want: strings.ReplaceAll(everybody, "200", "405")},
 	{route: "GET /v1/series", ask: "GET /v1/series", want: signedIn, names: true},
-	{route: "/v1/series", ask: "PUT /v1/series", want: strings.ReplaceAll(everybody, "200", "405")},
 	{route: "GET /v1/alerts", ask: "GET /v1/alerts", want: signedIn, names: true},
-	{route: "/v1/alerts", ask: "PUT /v1/alerts", want: strings.ReplaceAll(everybody, "200", "405")},
 
 	// Sessions and credentials.
 	{route: "POST /v1/session", ask: "POST /v1/session", body: `{"token":"weir_abcdefgh_nonsense"}`, want: strings.ReplaceAll(everybody, "200", "401")},

@@ -38,12 +38,12 @@ func (a *App) startStages(ctx context.Context) error {
 	}
 	a.steps.push("producer", producer.Close)
 
-	if err := a.startAuth(ctx, client, producer, id.Partitions); err != nil {
-		return err
-	}
 	proxies, err := remote.ParseProxies(c.TrustedProxies)
 	if err != nil {
 		return fmt.Errorf("trusted_proxies: %w", err)
+	}
+	if err := a.startAuth(ctx, client, producer, id.Partitions, proxies); err != nil {
+		return err
 	}
 	b := build{
 		client: client, producer: producer, id: id, proxies: proxies,
@@ -210,6 +210,18 @@ func (a *App) pipelineOptions(client *kafka.Client) pipeline.Options {
 func (a *App) origins() auth.OriginPolicy {
 	c := &a.opts.Config
 	return auth.OriginPolicy{Allowed: c.AllowedOrigins, AllowAll: c.AllowsEveryOrigin()}
+}
+
+// await waits until a part that runs in the background is ready. One that fails meanwhile never will be.
+func (a *App) await(ctx context.Context, name string, ready <-chan struct{}) error {
+	select {
+	case <-ready:
+		return nil
+	case err := <-a.failed:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", name, ctx.Err())
+	}
 }
 
 // background runs a part until its turn to stop comes. If it ends before, the process fails.

@@ -63,7 +63,7 @@ func (k *Keeper) getKeys(w http.ResponseWriter, r *http.Request) {
 			keys = append(keys, bodyOf(&record, ""))
 		}
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"keys": keys})
+	wire.WriteJSON(w, http.StatusOK, map[string]any{"keys": keys})
 }
 
 func (k *Keeper) postKey(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +98,7 @@ func (k *Keeper) postKey(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	k.log.Info("an API key was made", "key", record.ID, "tenant", record.Tenant, "by", by.Subject)
-	writeJSON(w, http.StatusCreated, bodyOf(&record, key))
+	wire.WriteJSON(w, http.StatusCreated, bodyOf(&record, key))
 }
 
 func (k *Keeper) postRotate(w http.ResponseWriter, r *http.Request) {
@@ -121,7 +121,7 @@ func (k *Keeper) postRotate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	k.log.Info("an API key was rotated", "key", record.ID, "by", by.Subject)
-	writeJSON(w, http.StatusOK, bodyOf(&record, key))
+	wire.WriteJSON(w, http.StatusOK, bodyOf(&record, key))
 }
 
 func (k *Keeper) deleteKey(w http.ResponseWriter, r *http.Request) {
@@ -175,7 +175,7 @@ func (k *Keeper) postToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	k.log.Info("a token was made", "jti", id, "subject", body.Subject, "tenant", body.Tenant, "by", by.Subject)
-	writeJSON(w, http.StatusCreated, map[string]any{"token": token, "jti": id, "sub": body.Subject, "expires_at": t.Expires.UTC()})
+	wire.WriteJSON(w, http.StatusCreated, map[string]any{"token": token, "jti": id, "sub": body.Subject, "expires_at": t.Expires.UTC()})
 }
 
 // revocationBody names what is to end: one of the first four.
@@ -233,7 +233,7 @@ func (k *Keeper) postRevocation(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	k.log.Info("credentials were revoked", "kind", kind, "value", value, "tenant", body.Tenant, "by", by.Subject)
-	writeJSON(w, http.StatusOK, map[string]any{"kind": kind, "value": value, "tenant": body.Tenant, "revoked_at": at})
+	wire.WriteJSON(w, http.StatusOK, map[string]any{"kind": kind, "value": value, "tenant": body.Tenant, "revoked_at": at})
 }
 
 func (k *Keeper) revokeNamed(r *http.Request, by *Principal, kind, value, tenant string) (time.Time, error) {

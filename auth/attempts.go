@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"weir/internal/remote"
 	"weir/wire"
 )
 
@@ -109,20 +110,7 @@ func WithAddress(ctx context.Context, from netip.Addr) context.Context {
 // address is that of WithAddress, of which one machine has no other: of IPv6 the network.
 func address(ctx context.Context) netip.Prefix {
 	from, _ := ctx.Value(addressKey{}).(netip.Addr)
-	return network(from)
-}
-
-func network(ip netip.Addr) netip.Prefix {
-	ip = ip.Unmap()
-	bits := 32
-	if ip.Is6() {
-		bits = 64
-	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
+	return remote.Network(from)
 }
 
 // secure reports whether the client's side of a request is encrypted.

@@ -45,20 +45,6 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) *wire.Error {
 	return wire.NewError(wire.CodeJSONSyntax, "")
 }
 
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		wire.WriteError(w, http.StatusInternalServerError, wire.NewError(wire.CodeInternal, ""))
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n'))
-}
-
 // fail answers with err, and logs what clients are not told.
 func (k *Keeper) fail(w http.ResponseWriter, err error) {
 	e := Refusal(err)

@@ -48,3 +48,14 @@ func queryToken(u *url.URL) string {
 	}
 	return u.Query().Get(parameterToken)
 }
+
+// Subprotocols are those that a WebSocket handshake offers, but for those that carry credentials.
+func Subprotocols(h http.Header) []string {
+	var names []string
+	for _, name := range strings.Split(strings.Join(h.Values("Sec-WebSocket-Protocol"), ","), ",") {
+		if name = strings.TrimSpace(name); name != "" && !strings.HasPrefix(name, SubprotocolToken) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

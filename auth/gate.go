@@ -68,14 +68,10 @@ func (Open) Watch(*Principal, func(*wire.Error)) (stop func()) { return func() {
 
 // Refusal is err as a client may see it: the *wire.Error in it, or unauthenticated.
 func Refusal(err error) *wire.Error {
-	var e *wire.Error
-	if errors.As(err, &e) {
-		return e
-	}
 	if errors.Is(err, ErrNoCredentials) {
 		return wire.NewError(wire.CodeUnauthenticated, "")
 	}
-	return wire.NewError(wire.CodeInternal, "")
+	return wire.AsError(err)
 }
 
 // CloseOf is how a WebSocket ends for a refusal.

@@ -183,7 +183,7 @@ func (k *Keeper) Request(r *http.Request) (*Principal, error) {
 	if text == "" {
 		return k.certificate(r)
 	}
-	p, e := k.identify(r.Context(), text, network(k.proxies.Address(r)), fromCookie)
+	p, e := k.identify(r.Context(), text, remote.Network(k.proxies.Address(r)), fromCookie)
 	if e != nil {
 		return nil, e
 	}

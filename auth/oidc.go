@@ -14,6 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/oauth2"
 
+	"weir/internal/remote"
 	"weir/wire"
 )
 
@@ -167,7 +168,7 @@ func (k *Keeper) getCallback(w http.ResponseWriter, r *http.Request) {
 // returned is who comes back from the service.
 func (k *Keeper) returned(r *http.Request) (*Principal, *wire.Error) {
 	invalid := wire.NewError(wire.CodeTokenInvalid, "")
-	from := network(k.proxies.Address(r))
+	from := remote.Network(k.proxies.Address(r))
 	c, err := r.Cookie(cookieSignIn)
 	if err != nil || len(c.Value) > maxCredential {
 		return nil, &wire.Error{Code: wire.CodeUnauthenticated, Message: "the sign-in was not begun here, or took too long; begin again"}

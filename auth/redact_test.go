@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"weir/internal/remote"
 )
 
 func TestURLsAreShownWithoutWhatLetsIn(t *testing.T) {
@@ -130,9 +132,9 @@ func FuzzClaims(f *testing.F) {
 func TestAFullTableOfAttemptsIsGoneThroughOnceInThousands(t *testing.T) {
 	a := newAttempts(2, time.Now)
 	for i := range maxAddresses {
-		a.failed(network(ipOf(i)))
+		a.failed(remote.Network(ipOf(i)))
 	}
-	a.failed(network(ipOf(maxAddresses)))
+	a.failed(remote.Network(ipOf(maxAddresses)))
 	if free := maxAddresses - len(a.from); free < maxAddresses/4-1 {
 		t.Errorf("%d places are free", free)
 	}
@@ -162,7 +164,7 @@ func TestAttemptsAreForgottenWithinBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &attempts{perMinute: 2, now: time.Now, from: make(map[netip.Prefix]failures)}
 		for i := range maxAddresses + 100 {
-			a.failed(network(ipOf(i)))
+			a.failed(remote.Network(ipOf(i)))
 		}
 		if len(a.from) > maxAddresses {
 			t.Errorf("%d addresses", len(a.from))
@@ -170,13 +172,13 @@ func TestAttemptsAreForgottenWithinBounds(t *testing.T) {
 		time.Sleep(time.Minute)
 		fresh := maxAddresses / 2
 		for i := range fresh {
-			a.failed(network(ipOf(1<<20 + i)))
+			a.failed(remote.Network(ipOf(1<<20 + i)))
 		}
 		if len(a.from) > fresh {
 			t.Errorf("%d addresses after a while", len(a.from))
 		}
 	})
-	if network(netip.MustParseAddr("2001:db8::1")) != network(netip.MustParseAddr("2001:db8::2")) {
+	if remote.Network(netip.MustParseAddr("2001:db8::1")) != remote.Network(netip.MustParseAddr("2001:db8::2")) {
 		t.Error("one machine has many addresses of IPv6")
 	}
 }

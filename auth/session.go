@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"weir/internal/remote"
 	"weir/wire"
 )
 
@@ -92,7 +93,7 @@ func (k *Keeper) postSession(w http.ResponseWriter, r *http.Request) {
 			k.fail(w, err)
 			return
 		}
-		writeJSON(w, http.StatusOK, grantOf(grant))
+		wire.WriteJSON(w, http.StatusOK, grantOf(grant))
 		return
 	}
 	made, err := k.setSession(w, r, p)
@@ -100,7 +101,7 @@ func (k *Keeper) postSession(w http.ResponseWriter, r *http.Request) {
 		k.fail(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, describe(made))
+	wire.WriteJSON(w, http.StatusOK, describe(made))
 }
 
 // mayMake refuses a session, or family, that is one too many. Operator links are few, and each is good for one.
@@ -122,7 +123,7 @@ func (k *Keeper) mayMake(w http.ResponseWriter, p *Principal, family bool) bool 
 
 // present is who signs in with a credential or a one-time code.
 func (k *Keeper) present(r *http.Request, token, code string) (*Principal, *wire.Error) {
-	from := network(k.proxies.Address(r))
+	from := remote.Network(k.proxies.Address(r))
 	switch {
 	case token == "" && code == "":
 		return nil, wire.NewError(wire.CodeFieldMissing, "token")
@@ -175,7 +176,7 @@ func (k *Keeper) cookie(r *http.Request, name, value, path string, until time.Ti
 }
 
 func (k *Keeper) getSession(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusOK, describe(PrincipalOf(r.Context())))
+	wire.WriteJSON(w, http.StatusOK, describe(PrincipalOf(r.Context())))
 }
 
 // deleteSession signs out. An API key or certificate stays what it is.
@@ -220,5 +221,5 @@ func (k *Keeper) postRefresh(w http.ResponseWriter, r *http.Request) {
 		k.fail(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, grantOf(grant))
+	wire.WriteJSON(w, http.StatusOK, grantOf(grant))
 }

@@ -15,7 +15,7 @@ type watches struct {
 	now func() time.Time
 
 	mu     sync.Mutex
-	all    map[*watch]struct{}
+	n      int                            // that are not gone
 	byName map[string]map[*watch]struct{} // what a revocation can name of each: there are many more watches
 	byTime deadlines
 	wake   chan struct{} // something is due earlier than was known
@@ -23,20 +23,21 @@ type watches struct {
 
 type watch struct {
 	principal *Principal
-	ended     func(*wire.Error) // nil once it was called, or the watch was stopped
-	until     time.Time         // zero: never
-	why       *wire.Error       // told then; nil: token_expired
-	place     int               // in the heap; -1: not there
+	ended     func(*wire.Error)
+	until     time.Time   // zero: never
+	why       *wire.Error // told then; nil: token_expired
+	place     int         // in the heap; -1: not there
+	gone      bool        // ended is or was called, or the watch was stopped
 }
 
 func newWatches(now func() time.Time) *watches {
-	return &watches{now: now, all: make(map[*watch]struct{}), byName: make(map[string]map[*watch]struct{}), wake: make(chan struct{}, 1)}
+	return &watches{now: now, byName: make(map[string]map[*watch]struct{}), wake: make(chan struct{}, 1)}
 }
 
 func (w *watches) len() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.all)
+	return w.n
 }
 
 // verdict says until when credentials hold (zero: for ever), or why they do not.
@@ -53,7 +54,7 @@ func (w *watches) add(p *Principal, v verdict, ended func(*wire.Error)) *watch {
 	if over != nil {
 		one.why, until = over, w.now()
 	}
-	w.all[one] = struct{}{}
+	w.n++
 	for _, name := range namesOfPrincipal(p) {
 		if w.byName[name] == nil {
 			w.byName[name] = make(map[*watch]struct{})
@@ -90,10 +91,12 @@ func (w *watches) stop(one *watch) {
 	w.removeLocked(one)
 }
 
-func (w *watches) removeLocked(one *watch) func(*wire.Error) {
-	ended := one.ended
-	one.ended = nil
-	delete(w.all, one)
+func (w *watches) removeLocked(one *watch) {
+	if one.gone {
+		return
+	}
+	one.gone = true
+	w.n--
 	for _, name := range namesOfPrincipal(one.principal) {
 		delete(w.byName[name], one)
 		if len(w.byName[name]) == 0 {
@@ -103,7 +106,6 @@ func (w *watches) removeLocked(one *watch) func(*wire.Error) {
 	if one.place >= 0 {
 		heap.Remove(&w.byTime, one.place)
 	}
-	return ended
 }
 
 // end is a call that is due.
@@ -135,7 +137,8 @@ func (w *watches) review(name string, v verdict) {
 	for one := range w.byName[name] {
 		until, over := v(one.principal)
 		if over != nil {
-			ends = append(ends, end{w.removeLocked(one), over})
+			w.removeLocked(one)
+			ends = append(ends, end{one.ended, over})
 		} else if one.why == nil && !until.Equal(one.until) {
 			w.scheduleLocked(one, until)
 		}
@@ -176,7 +179,8 @@ func (w *watches) expire() time.Duration {
 		if why == nil {
 			why = wire.NewError(wire.CodeTokenExpired, "")
 		}
-		due = append(due, end{w.removeLocked(first), why})
+		w.removeLocked(first)
+		due = append(due, end{first.ended, why})
 	}
 	next := idle
 	if len(w.byTime) > 0 {

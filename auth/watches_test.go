@@ -7,6 +7,26 @@ import (
 	"weir/wire"
 )
 
+func TestAWatchEndsOnce(t *testing.T) {
+	w := newWatches(time.Now)
+	ends := 0
+	over := func(*Principal) (time.Time, *wire.Error) {
+		return time.Time{}, wire.NewError(wire.CodeTokenExpired, "")
+	}
+	holds := func(*Principal) (time.Time, *wire.Error) { return time.Now().Add(time.Hour), nil }
+	one := w.add(&Principal{Subject: "bob"}, holds, func(*wire.Error) { ends++ })
+	w.add(&Principal{Subject: "ada"}, over, func(*wire.Error) { ends++ })
+	w.expire()
+	for range 2 {
+		w.review(nameOf(revokeSubject, "bob"), over)
+		w.stop(one)
+		w.expire()
+	}
+	if ends != 2 || w.len() != 0 || len(w.byTime) != 0 || len(w.byName) != 0 {
+		t.Errorf("%d ends of 2 watches; %d are left, %d of them in the heap", ends, w.len(), len(w.byTime))
+	}
+}
+
 func TestARevocationLooksOnlyAtTheWatchesItNames(t *testing.T) {
 	w := newWatches(time.Now)
 	asked := 0

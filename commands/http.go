@@ -36,12 +36,12 @@ func (h *Hub) handleGive(w http.ResponseWriter, r *http.Request) {
 	}
 	wait, refusal := waitOf(r)
 	if refusal != nil {
-		refuse(w, refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	c, refusal := h.decodeCommand(w, r)
 	if refusal != nil {
-		refuse(w, refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	c.Device, c.By = device, auth.PrincipalOf(r.Context()).Subject
@@ -49,7 +49,7 @@ func (h *Hub) handleGive(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	v, known, err := h.Give(ctx, c)
 	if err != nil {
-		refuse(w, wire.AsError(err))
+		wire.Refuse(w, wire.AsError(err))
 		return
 	}
 	if wait > 0 && !v.Status.Finished() {
@@ -63,7 +63,7 @@ func (h *Hub) handleGive(w http.ResponseWriter, r *http.Request) {
 	if known || v.Status.Finished() {
 		status = http.StatusOK
 	}
-	answer(w, status, v)
+	wire.WriteJSON(w, status, v)
 }
 
 // handleList is GET /v1/commands/{device}[?id=ID].
@@ -74,15 +74,15 @@ func (h *Hub) handleList(w http.ResponseWriter, r *http.Request) {
 	}
 	id := r.URL.Query().Get("id")
 	if id == "" {
-		answer(w, http.StatusOK, map[string][]View{"commands": h.List(device)})
+		wire.WriteJSON(w, http.StatusOK, map[string][]View{"commands": h.List(device)})
 		return
 	}
 	v, ok := h.Get(device, id)
 	if !ok {
-		refuse(w, wire.NewError(wire.CodeCommandUnknown, ""))
+		wire.Refuse(w, wire.NewError(wire.CodeCommandUnknown, ""))
 		return
 	}
-	answer(w, http.StatusOK, v)
+	wire.WriteJSON(w, http.StatusOK, v)
 }
 
 // device is the one in the path, if the principal may speak to it.
@@ -94,11 +94,11 @@ func (h *Hub) device(w http.ResponseWriter, r *http.Request) (string, bool) {
 		if errors.As(err, &e) {
 			refusal.Code = e.Code
 		}
-		refuse(w, refusal)
+		wire.Refuse(w, refusal)
 		return "", false
 	}
 	if !auth.PrincipalOf(r.Context()).MayWrite(device) {
-		refuse(w, wire.NewError(wire.CodeForbidden, ""))
+		wire.Refuse(w, wire.NewError(wire.CodeForbidden, ""))
 		return "", false
 	}
 	return device, true
@@ -162,26 +162,4 @@ func (h *Hub) decodeCommand(w http.ResponseWriter, r *http.Request) (c Command, 
 	c.Created = time.Now()
 	c.Expires = c.Created.Add(ttl)
 	return c, nil
-}
-
-func refuse(w http.ResponseWriter, e *wire.Error) {
-	status := wire.StatusOf(e.Code)
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
-	wire.WriteError(w, status, e)
-}
-
-func answer(w http.ResponseWriter, status int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		wire.WriteError(w, http.StatusInternalServerError, wire.NewError(wire.CodeInternal, ""))
-		return
-	}
-	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n'))
 }

@@ -85,16 +85,14 @@ func (h *Hub) Attach(device string, deliver func(*Command) bool) (detach func())
 	b.attached = append(b.attached, a)
 	h.devices.Add(1)
 	now := time.Now()
-	var delivered []string
+	var delivered []delivery
 	for _, e := range b.entries {
 		if !e.status.Finished() && now.Before(e.Expires) && h.handLocked(a, e) {
-			delivered = append(delivered, e.ID)
+			delivered = append(delivered, delivery{device, e.ID})
 		}
 	}
 	h.mu.Unlock()
-	for _, id := range delivered {
-		h.Delivered(device, id)
-	}
+	h.note(delivered...)
 	return sync.OnceFunc(func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -109,18 +107,32 @@ func (h *Hub) handLocked(a *attachment, e *entry) bool {
 	return a.deliver(&e.Command)
 }
 
-// noticeTimeout bounds how long Delivered waits for room in the producer's buffer.
+// noticeTimeout bounds how long it is waited for room in the producer's buffer to note deliveries, however many.
 const noticeTimeout = time.Second
 
 // Delivered notes that a device has got a command. It does not wait until that is stored.
-func (h *Hub) Delivered(device, id string) {
+func (h *Hub) Delivered(device, id string) { h.note(delivery{device, id}) }
+
+// delivery is a command that a device has got.
+type delivery struct{ device, id string }
+
+func (h *Hub) note(all ...delivery) {
+	if len(all) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), noticeTimeout)
+	defer cancel()
+	for _, d := range all {
+		h.noteOne(ctx, d.device, d.id)
+	}
+}
+
+func (h *Hub) noteOne(ctx context.Context, device, id string) {
 	h.mu.Lock()
 	e := h.find(device, id)
 	news := e != nil && e.status == Pending
 	h.mu.Unlock()
 	if news {
-		ctx, cancel := context.WithTimeout(context.Background(), noticeTimeout)
-		defer cancel()
 		h.write(ctx, device, &record{Type: typeDelivered, ID: id, At: time.Now().UnixMilli()}, func(int64, error) {})
 	}
 }
@@ -178,19 +190,17 @@ func (h *Hub) write(ctx context.Context, device string, r *record, done func(int
 	}
 }
 
-// apply takes a record of the log.
-func (h *Hub) apply(device string, value []byte, now time.Time) {
+// apply takes a record of the log. It returns the command that was delivered by that, if any.
+func (h *Hub) apply(device string, value []byte, now time.Time) (d delivery, delivered bool) {
 	r, err := decodeRecord(value)
 	if errors.Is(err, errOther) {
-		return
+		return d, false
 	}
 	if err != nil {
 		h.metrics.malformed.Inc()
-		return
+		return d, false
 	}
-	if h.applyLocking(device, r, now) {
-		h.Delivered(device, r.ID)
-	}
+	return delivery{device, r.ID}, h.applyLocking(device, r, now)
 }
 
 // applyLocking reports whether a command was delivered.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -330,6 +332,51 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// full has no room until the context ends.
+type full struct{ tried chan struct{} }
+
+func (f full) Produce(ctx context.Context, _ string, _ int, _ []kafka.Record, _ func(int64, error)) error {
+	f.tried <- struct{}{}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestDeliveriesAreNotedWithinOneSecondHoweverMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 100
+		f := full{make(chan struct{}, 3*n)}
+		h, err := New(Options{Config: DefaultConfig(), Producer: f, Partitions: 1})
+		must(t, err)
+		var records []kafka.Record
+		for i := range n {
+			r := record{Type: typeCommand, ID: fmt.Sprint(i), Name: "a", Expires: time.Now().Add(time.Hour).UnixMilli()}
+			value, err := r.encode()
+			must(t, err)
+			records = append(records, kafka.Record{Key: []byte(press7), Value: value})
+		}
+		defer h.Attach(press7, func(*Command) bool { return true })()
+		began := time.Now()
+		h.take(0, records, n)
+		if took := time.Since(began); took != noticeTimeout || len(f.tried) != n {
+			t.Errorf("a fetch took %s, and %d deliveries were to be noted", took, len(f.tried))
+		}
+		began = time.Now()
+		defer h.Attach(press7, func(*Command) bool { return true })()
+		if took := time.Since(began); took != noticeTimeout || len(f.tried) != 2*n {
+			t.Errorf("attaching took %s, and %d deliveries were to be noted", took, len(f.tried)-n)
+		}
+	})
+}
+
+func TestCommandsLostToDamageAreNotWaitedFor(t *testing.T) {
+	h, err := New(Options{Config: DefaultConfig(), Producer: nowhere{}, Partitions: 1})
+	must(t, err)
+	h.lost(0, 2, 5, errors.New("checksum"))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	must(t, h.await(ctx, &Command{Device: press7, ID: "x"}, 4))
+}
+
 // nowhere takes records and never acknowledges them.
 type nowhere struct{}
 
@@ -359,6 +406,7 @@ func TestWhatIsHeldStaysWithinItsBounds(t *testing.T) {
 			case 4:
 				now = now.Add(time.Second)
 				h.expire(now)
+				checkExpired(t, h, now)
 				continue
 			}
 			value, err := r.encode()
@@ -371,6 +419,16 @@ func TestWhatIsHeldStaysWithinItsBounds(t *testing.T) {
 	})
 }
 
+func checkExpired(t *rapid.T, h *Hub, now time.Time) {
+	for _, b := range h.state.boxes {
+		for _, e := range b.entries {
+			if !e.status.Finished() && !now.Before(e.Expires) {
+				t.Fatalf("%s of %s is over and %s", e.ID, e.Device, e.status)
+			}
+		}
+	}
+}
+
 func checkBounds(t *rapid.T, h *Hub, c Config) {
 	entries, bytes := 0, 0
 	for device, b := range h.state.boxes {
@@ -380,6 +438,8 @@ func checkBounds(t *rapid.T, h *Hub, c Config) {
 			bytes += e.bytes
 			if e.status.Finished() {
 				finished++
+			} else if h.state.soonest.IsZero() || e.Expires.Before(h.state.soonest) {
+				t.Fatalf("a command expires %s, before the soonest, %s", e.Expires, h.state.soonest)
 			}
 			if e.gone {
 				t.Fatal("forgotten, and still there")

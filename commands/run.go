@@ -2,12 +2,12 @@ package commands
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"weir/kafka"
+	"weir/kafka/table"
 	"weir/wire"
 )
 
@@ -28,7 +28,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	var all sync.WaitGroup
 	for p := range h.partitions {
-		all.Go(func() { h.follow(ctx, p, ends[p].End) })
+		all.Go(func() { h.follow(ctx, p, ends[p]) })
 	}
 	all.Go(func() { h.expireUntil(ctx) })
 	all.Wait()
@@ -48,53 +48,31 @@ func (h *Hub) expireUntil(ctx context.Context) {
 	}
 }
 
-func (h *Hub) follow(ctx context.Context, partition int, end int64) {
-	tail := h.client.NewTail(kafka.TailOptions{
-		Topic: wire.TopicMessages, Partition: partition, Offset: kafka.FirstOffset, MaxWait: fetchWait})
-	defer func() { _ = tail.Close() }()
-	loaded := false
-	load := func(next int64) {
-		if !loaded && next >= end {
-			loaded = true
-			h.loaded()
-		}
-	}
-	load(0) // an empty partition
-	for ctx.Err() == nil {
-		fetch, err := tail.Next(ctx)
-		if err != nil {
-			h.recover(ctx, tail, partition, err)
-			continue
-		}
-		now := time.Now()
-		for i := range fetch.Records {
-			h.apply(string(fetch.Records[i].Key), fetch.Records[i].Value, now)
-		}
-		h.advance(partition, tail.Offset())
-		load(tail.Offset())
-	}
+func (h *Hub) follow(ctx context.Context, partition int, there kafka.OffsetRange) {
+	table.Follow(ctx, table.FollowOptions{
+		Client: h.client, Topic: wire.TopicMessages, Partition: partition, There: there, MaxWait: fetchWait, Logger: h.log,
+		Loaded: h.loaded,
+		Apply:  func(f *kafka.Fetch, next int64) { h.take(partition, f.Records, next) },
+		Lost:   func(n, next int64, err error) { h.lost(partition, n, next, err) },
+	})
 }
 
-// recover goes past what retention has removed, or what cannot be read.
-func (h *Hub) recover(ctx context.Context, tail *kafka.Tail, partition int, err error) {
-	var trimmed *kafka.ErrOffsetOutOfRange
-	var corrupt *kafka.CorruptError
-	switch {
-	case errors.As(err, &trimmed):
-		tail.SeekTo(kafka.FirstOffset)
-		return
-	case errors.As(err, &corrupt):
-		h.log.Error("commands lost to a damaged record batch", "partition", partition, "error", err)
-		tail.SeekTo(corrupt.Next)
-		return
-	case ctx.Err() != nil:
-		return
+func (h *Hub) lost(partition int, n, next int64, err error) {
+	h.log.Error("commands lost to damage in the log", "partition", partition, "offsets", n, "error", err)
+	h.advance(partition, next)
+}
+
+// take applies what was fetched. Who waits for it is told before the deliveries are noted, as that may take a while.
+func (h *Hub) take(partition int, records []kafka.Record, next int64) {
+	now := time.Now()
+	var delivered []delivery
+	for i := range records {
+		if d, ok := h.apply(string(records[i].Key), records[i].Value, now); ok {
+			delivered = append(delivered, d)
+		}
 	}
-	h.log.Warn("cannot be read; trying again", "topic", wire.TopicMessages, "partition", partition, "error", err)
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
-	}
+	h.advance(partition, next)
+	h.note(delivered...)
 }
 
 func (h *Hub) advance(partition int, next int64) {

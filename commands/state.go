@@ -59,6 +59,8 @@ type state struct {
 	finished []*entry
 	entries  int
 	bytes    int
+	// soonest: nothing unfinished expires before that; zero: nothing is unfinished.
+	soonest time.Time
 }
 
 func newState(cfg Config) *state { return &state{cfg: cfg, boxes: make(map[string]*box)} }
@@ -87,6 +89,7 @@ func (s *state) add(c Command) (*entry, bool) {
 	b.entries = append(b.entries, e)
 	s.entries++
 	s.bytes += e.bytes
+	s.expect(e.Expires)
 	return e, true
 }
 
@@ -141,12 +144,27 @@ func (s *state) tidy(device string) {
 	}
 }
 
-// expire ends what has outlived its time.
+// expect notes that something expires.
+func (s *state) expect(expires time.Time) {
+	if s.soonest.IsZero() || expires.Before(s.soonest) {
+		s.soonest = expires
+	}
+}
+
+// expire ends what has outlived its time. It looks at all there is only when something may have.
 func (s *state) expire(now time.Time) int {
+	if s.soonest.IsZero() || now.Before(s.soonest) {
+		return 0
+	}
+	s.soonest = time.Time{}
 	var over []*entry
 	for _, b := range s.boxes {
 		for _, e := range b.entries {
-			if !e.status.Finished() && !now.Before(e.Expires) {
+			switch {
+			case e.status.Finished():
+			case now.Before(e.Expires):
+				s.expect(e.Expires)
+			default:
 				over = append(over, e)
 			}
 		}

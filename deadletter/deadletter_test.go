@@ -71,7 +71,7 @@ func (w *world) store() *Store {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	w.t.Cleanup(func() { cancel(); must(w.t, <-ended) })
-	<-s.Ready()
+	<-s.ready
 	return s
 }
 

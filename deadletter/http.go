@@ -1,10 +1,8 @@
 package deadletter
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -61,7 +59,7 @@ func (s *Store) handleList(w http.ResponseWriter, r *http.Request) {
 	if next != nil {
 		answer.Cursor = next.String()
 	}
-	s.writeJSON(w, http.StatusOK, answer)
+	wire.WriteJSON(w, http.StatusOK, answer)
 }
 
 // parseFilter reads ?device=PATTERN&code=&stage=&state=&since=&until=&limit=&cursor=.
@@ -147,7 +145,7 @@ func (s *Store) handleShow(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.URL.Query().Get("raw") != "true" {
-		s.writeJSON(w, http.StatusOK, letter)
+		wire.WriteJSON(w, http.StatusOK, letter)
 		return
 	}
 	h := w.Header()
@@ -181,9 +179,9 @@ func (s *Store) handleReplay(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.fail(w, err)
 	case len(out.Rejected) > 0:
-		s.writeJSON(w, http.StatusUnprocessableEntity, out)
+		wire.WriteJSON(w, http.StatusUnprocessableEntity, out)
 	default:
-		s.writeJSON(w, http.StatusOK, out)
+		wire.WriteJSON(w, http.StatusOK, out)
 	}
 }
 
@@ -202,25 +200,9 @@ func (s *Store) handleDiscard(w http.ResponseWriter, r *http.Request) {
 func (s *Store) fail(w http.ResponseWriter, err error) {
 	var refusal *wire.Error
 	if errors.As(err, &refusal) {
-		wire.WriteError(w, wire.StatusOf(refusal.Code), refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	s.log.Warn("dead letters", "error", err, "reason", kafka.Classify(err))
-	w.Header().Set("Retry-After", "1")
 	wire.WriteError(w, http.StatusServiceUnavailable, wire.NewError(wire.CodeNotStored, ""))
-}
-
-func (s *Store) writeJSON(w http.ResponseWriter, status int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		s.log.Error("encode", slog.Any("error", err))
-		wire.WriteError(w, http.StatusInternalServerError, wire.NewError(wire.CodeInternal, ""))
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n'))
 }

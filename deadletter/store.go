@@ -39,7 +39,7 @@ type Store struct {
 	parts   []part
 	busy    map[ID]chan struct{} // letters that are being dealt with; closed when that is over
 	changed chan struct{}
-	ready   chan struct{}
+	ready   chan struct{} // closed when all that was there at the start has been read
 	loading int
 }
 
@@ -72,6 +72,8 @@ func New(o Options) *Store {
 	return s
 }
 
+const fetchWait = 5 * time.Second
+
 // Run follows the resolutions until ctx ends.
 func (s *Store) Run(ctx context.Context) error {
 	ends, err := s.o.Client.Offsets(ctx, wire.TopicDeadLetters)
@@ -89,43 +91,15 @@ func (s *Store) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready is closed when all that was there at the start has been read.
-func (s *Store) Ready() <-chan struct{} { return s.ready }
-
 func (s *Store) follow(ctx context.Context, partition int, there kafka.OffsetRange) {
-	tail := s.o.Client.NewTail(kafka.TailOptions{
-		Topic: wire.TopicDeadLetters, Partition: partition, Offset: kafka.FirstOffset, MaxWait: 5 * time.Second})
-	defer func() { _ = tail.Close() }()
-	loaded := false
-	for ctx.Err() == nil {
-		if !loaded && (there.First == there.End || tail.Offset() >= there.End) {
-			loaded = true
-			s.loaded()
-		}
-		fetch, err := tail.Next(ctx)
-		if err != nil {
-			s.recover(ctx, tail, partition, err)
-			continue
-		}
-		s.take(partition, &fetch)
-	}
-}
-
-func (s *Store) recover(ctx context.Context, tail *kafka.Tail, partition int, err error) {
-	if lost, ok := table.Skip(tail, err); ok {
-		if lost > 0 {
-			s.log.Error("dead letters are damaged and passed over", "partition", partition, "offsets", lost, "error", err)
-		}
-		return
-	}
-	if ctx.Err() != nil {
-		return
-	}
-	s.log.Warn("dead letters cannot be read; trying again", "partition", partition, "error", err)
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
-	}
+	table.Follow(ctx, table.FollowOptions{
+		Client: s.o.Client, Topic: wire.TopicDeadLetters, Partition: partition, There: there, MaxWait: fetchWait, Logger: s.log,
+		Loaded: s.loaded,
+		Apply:  func(f *kafka.Fetch, _ int64) { s.take(partition, f) },
+		Lost: func(n, _ int64, err error) {
+			s.log.Error("dead letters are damaged and passed over", "partition", partition, "offsets", n, "error", err)
+		},
+	})
 }
 
 func (s *Store) take(partition int, fetch *kafka.Fetch) {

@@ -112,7 +112,7 @@ func (r *Registry) attach(device string, p *Peer) bool {
 	now := r.instant()
 	s := r.shards.of(device)
 	s.mu.Lock()
-	e := s.takeLocked(device, r.shards.limit)
+	e := r.shards.takeLocked(s, device)
 	if e == nil {
 		s.mu.Unlock()
 		r.m.untracked.Inc()

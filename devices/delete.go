@@ -18,7 +18,7 @@ func (r *Registry) handleDelete(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if !mayAct(p, device) {
-		answer(w, wire.NewError(wire.CodeForbidden, "device"))
+		wire.Refuse(w, wire.NewError(wire.CodeForbidden, "device"))
 		return
 	}
 	if !r.ready(w) {
@@ -26,11 +26,10 @@ func (r *Registry) handleDelete(w http.ResponseWriter, req *http.Request) {
 	}
 	if err := r.Delete(req.Context(), device, p.Subject); err != nil {
 		r.log.Warn("device not deleted", "device", device, "error", err)
-		w.Header().Set("Retry-After", "1")
-		answer(w, wire.NewError(wire.CodeNotStored, ""))
+		wire.Refuse(w, wire.NewError(wire.CodeNotStored, ""))
 		return
 	}
-	writeJSON(w, http.StatusAccepted, map[string]string{"device": device})
+	wire.WriteJSON(w, http.StatusAccepted, map[string]string{"device": device})
 }
 
 // Delete forgets a device: its metadata, its presence, its health here, and, by a command among its readings, its
@@ -77,7 +76,7 @@ func (r *Registry) forget(device string) {
 		return
 	}
 	if e.presence.conns == 0 {
-		s.dropLocked(e)
+		r.shards.dropLocked(s, e)
 		return
 	}
 	e.health.clear(&r.shards.faulty)

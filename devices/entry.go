@@ -24,9 +24,8 @@ type FrameInfo struct {
 	Session string
 	Seq     uint64
 	HasSeq  bool
-	// Newest and Oldest are source times of the readings, 0 when the server gave them theirs; Now is when the frame came.
-	Newest, Oldest int64
-	Now            int64
+	// Newest is the newest source time of the readings, 0 when the server gave them theirs; Now is when the frame came.
+	Newest, Now int64
 	// OutOfOrder counts readings older than one before them in the frame.
 	OutOfOrder int
 	// HTTP: it came by a request, so that no connection tells of the device's presence.
@@ -41,7 +40,6 @@ type shard struct {
 	entries map[string]*entry
 	newest  *entry
 	oldest  *entry
-	faulty  *atomic.Int32 // of all shards: how many entries tell of refusals
 }
 
 // entry is what this instance knows of one device. Guarded by its shard's lock.
@@ -56,37 +54,37 @@ type entry struct {
 type shards struct {
 	seed   maphash.Seed
 	all    [shardCount]shard
-	limit  int // of each
-	faulty atomic.Int32
+	limit  int          // of each
+	faulty atomic.Int32 // how many entries tell of refusals
 }
 
 func newShards(most int) *shards {
 	s := &shards{seed: maphash.MakeSeed(), limit: max(1, most/shardCount)}
 	for i := range s.all {
-		s.all[i].entries, s.all[i].faulty = make(map[string]*entry), &s.faulty
+		s.all[i].entries = make(map[string]*entry)
 	}
 	return s
 }
 
-func (s *shards) of(device string) *shard {
-	return &s.all[maphash.String(s.seed, device)%shardCount]
+func (ss *shards) of(device string) *shard {
+	return &ss.all[maphash.String(ss.seed, device)%shardCount]
 }
 
-func (s *shards) len() (n int) {
-	for i := range s.all {
-		s.all[i].mu.Lock()
-		n += len(s.all[i].entries)
-		s.all[i].mu.Unlock()
+func (ss *shards) len() (n int) {
+	for i := range ss.all {
+		ss.all[i].mu.Lock()
+		n += len(ss.all[i].entries)
+		ss.all[i].mu.Unlock()
 	}
 	return n
 }
 
-// takeLocked finds or makes the entry of a device and makes it the newest; nil when all that would have to go are
-// online. The name is copied.
-func (s *shard) takeLocked(device string, limit int) *entry {
+// takeLocked finds or makes the entry of a device in its shard and makes it the newest; nil when all that would have
+// to go are online. The name is copied.
+func (ss *shards) takeLocked(s *shard, device string) *entry {
 	e := s.entries[device]
 	if e == nil {
-		if len(s.entries) >= limit && !s.evictLocked() {
+		if len(s.entries) >= ss.limit && !ss.evictLocked(s) {
 			return nil
 		}
 		e = &entry{device: strings.Clone(device)}
@@ -102,7 +100,7 @@ func (s *shard) takeLocked(device string, limit int) *entry {
 }
 
 // evictLocked forgets the device that was silent for longest, unless it and the next few are online.
-func (s *shard) evictLocked() bool {
+func (ss *shards) evictLocked(s *shard) bool {
 	const tries = 16
 	e := s.oldest
 	for range tries {
@@ -110,7 +108,7 @@ func (s *shard) evictLocked() bool {
 			return false
 		}
 		if !e.presence.alive() {
-			s.dropLocked(e)
+			ss.dropLocked(s, e)
 			return true
 		}
 		e = e.newer
@@ -118,10 +116,10 @@ func (s *shard) evictLocked() bool {
 	return false
 }
 
-func (s *shard) dropLocked(e *entry) {
+func (ss *shards) dropLocked(s *shard, e *entry) {
 	s.unlinkLocked(e)
 	delete(s.entries, e.device)
-	e.health.clear(s.faulty)
+	e.health.clear(&ss.faulty)
 }
 
 func (s *shard) pushLocked(e *entry) {

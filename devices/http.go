@@ -21,21 +21,11 @@ func (r *Registry) Routes(m *auth.Router) {
 	m.HandleFunc("PUT /v1/devices/{device...}", auth.SignedIn, r.handlePut)
 	m.HandleFunc("DELETE /v1/devices/{device...}", auth.Operators, r.handleDelete)
 	m.HandleFunc("GET /v1/health/{device...}", auth.SignedIn, r.handleHealth)
-	m.HandleFunc("/v1/devices", auth.Public, refuseMethod("GET, HEAD"))
-	m.HandleFunc("/v1/devices/{device...}", auth.Public, refuseMethod("GET, HEAD, PUT, DELETE"))
-	m.HandleFunc("/v1/health/{device...}", auth.Public, refuseMethod("GET, HEAD"))
 }
 
 // healthSuffix ends the path of a health report. A device whose own last segment is health is asked after at
 // /v1/health/… or by GET /v1/devices?pattern=….
 const healthSuffix = "/health"
-
-func refuseMethod(allowed string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", allowed)
-		wire.WriteError(w, http.StatusMethodNotAllowed, wire.NewError(wire.CodeMethodNotAllowed, ""))
-	}
-}
 
 // mayKnow: whoever may see the device's readings, and the device.
 func mayKnow(p *auth.Principal, device string) bool {
@@ -85,7 +75,7 @@ func (r *Registry) describe(device string, full bool) (d Device, ok bool) {
 // device is the one in the request's path, or a refusal that has been answered.
 func deviceIn(w http.ResponseWriter, name string) bool {
 	if err := telemetry.CheckDevice(name); err != nil {
-		answer(w, pathError(err, "device"))
+		wire.Refuse(w, pathError(err, "device"))
 		return false
 	}
 	return true
@@ -98,8 +88,7 @@ func (r *Registry) ready(w http.ResponseWriter) bool {
 		return true
 	default:
 	}
-	w.Header().Set("Retry-After", "1")
-	answer(w, wire.NewError(wire.CodeNotReady, ""))
+	wire.Refuse(w, wire.NewError(wire.CodeNotReady, ""))
 	return false
 }
 
@@ -113,15 +102,15 @@ func (r *Registry) handleGet(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case !deviceIn(w, device):
 	case !mayKnow(p, device):
-		answer(w, wire.NewError(wire.CodeForbidden, "device"))
+		wire.Refuse(w, wire.NewError(wire.CodeForbidden, "device"))
 	case r.ready(w):
 		d, ok := r.describe(device, mayKnowAll(p, device))
 		if !ok {
-			answer(w, wire.NewError(wire.CodeDeviceUnknown, "device"))
+			wire.Refuse(w, wire.NewError(wire.CodeDeviceUnknown, "device"))
 			return
 		}
 		w.Header().Set("ETag", etag(d.Version))
-		writeJSON(w, http.StatusOK, d)
+		wire.WriteJSON(w, http.StatusOK, d)
 	}
 }
 
@@ -134,14 +123,14 @@ func (r *Registry) answerHealth(w http.ResponseWriter, req *http.Request, device
 	switch {
 	case !deviceIn(w, device):
 	case !mayKnow(p, device):
-		answer(w, wire.NewError(wire.CodeForbidden, "device"))
+		wire.Refuse(w, wire.NewError(wire.CodeForbidden, "device"))
 	case r.ready(w):
 		report, ok := r.Health(device, mayKnowAll(p, device))
 		if !ok {
-			answer(w, wire.NewError(wire.CodeDeviceUnknown, "device"))
+			wire.Refuse(w, wire.NewError(wire.CodeDeviceUnknown, "device"))
 			return
 		}
-		writeJSON(w, http.StatusOK, report)
+		wire.WriteJSON(w, http.StatusOK, report)
 	}
 }
 
@@ -152,7 +141,7 @@ func (r *Registry) handlePut(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if !mayDescribe(p, device) {
-		answer(w, wire.NewError(wire.CodeForbidden, "device"))
+		wire.Refuse(w, wire.NewError(wire.CodeForbidden, "device"))
 		return
 	}
 	if !r.ready(w) {
@@ -160,21 +149,18 @@ func (r *Registry) handlePut(w http.ResponseWriter, req *http.Request) {
 	}
 	expected, refusal := precondition(req.Header)
 	if refusal != nil {
-		answer(w, refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	meta, refusal := readMeta(w, req)
 	if refusal != nil {
-		answer(w, refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	stored, created, refusal := r.setMeta(req.Context(), setting{
 		device: device, meta: meta, by: p.Subject, expected: expected, paced: !p.Has(auth.RoleOperator)})
 	if refusal != nil {
-		if refusal.Code != wire.CodeVersionConflict {
-			w.Header().Set("Retry-After", "1")
-		}
-		answer(w, refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	w.Header().Set("ETag", etag(stored.Version))
@@ -186,7 +172,7 @@ func (r *Registry) handlePut(w http.ResponseWriter, req *http.Request) {
 	if !mayKnow(p, device) {
 		d.Presence = nil
 	}
-	writeJSON(w, status, d)
+	wire.WriteJSON(w, status, d)
 }
 
 func readMeta(w http.ResponseWriter, req *http.Request) (*Meta, *wire.Error) {
@@ -217,21 +203,4 @@ func precondition(h http.Header) (uint64, *wire.Error) {
 		return 0, refuse(wire.CodeFieldRange, "If-Match", "If-Match takes the ETag of an earlier answer")
 	}
 	return version, nil
-}
-
-func answer(w http.ResponseWriter, e *wire.Error) { wire.WriteError(w, wire.StatusOf(e.Code), e) }
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		answer(w, wire.NewError(wire.CodeInternal, ""))
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(text)+1))
-	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n'))
 }

@@ -71,11 +71,11 @@ func parseQuery(values url.Values) (q query, refusal *wire.Error) {
 func (r *Registry) handleList(w http.ResponseWriter, req *http.Request) {
 	q, refusal := parseQuery(req.URL.Query())
 	if refusal != nil {
-		answer(w, refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	if r.ready(w) {
-		writeJSON(w, http.StatusOK, r.list(auth.PrincipalOf(req.Context()), q))
+		wire.WriteJSON(w, http.StatusOK, r.list(auth.PrincipalOf(req.Context()), q))
 	}
 }
 

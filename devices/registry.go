@@ -25,7 +25,6 @@ const (
 // Table is where the records are kept; *table.Table is one.
 type Table interface {
 	Ready() <-chan struct{}
-	Get(key string) ([]byte, bool)
 	Watch(prefix string, fn func(key string, value []byte))
 	Put(ctx context.Context, key string, value []byte) error
 	PutAsync(ctx context.Context, key string, value []byte, done func(error))

@@ -226,7 +226,7 @@ func (f *faults) recent() []fault {
 func (r *Registry) Frame(device string, f *FrameInfo) {
 	s := r.shards.of(device)
 	s.mu.Lock()
-	e := s.takeLocked(device, r.shards.limit)
+	e := r.shards.takeLocked(s, device)
 	if e == nil {
 		s.mu.Unlock()
 		r.m.untracked.Inc()

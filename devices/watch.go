@@ -3,6 +3,7 @@ package devices
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"sync"
 	"time"
 )
@@ -42,20 +43,48 @@ func (r *Registry) leave(device string) {
 	r.queue.mu.Unlock()
 }
 
-func (q *queue) lists(budget int) (leaving, changed []string) {
+// takeLeaving empties the set of those that are leaving; keepLeaving gives back those that still are.
+func (q *queue) takeLeaving() map[string]struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for d := range q.leaving {
-		leaving = append(leaving, d)
+	if len(q.leaving) == 0 {
+		return nil
 	}
+	all := q.leaving
+	q.leaving = make(map[string]struct{})
+	return all
+}
+
+func (q *queue) keepLeaving(all map[string]struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(all) == 0 {
+		return
+	}
+	maps.Copy(all, q.leaving) // the few that came meanwhile
+	q.leaving = all
+}
+
+func (q *queue) takeChanged(most int) []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	some := make([]string, 0, min(most, len(q.changed)))
 	for d := range q.changed {
-		if len(changed) >= budget {
+		if len(some) == most {
 			break
 		}
-		changed = append(changed, d)
+		some = append(some, d)
 		delete(q.changed, d)
 	}
-	return leaving, changed
+	return some
+}
+
+func (q *queue) keepChanged(some []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range some {
+		q.changed[d] = struct{}{}
+	}
 }
 
 // Run looks after presence until ctx ends.
@@ -89,19 +118,27 @@ func (r *Registry) Run(ctx context.Context) error {
 	}
 }
 
-// step looks at those that are leaving and writes what has changed.
+// looks is at how many devices is looked for each record that may be written: of some there is nothing to be said yet.
+const looks = 4
+
+// step looks at those that are leaving and writes what has changed, at most budget records.
 func (r *Registry) step(ctx context.Context, budget int) {
-	leaving, _ := r.queue.lists(0)
-	for _, device := range leaving {
+	leaving := r.queue.takeLeaving()
+	for device := range leaving {
 		if r.judge(device) {
-			r.queue.mu.Lock()
-			delete(r.queue.leaving, device)
-			r.queue.mu.Unlock()
+			delete(leaving, device)
 		}
 	}
-	_, changed := r.queue.lists(budget)
-	for _, device := range changed {
-		r.write(ctx, device)
+	r.queue.keepLeaving(leaving)
+	changed := r.queue.takeChanged(looks * budget)
+	for i, device := range changed {
+		if budget == 0 {
+			r.queue.keepChanged(changed[i:])
+			return
+		}
+		if r.write(ctx, device) {
+			budget--
+		}
 	}
 }
 
@@ -146,8 +183,9 @@ func (r *Registry) judgeAll() {
 }
 
 // write tells the others how a device is. It may be too early to say anything new, and it may be for another
-// instance to say: that a device is gone is said only by who had it, or when that one is gone itself.
-func (r *Registry) write(ctx context.Context, device string) {
+// instance to say: that a device is gone is said only by who had it, or when that one is gone itself. wrote is false
+// when there was no record to be written.
+func (r *Registry) write(ctx context.Context, device string) (wrote bool) {
 	known := r.storedPresence(device)
 	now := r.up()
 	s := r.shards.of(device)
@@ -159,7 +197,7 @@ func (r *Registry) write(ctx context.Context, device string) {
 		if known != nil {
 			r.correct(ctx, device, known, quiet)
 		}
-		return
+		return known != nil
 	}
 	p := &e.presence
 	foreign := known != nil && known.Node != r.opts.Node
@@ -167,16 +205,16 @@ func (r *Registry) write(ctx context.Context, device string) {
 	if foreign && !orphan && p.yields(known) {
 		p.told = p.state // the device is the other's
 		s.mu.Unlock()
-		return
+		return false
 	}
 	if p.told == p.state && known != nil && known.state == p.state && !orphan {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	if p.toldAt != 0 && now-p.toldAt < r.cfg.ReconnectGrace.Microseconds() {
 		s.mu.Unlock()
 		r.announce(device)
-		return
+		return false
 	}
 	p.told, p.toldAt = p.state, now
 	record := storedPresence{V: layout, State: p.state.String(), Since: p.since, Node: r.opts.Node}
@@ -190,6 +228,7 @@ func (r *Registry) write(ctx context.Context, device string) {
 	}
 	s.mu.Unlock()
 	r.put(ctx, device, &record)
+	return true
 }
 
 func (r *Registry) put(ctx context.Context, device string, record *storedPresence) {

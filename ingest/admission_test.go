@@ -193,7 +193,7 @@ func TestCreditFollowsTheProducersBuffer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := newEncoder(s, "")
+		e := newEncoder(s, dialect{})
 		var credits []int
 		send := func() int {
 			r := newReceipt(func() {})

@@ -12,11 +12,12 @@ import (
 const maxControl = 125
 
 // assembly puts a client's messages together from what incoming lets pass, and judges whether its frames are legal
-// (RFC 6455 §5). A message that has come as a whole is handed on where it lies. Between messages it holds nothing.
+// (RFC 6455 §5), but for what framing has looked at: which reserved bits are. A message that has come as a whole is handed on where it lies. Between messages it holds nothing.
 type assembly struct {
 	header wsframe.Header
 	begun  bool    // the header is complete, and its frame is not
 	kind   byte    // opcode of the message that has begun; 0: none has
+	packed bool    // that message is compressed
 	key    [8]byte // what the next bytes of the payload are masked with: the mask twice, turned to them
 	left   uint64  // of the frame's payload
 	kept   []byte  // what has come of that message, if it is not where it can be handed on
@@ -27,9 +28,9 @@ type assembly struct {
 // taker is who gets what is assembled, and is told of the frame that breaks the rules. It is false when the connection is
 // to end.
 type taker interface {
-	take(kind byte, message []byte) bool
+	take(kind byte, compressed bool, message []byte) bool
 	control(opcode byte, payload []byte) bool
-	breaks(b breach) error
+	breaks(b breach)
 }
 
 // feed takes bytes that have come, which it changes, of messages of no more than limit bytes. It is false when the
@@ -42,7 +43,7 @@ func (a *assembly) feed(p []byte, limit int, to taker) bool {
 				continue
 			}
 			if b := a.begin(limit); b != lawful {
-				_ = to.breaks(b)
+				to.breaks(b)
 				return false
 			}
 		}
@@ -76,7 +77,7 @@ func (a *assembly) begin(limit int) breach {
 	case a.left > uint64(limit) || uint64(len(a.kept))+a.left > uint64(limit):
 		return tooLarge
 	case opcode != wsframe.OpContinuation:
-		a.kind = opcode
+		a.kind, a.packed = opcode, h.ReservedBits()&wsframe.Compressed != 0
 	}
 	a.begun = true
 	mask := h.Mask()
@@ -162,7 +163,7 @@ func (a *assembly) end(chunk []byte, limit int, to taker) bool {
 	kind := a.kind
 	a.kind = 0
 	defer a.forget()
-	return to.take(kind, chunk)
+	return to.take(kind, a.packed, chunk)
 }
 
 // forget gives back what a message was kept in.
@@ -174,11 +175,11 @@ func (a *assembly) forget() {
 }
 
 // take implements taker.
-func (c *conn) take(kind byte, message []byte) bool {
+func (c *conn) take(kind byte, compressed bool, message []byte) bool {
 	if c.mqtt != nil && kind != wsframe.OpBinary {
-		c.mqtt.refuseText()
+		c.breaks(notBinary)
 	} else {
-		c.message(message)
+		c.message(compressed, message)
 	}
 	return !c.closing.Load()
 }
@@ -187,11 +188,9 @@ func (c *conn) take(kind byte, message []byte) bool {
 func (c *conn) control(opcode byte, payload []byte) bool {
 	switch opcode {
 	case wsframe.OpPing:
-		c.lastHeard.Store(nowMicros())
 		buf := append(noHeader[:], payload...)
 		return c.write(frame(opPong, buf, 0))
 	case wsframe.OpPong:
-		c.lastHeard.Store(nowMicros())
 		return true
 	}
 	c.bidden(payload)
@@ -209,7 +208,7 @@ func (c *conn) bidden(payload []byte) {
 		code = binary.BigEndian.Uint16(payload)
 	}
 	if !mayClose(code) {
-		_ = c.breaks(badFrame)
+		c.breaks(badFrame)
 		return
 	}
 	c.orderly = code == closeNormal || code == closeGoingAway

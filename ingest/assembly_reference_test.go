@@ -27,11 +27,12 @@ func TestFramesMeanWhatTheyMeanToTheLibrary(t *testing.T) {
 			stream = append(stream, drawFrame(t, limit)...)
 		}
 		var got taken
+		var f framing
 		var a assembly
 		ended := false
 		for rest := slices.Clone(stream); len(rest) > 0 && !ended; {
-			n := min(len(rest), rapid.SampledFrom([]int{1, 9, 1 << 20}).Draw(t, "piece"))
-			ended = !a.feed(rest[:n], limit, &got)
+			n, _ := f.advance(rest[:min(len(rest), rapid.SampledFrom([]int{1, 9, 1 << 20}).Draw(t, "piece"))], limit)
+			ended = !a.feed(rest[:n], limit, &got) || f.broken != lawful
 			rest = rest[n:]
 		}
 		messages, pings, closed := byLibrary(t, stream, limit)
@@ -58,6 +59,9 @@ func drawFrame(t *rapid.T, limit int) []byte {
 	frame := covered(opcode, key, bytes.Repeat([]byte("x"), size))
 	if rapid.IntRange(0, 30).Draw(t, "bare") == 0 {
 		frame[1] &^= 0x80 // says that it is not masked
+	}
+	if rapid.IntRange(0, 30).Draw(t, "reserved") == 0 {
+		frame[0] |= rapid.SampledFrom([]byte{wsframe.Compressed, 0x20, 0x10}).Draw(t, "bit")
 	}
 	return frame
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"slices"
 	"testing"
 	"time"
@@ -44,11 +43,12 @@ func TestMessagesAreAssembledWhateverPiecesTheyComeIn(t *testing.T) {
 			size := rapid.OneOf(rapid.IntRange(0, 300), rapid.IntRange(60_000, 70_000)).Draw(t, "size")
 			message := bytes.Repeat([]byte("abcdefghijk"), size/11+1)[:size]
 			kind := rapid.SampledFrom([]byte{wsframe.OpText, wsframe.OpBinary}).Draw(t, "kind")
-			want = append(want, append([]byte{kind}, message...))
+			mark := rapid.SampledFrom([]byte{0, wsframe.Compressed}).Draw(t, "compressed")
+			want = append(want, append([]byte{kind | mark}, message...))
 			frames := rapid.IntRange(1, 4).Draw(t, "frames")
 			for i := range frames {
 				part := message[len(message)*i/frames : len(message)*(i+1)/frames]
-				first := kind
+				first := kind | mark
 				if i > 0 {
 					first = wsframe.OpContinuation
 				}
@@ -89,13 +89,16 @@ func TestMessagesAreAssembledWhateverPiecesTheyComeIn(t *testing.T) {
 	})
 }
 
-// taken keeps what is assembled.
+// taken keeps what is assembled: behind the kind of each message, with the mark of those that are compressed.
 type taken struct {
 	messages [][]byte
 	pings    []string
 }
 
-func (k *taken) take(kind byte, message []byte) bool {
+func (k *taken) take(kind byte, compressed bool, message []byte) bool {
+	if compressed {
+		kind |= wsframe.Compressed
+	}
 	k.messages = append(k.messages, append([]byte{kind}, message...))
 	return true
 }
@@ -105,7 +108,7 @@ func (k *taken) control(_ byte, payload []byte) bool {
 	return true
 }
 
-func (*taken) breaks(breach) error { return net.ErrClosed }
+func (*taken) breaks(breach) {}
 
 func TestClientsMayEndWithCodesThatHaveAMeaning(t *testing.T) {
 	for code, want := range map[uint16]uint16{1000: 1000, 1001: 1000, 1011: 1000, 3000: 3000, 4999: 4999,

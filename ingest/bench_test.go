@@ -86,7 +86,7 @@ func BenchmarkSubmit(b *testing.B) {
 			s := start(b, nullProducer{}, unhindered)
 			frame := benchFrame(readings)
 			payload := frame[strings.IndexByte(string(frame), '{'):]
-			e, r := newEncoder(s.Server, ""), newReceipt(func() {})
+			e, r := newEncoder(s.Server, dialect{}), newReceipt(func() {})
 			b.ReportAllocs()
 			for b.Loop() {
 				r.begin(1, 64, nowMicros())

@@ -61,7 +61,7 @@ func (r *receipt) info() devices.FrameInfo {
 //go:noinline
 func (r *receipt) track(b *telemetry.Batch, t *times) *devices.FrameInfo {
 	info := r.info()
-	info.Session, info.Newest, info.Oldest, info.OutOfOrder = b.Session, t.newest, t.oldest, t.outOfOrder
+	info.Session, info.Newest, info.OutOfOrder = b.Session, t.newest, t.outOfOrder
 	r.tracked = append(r.tracked, tracked{b.Device, info})
 	return &r.tracked[len(r.tracked)-1].FrameInfo
 }

@@ -30,8 +30,7 @@ func (c *conn) attach(device string) {
 			return true
 		}
 		// It leaves its messages unread: what it did not get comes again when it has connected anew.
-		c.verdict.CompareAndSwap(0, tooSlow)
-		c.signal()
+		c.giveUp(tooSlow)
 		return false
 	})
 	c.attached = append(c.attached, attachment{strings.Clone(device), detach})

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"runtime/debug"
 	"sync/atomic"
@@ -31,8 +30,6 @@ type conn struct {
 	// The reader's.
 	enc       *encoder // nil: none is needed at present
 	assembly  assembly
-	frames    uint64 // frames that get a receipt, so far
-	messages  uint64 // messages that have come so far
 	typedRate rate
 	speaker
 	attendance
@@ -66,11 +63,11 @@ type conn struct {
 	pingDue   atomic.Bool
 	waits     atomic.Bool  // the reader waits for a place in the ring
 	closing   atomic.Bool  // the close frame is being sent, or has been
-	verdict   atomic.Int32 // of the sweep: why the connection is given up
+	verdict   atomic.Int32 // why the connection is given up
 	draining  atomic.Bool
 }
 
-// Verdicts of the sweep. The zero value lets a connection live.
+// Verdicts. The zero value lets a connection live; signedOut overrides the others.
 const (
 	idleOut int32 = iota + 1
 	tooSlow
@@ -143,6 +140,12 @@ func (c *conn) close(code uint16, reason string) {
 	}
 }
 
+// giveUp has the writer end the connection, unless there is another reason to already. It does not block.
+func (c *conn) giveUp(verdict int32) {
+	c.verdict.CompareAndSwap(0, verdict)
+	c.signal()
+}
+
 // farewell sends a close frame, ends what waits for the connection and closes the socket.
 func (c *conn) farewell(frame []byte) {
 	wait := c.srv.cfg.WriteTimeout
@@ -162,13 +165,11 @@ func (c *conn) countClose(code uint16) {
 		byCode(c.srv.metrics.rejectedFrames, wire.CodeFrameTooLarge).Inc()
 	case closeProtocol, wire.CloseProtocolError:
 		c.srv.metrics.closedProtocol.Inc()
-		c.srv.logger.Debug("protocol broken", "remote", c.net.RemoteAddr())
 	}
 }
 
-// breaks ends the connection of a client that does what it must not. The error is for who reads, and has been spared
-// the rest.
-func (c *conn) breaks(b breach) error {
+// breaks ends the connection of a client that does what it must not.
+func (c *conn) breaks(b breach) {
 	code, reason := wire.CloseProtocolError, wire.ReasonProtocolError
 	switch b {
 	case badLength, reservedBits, badFrame:
@@ -178,19 +179,18 @@ func (c *conn) breaks(b breach) error {
 	}
 	c.srv.logger.Debug("protocol broken", "remote", c.net.RemoteAddr(), "breach", b)
 	c.close(code, reason)
-	return net.ErrClosed
 }
 
-// message takes one data message. The socket is not read until it returns: that is the back-pressure.
-func (c *conn) message(data []byte) {
+// message takes one data message, which may have come compressed. The socket is not read until it returns: that is the back-pressure.
+func (c *conn) message(compressed bool, data []byte) {
 	defer c.recovered()
 	c.busy.Store(true)
 	defer c.idle()
 	defer c.in.giveBack()
-	now := nowMicros()
-	c.lastHeard.Store(now)
-	c.messages++
-	data, refusal := c.unpack(data)
+	var refusal *wire.Error
+	if compressed {
+		data, refusal = c.unpack(data)
+	}
 	if c.mqtt != nil {
 		c.mqtt.take(data, refusal)
 		return
@@ -204,20 +204,34 @@ func (c *conn) message(data []byte) {
 	case c.who.Load() == nil:
 		c.expel(wire.NewError(wire.CodeUnauthenticated, ""))
 		return
-	case !c.await(now):
+	}
+	r := c.begin()
+	if r == nil {
 		return
 	}
-	r := c.next()
-	c.frames++
-	r.begin(c.frames, c.srv.cfg.Credit, nowMicros())
-	c.tail.Add(1)
-	c.srv.inflight.Add(1)
 	c.srv.metrics.framesWS.Inc()
 	if refusal == nil {
 		c.encoder().submit(c.ctx, data, r)
 	} else {
 		c.encoder().refuse(c.ctx, data, r, refusal)
 	}
+	c.end(r)
+}
+
+// begin waits for a place in the ring, and takes it for the next frame. It is nil when the connection is not to take
+// any more. end is to follow.
+func (c *conn) begin() *receipt {
+	if !c.await() {
+		return nil
+	}
+	r := c.next()
+	r.begin(c.tail.Load()+1, c.srv.cfg.Credit, nowMicros())
+	c.tail.Add(1)
+	c.srv.inflight.Add(1)
+	return r
+}
+
+func (c *conn) end(r *receipt) {
 	c.owed.Add(r.owed())
 	r.release()
 }
@@ -237,16 +251,18 @@ func (c *conn) idle() {
 }
 
 // await waits until there is a place for one more frame. It is false when the connection is not to take any.
-func (c *conn) await(since int64) bool {
-	waited := false
+func (c *conn) await() bool {
+	since := int64(0) // when it began to wait
 	for !c.draining.Load() && c.ctx.Err() == nil {
 		if c.hasRoom() {
-			if waited {
+			if since != 0 {
 				c.srv.metrics.blockedCredit.Add(float64(nowMicros()-since) / 1e6)
 			}
 			return true
 		}
-		waited = true
+		if since == 0 {
+			since = nowMicros()
+		}
 		if c.room == nil {
 			c.room = make(chan struct{}, 1)
 		}
@@ -269,7 +285,7 @@ func (c *conn) hasRoom() bool {
 // encoder is the connection's, which is made when it is needed.
 func (c *conn) encoder() *encoder {
 	if c.enc == nil {
-		c.enc = newEncoderFor(c.srv, c.dialect)
+		c.enc = newEncoder(c.srv, c.dialect)
 		c.enc.principal, c.enc.presence = c.who.Load(), c.presence
 		c.laden.Store(true)
 	}

@@ -1,10 +1,13 @@
 // Package ingest takes readings from devices, over WebSocket (GET /v1/ingest) and HTTP (POST
 // /v1/readings), and answers each frame with a receipt once Kafka has acknowledged all of it.
 //
-//	         reader, one per connection                 producer's goroutines      writer, one per connection
+//	         reader                                     producer's goroutines      writer
 //	socket ─▶ decode ─▶ take a place in the ring ─▶ Produce ─▶ … acknowledged ─▶ ready ─▶ receipts ─▶ socket
 //	              ▲            (credit)               (buffer)                             │
 //	              └──────────────── waits when either is full ◀──── place is free again ───┘
+//
+// A connection has a reader while its client speaks, and a writer while there is something to be written or frames
+// keep coming. One that is silent has a goroutine with a shallow stack, which waits for the client to speak again.
 //
 // # What is bounded, and what happens when it is full
 //
@@ -28,7 +31,7 @@
 // A connection begins with what the gate says to its request, or as a stranger, who has AuthTimeout to send
 // credentials, messages of strangerBytes at most, and no part of MaxPendingBytes; there are MaxUnauthenticated of them. The
 // reader signs in, and again when credentials are renewed; the gate's watch ends the connection from outside: the writer
-// closes it, whatever it is about. An address and a principal have bounded numbers of connections.
+// closes it, whatever the reader is about. An address and a principal have bounded numbers of connections.
 //
 // Messages with a type are not frames: the reader answers them at once. Others have messages for a device by post, up to
 // outboxBytes.

@@ -401,3 +401,18 @@ func (p *places[H]) of(holder H) int {
 	defer p.mu.Unlock()
 	return p.taken[holder]
 }
+
+// What a connection is given up for is what came first, but that its credentials have ended comes before all else.
+func TestASignOutIsNotOverriddenByAnotherVerdict(t *testing.T) {
+	c := newConn(start(t, nullProducer{}).Server, dialect{})
+	c.work.Store(writerDone)
+	c.giveUp(idleOut)
+	if c.giveUp(tooSlow); c.verdict.Load() != idleOut {
+		t.Errorf("verdict %d", c.verdict.Load())
+	}
+	c.net = &lingering{Conn: nowhere{}}
+	c.signOut(nil, wire.NewError(wire.CodeTokenRevoked, ""))
+	if c.giveUp(idleOut); c.verdict.Load() != signedOut {
+		t.Errorf("verdict %d", c.verdict.Load())
+	}
+}

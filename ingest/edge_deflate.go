@@ -33,12 +33,9 @@ func acceptable(parameters string) bool {
 	return true
 }
 
-// unpack is the message as it was before the client compressed it. What cannot be unpacked is returned as it came,
+// unpack is a compressed message as it was before the client compressed it. What cannot be unpacked is returned as it came,
 // with the refusal. It may wait for room; then the connection may have to end.
 func (c *conn) unpack(data []byte) ([]byte, *wire.Error) {
-	if !c.in.framing.takeCompressed(c.messages) {
-		return data, nil
-	}
 	limit := c.srv.cfg.MaxFrameBytes
 	if c.in.framing.most > 0 {
 		limit = c.in.framing.most
@@ -49,7 +46,7 @@ func (c *conn) unpack(data []byte) ([]byte, *wire.Error) {
 		return unpacked, nil
 	}
 	if c.ctx.Err() == nil && !c.typedRate.allow(1, nowMicros()) {
-		_ = c.breaks(manyMessages) // each takes as long as the largest message
+		c.breaks(manyMessages) // each takes as long as the largest message
 	}
 	return data, refusal
 }

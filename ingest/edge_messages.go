@@ -69,7 +69,7 @@ func (c *conn) aside(do func()) {
 // hold credentials, and would be kept.
 func (c *conn) converse(data []byte) {
 	if !c.typedRate.allow(1, nowMicros()) {
-		_ = c.breaks(manyMessages)
+		c.breaks(manyMessages)
 		return
 	}
 	m, refusal := readTyped(data)

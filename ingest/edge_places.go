@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"net/netip"
 	"sync"
 
 	"weir/wire"
@@ -78,21 +77,4 @@ func (c *conn) uncountStranger() {
 		c.srv.strangers.Add(-1)
 		c.srv.strangersAt.giveBack(c.address)
 	}
-}
-
-// holderOf is under what an address's connections are counted: an IPv6 host has 2^64 addresses. Those of the machine
-// itself, as of a proxy there that nobody declared, are not counted.
-func holderOf(a netip.Addr) netip.Prefix {
-	if !a.IsValid() || a.IsLoopback() {
-		return netip.Prefix{}
-	}
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, err := a.WithZone("").Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
 }

@@ -30,7 +30,8 @@ type Producer interface {
 }
 
 // encoder turns frames into records and hands them to the producer, if the principal may write them and the server
-// takes them. Each connection has one, as it holds the decoder's buffers; it is not safe for concurrent use.
+// takes them. It holds the decoder's buffers, and is not safe for concurrent use: a connection from which frames come
+// has its own, requests take one from a pool.
 type encoder struct {
 	srv     *Server
 	device  string // of a connection that named one
@@ -68,11 +69,7 @@ type span struct {
 	end                   int
 }
 
-func newEncoder(srv *Server, device string) *encoder {
-	return newEncoderFor(srv, dialect{device: device})
-}
-
-func newEncoderFor(srv *Server, d dialect) *encoder {
+func newEncoder(srv *Server, d dialect) *encoder {
 	e := &encoder{srv: srv, device: d.device, format: d.format, unit: d.unit, recs: make([][]kafka.Record, srv.partitions)}
 	for i := range e.credits {
 		e.credits[i].most = srv.cfg.Credit

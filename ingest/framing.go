@@ -12,17 +12,13 @@ const maxFragments = 1024
 // framing follows a client's stream of WebSocket frames (RFC 6455 §5.2): where headers end, and how long the
 // messages are that they announce. assembly judges whether the frames are legal, but for what it does not look at; what
 // framing makes of other illegal ones does not matter, as they end the connection.
-//
-// It changes one thing. The bit that marks a compressed message (RFC 7692) is cleared and remembered.
 type framing struct {
-	deflate bool // messages may be compressed
-	data    bool // the present frame is part of a message, not a control frame
-	final   bool // the present frame is its message's last
-	granted bool // there is room for the message, however long it gets
-	// squeezed: the frame whose header is being read, or the message it begins, is marked as compressed.
-	squeezed bool
-	broken   breach // what the header that advance stopped at does
-	header   wsframe.Header
+	deflate bool   // messages may be compressed
+	data    bool   // the present frame is part of a message, not a control frame
+	final   bool   // the present frame is its message's last
+	granted bool   // there is room for the message, however long it gets
+	broken  breach // what the header that advance stopped at does
+	header  wsframe.Header
 
 	// most is the longest message of a client that has yet to say who it is; 0: whatever there is room for.
 	most int
@@ -31,9 +27,6 @@ type framing struct {
 	message   uint64 // bytes that the frames of the present message have announced so far
 	fragments int32  // how many frames of the present message have begun; 0 between messages
 	controls  int32  // control frames that have begun and not been counted
-
-	messages   uint64   // messages begun so far
-	compressed []uint64 // which of them are, in order, that have not been asked for
 }
 
 // advance follows p up to its end, or until a header announces that the message is to have more than freeBytes
@@ -47,11 +40,7 @@ func (f *framing) advance(p []byte, limit int) (n int, wants int64) {
 			f.pass(skipped)
 			continue
 		}
-		complete := f.header.Add(p[n])
-		if f.header.Have() == 1 {
-			p[n] = f.unmark(p[n])
-		}
-		if complete {
+		if f.header.Add(p[n]) {
 			if f.broken = f.judge(); f.broken != lawful {
 				f.header.TakeBack()
 				return n, 0
@@ -73,33 +62,6 @@ func (f *framing) grant() { f.granted = true }
 // inMessage reports whether a message has begun and is not complete.
 func (f *framing) inMessage() bool { return f.fragments > 0 }
 
-// unmark clears the mark of a compressed message in the first byte of a header, where it may be.
-func (f *framing) unmark(first byte) byte {
-	if !f.header.IsData() {
-		return first
-	}
-	marked := f.deflate && f.header.Opcode() != wsframe.OpContinuation && f.header.ReservedBits() == wsframe.Compressed
-	if f.fragments == 0 {
-		f.squeezed = marked
-	}
-	if marked {
-		first &^= wsframe.Compressed
-	}
-	return first
-}
-
-// takeCompressed reports whether the message of a number, counted from 1, is compressed. Each is asked for once, in
-// order.
-func (f *framing) takeCompressed(message uint64) bool {
-	if len(f.compressed) == 0 || f.compressed[0] != message {
-		return false
-	}
-	if f.compressed = f.compressed[1:]; len(f.compressed) == 0 {
-		f.compressed = nil
-	}
-	return true
-}
-
 // wants is how much room the message needs whose frame's header is complete. One that comes in several frames
 // may reach the limit, and assembly holds the frame that is coming beside those that came; one that is compressed may
 // reach it once more when it is not. What is beyond the limit is refused without a buffer.
@@ -111,7 +73,7 @@ func (f *framing) wants(limit int) int64 {
 	switch {
 	case f.granted || !f.header.IsData() || bytes > uint64(limit) || f.message+bytes <= free:
 		return 0
-	case f.fragments == 0 && f.header.IsFinal() && !f.squeezed:
+	case f.fragments == 0 && f.header.IsFinal() && !f.squeezes():
 		return int64(bytes)
 	default:
 		return 2 * int64(limit)
@@ -131,24 +93,29 @@ const (
 	earlyLarge
 	badFrame
 	tooLarge
+	notBinary
+	notUnpacked
+	badPacket
 )
 
 func (b breach) String() string {
 	return [...]string{"none", "length beyond 2^63", "reserved bits", "too many fragments", "too many control frames",
-		"too many messages", "large message before credentials", "illegal frame", "too large a message"}[b]
+		"too many messages", "large message before credentials", "illegal frame", "too large a message",
+		"MQTT in a text message", "damaged compression", "illegal MQTT"}[b]
+}
+
+// squeezes reports whether the header that is complete begins a message and marks it as compressed (RFC 7692), as it may.
+func (f *framing) squeezes() bool {
+	h := &f.header
+	return f.deflate && f.fragments == 0 && h.IsData() && h.Opcode() != wsframe.OpContinuation && h.ReservedBits() == wsframe.Compressed
 }
 
 // judge is what the header that is complete breaks. A length has no top bit.
 func (f *framing) judge() breach {
-	begins := f.header.IsData() && f.fragments == 0
-	reserved := f.header.ReservedBits()
-	if begins && f.squeezed {
-		reserved &^= wsframe.Compressed
-	}
 	switch {
 	case f.header.Payload() > math.MaxInt64:
 		return badLength
-	case reserved != 0:
+	case f.header.ReservedBits() != 0 && !f.squeezes():
 		return reservedBits
 	case f.header.IsData() && f.fragments == maxFragments:
 		return manyFragments
@@ -161,9 +128,6 @@ func (f *framing) begin() {
 	f.header.Reset()
 	f.left = f.header.Payload()
 	if f.data = f.header.IsData(); f.data {
-		if f.fragments == 0 {
-			f.open()
-		}
 		f.message += f.left
 		f.fragments++
 		f.final = f.header.IsFinal()
@@ -172,13 +136,6 @@ func (f *framing) begin() {
 	}
 	if f.left == 0 {
 		f.pass(0)
-	}
-}
-
-// open counts a message.
-func (f *framing) open() {
-	if f.messages++; f.squeezed {
-		f.compressed = append(f.compressed, f.messages)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"time"
 )
 
@@ -34,7 +35,7 @@ func newIncoming(c *conn, read *bufio.Reader) incoming {
 	return in
 }
 
-// Read implements io.Reader.
+// Read reads into p what assembly is to have: at least one byte, or there is an error.
 func (in *incoming) Read(p []byte) (int, error) {
 	n, err := in.fill(p)
 	if n == 0 {
@@ -45,7 +46,8 @@ func (in *incoming) Read(p []byte) (int, error) {
 	came := int(in.framing.controls)
 	in.framing.controls = 0
 	if came > 0 && !in.controls.allow(came, nowMicros()) {
-		return 0, in.c.breaks(manyControls)
+		in.c.breaks(manyControls)
+		return 0, net.ErrClosed
 	}
 	return n, err
 }
@@ -77,7 +79,8 @@ func (in *incoming) follow(p []byte, failed error) (int, error) {
 			broken = earlyLarge // all that came before has been heard, and nobody has said who they are
 		}
 		if broken != lawful {
-			return 0, in.c.breaks(broken)
+			in.c.breaks(broken)
+			return 0, net.ErrClosed
 		}
 		if err := in.take(wants); err != nil {
 			return 0, err

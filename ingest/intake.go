@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"slices"
 
 	"weir/wire"
 )
@@ -15,7 +16,7 @@ type intake struct {
 	c        *conn
 	tags     []uint64 // by place in the ring
 	encoders map[encoderKey]*encoder
-	order    []encoderKey // the oldest first
+	order    []encoderKey // the one whose use is longest ago first
 }
 
 type encoderKey struct {
@@ -34,25 +35,13 @@ func newIntake(c *conn) *intake {
 	return &intake{c: c, tags: make([]uint64, c.srv.cfg.Credit), encoders: make(map[encoderKey]*encoder)}
 }
 
-// begin waits for a place in the ring, and takes it for a frame with a tag. It is nil when the connection is not to
-// take any more. end is to follow.
+// begin is conn's, for a frame with a tag.
 func (in *intake) begin(tag uint64) *receipt {
-	c := in.c
-	if !c.await(nowMicros()) {
-		return nil
+	r := in.c.begin()
+	if r != nil {
+		in.tags[(r.Frame-1)%uint64(len(in.tags))] = tag
 	}
-	r := c.next()
-	in.tags[c.tail.Load()%uint64(len(c.ring))] = tag
-	c.frames++
-	r.begin(c.frames, c.srv.cfg.Credit, nowMicros())
-	c.tail.Add(1)
-	c.srv.inflight.Add(1)
 	return r
-}
-
-func (in *intake) end(r *receipt) {
-	in.c.owed.Add(r.owed())
-	r.release()
 }
 
 // tag is that of the frame at a place in the ring. It is the writer's, for frames whose receipt is ready.
@@ -67,15 +56,17 @@ func (in *intake) encoder(device string, format wire.Format) *encoder {
 	key := encoderKey{device, format}
 	e := in.encoders[key]
 	if e == nil {
-		e = newEncoder(c.srv, device)
-		e.format = format
+		e = newEncoder(c.srv, dialect{device: device, format: format})
+		in.encoders[key] = e
 		if len(in.order) == keepEncoders {
 			delete(in.encoders, in.order[0])
-			in.order = in.order[1:]
+			in.order = slices.Delete(in.order, 0, 1)
 		}
-		in.encoders[key] = e
-		in.order = append(in.order, key)
+	} else {
+		i := slices.Index(in.order, key)
+		in.order = slices.Delete(in.order, i, i+1)
 	}
+	in.order = append(in.order, key)
 	if c.enc != nil {
 		e.credits = c.enc.credits
 	}
@@ -84,7 +75,7 @@ func (in *intake) encoder(device string, format wire.Format) *encoder {
 	return e
 }
 
-// submit hands a frame to an encoder.
+// submitNumbered is submit for a frame that numbers came beside.
 func (e *encoder) submitNumbered(ctx context.Context, raw []byte, n numbers, r *receipt) {
 	e.numbers = n
 	e.submit(ctx, raw, r)

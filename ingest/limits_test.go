@@ -289,7 +289,7 @@ func TestABucketRefillsInTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, r := newEncoder(s, ""), newReceipt(func() {})
+		e, r := newEncoder(s, dialect{}), newReceipt(func() {})
 		send := func(n int) *receipt {
 			r.begin(1, 64, nowMicros())
 			e.submit(t.Context(), []byte(frameOf("plant1/a", n)), r)

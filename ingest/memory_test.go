@@ -103,7 +103,7 @@ func TestAnEncoderIsSmallBetweenFrames(t *testing.T) {
 		"refused":      `[` + strings.Repeat("7,", 4095) + `7]`,
 		"not JSON":     strings.Repeat("x", 1<<20),
 	} {
-		e, r := newEncoder(s.Server, ""), newReceipt(func() {})
+		e, r := newEncoder(s.Server, dialect{}), newReceipt(func() {})
 		r.begin(1, 1, nowMicros())
 		e.submit(t.Context(), []byte(frame), r)
 		r.release()

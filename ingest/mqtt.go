@@ -66,7 +66,7 @@ func (l *mqttLink) handshake(p *auth.Principal, err error) { l.principal, l.refu
 // take deals with a WebSocket message; refusal is of one that cannot be decompressed.
 func (l *mqttLink) take(data []byte, refusal *wire.Error) {
 	if refusal != nil {
-		l.c.close(wire.CloseProtocolError, wire.ReasonProtocolError)
+		l.c.breaks(notUnpacked)
 		return
 	}
 	if l.c.ctx.Err() != nil || l.c.verdict.Load() == signedOut {
@@ -119,7 +119,6 @@ func (l *mqttLink) over() {
 // ended is for when neither reads nor writes any more.
 func (l *mqttLink) ended() {
 	l.session.Ended(l.c.draining.Load() || l.c.ousted.Load() != nil)
-	l.GiveBack()
 }
 
 // Authenticate implements mqtt.Link.
@@ -150,7 +149,7 @@ func (l *mqttLink) Submit(f *mqtt.Frame, tag uint64) bool {
 	}
 	l.c.srv.metrics.framesMQTT.Inc()
 	l.store(l.c.ctx, f, r)
-	l.intake.end(r)
+	l.c.end(r)
 	return true
 }
 
@@ -178,7 +177,7 @@ func (l *mqttLink) Defer(tag uint64, start func(context.Context, func(*wire.Erro
 		r.Err = e
 		r.release()
 	})
-	l.intake.end(r)
+	l.c.end(r)
 	return true
 }
 
@@ -186,17 +185,9 @@ func (l *mqttLink) Defer(tag uint64, start func(context.Context, func(*wire.Erro
 func (l *mqttLink) Last(f *mqtt.Frame) {
 	ctx, cancel := context.WithTimeout(context.Background(), lastTimeout)
 	defer cancel()
-	complete := make(chan struct{})
-	r := newReceipt(func() { close(complete) })
-	r.begin(0, l.c.srv.cfg.Credit, nowMicros())
-	r.will = true
-	l.store(ctx, f, r)
-	r.release()
-	select {
-	case <-complete:
-		l.c.srv.settle(r, nowMicros())
-	case <-ctx.Done():
-	case <-l.c.srv.aborted:
+	s := l.c.srv
+	if _, err := s.storeAlone(ctx, true, func(r *receipt) { l.store(ctx, f, r) }); err != nil {
+		s.logger.Warn("last will not known to be stored", "remote", l.c.net.RemoteAddr(), "device", f.Device, "error", err)
 	}
 }
 
@@ -213,13 +204,18 @@ func (l *mqttLink) Send(packets []byte) bool {
 func (l *mqttLink) Wake() { l.c.signal() }
 
 // Close implements mqtt.Link.
-func (l *mqttLink) Close(code uint16, reason string) { l.c.close(code, reason) }
+func (l *mqttLink) Close(code uint16, reason string) {
+	if code == wire.CloseProtocolError {
+		l.c.breaks(badPacket)
+		return
+	}
+	l.c.close(code, reason)
+}
 
 // End implements mqtt.Link.
 func (l *mqttLink) End(code uint16, reason string) {
 	l.ending.CompareAndSwap(nil, &ending{code, reason})
-	l.c.verdict.CompareAndSwap(0, sessionOver)
-	l.c.signal()
+	l.c.giveUp(sessionOver)
 }
 
 // Reserve implements mqtt.Link.
@@ -238,6 +234,3 @@ func (l *mqttLink) GiveBack() {
 		l.held = 0
 	}
 }
-
-// refuseText ends the connection of a client that sends a text message: MQTT's are binary.
-func (l *mqttLink) refuseText() { l.c.close(wire.CloseProtocolError, wire.ReasonProtocolError) }

@@ -482,3 +482,17 @@ func TestMQTTSubscriptionsAreToOwnCommandsOnly(t *testing.T) {
 		eventually(t, "detached", func() bool { return book.count(func() int { return book.attached["plant1/press7"] }) == 0 })
 	}
 }
+
+func TestTheEncodersInUseAreKept(t *testing.T) {
+	in := newIntake(newConn(start(t, nullProducer{}).Server, dialect{}))
+	first := in.encoder("first", wire.FormatJSON)
+	for i := range 3 * keepEncoders {
+		other := in.encoder(fmt.Sprint("other", i), wire.FormatJSON)
+		if other == first || in.encoder("first", wire.FormatJSON) != first {
+			t.Fatalf("another encoder after %d devices", i+1)
+		}
+	}
+	if len(in.encoders) != keepEncoders || len(in.order) != keepEncoders {
+		t.Errorf("%d encoders are kept, %d in order", len(in.encoders), len(in.order))
+	}
+}

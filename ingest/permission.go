@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"weir/auth"
 	"weir/wire"
@@ -78,15 +79,14 @@ func (e *encoder) permit(frame *wire.Frame, raw []byte) {
 			continue
 		}
 		frame.RejectedOf = append(frame.RejectedOf, device)
+		message := "the credentials do not permit readings of " + strconv.Quote(device)
 		for _, index := range frame.Index[i] {
 			frame.Rejected = append(frame.Rejected, wire.Rejection{
-				Index: index, Code: wire.CodeForbidden, Path: devicePath(frame, raw, index), Message: errForbidden.Message})
+				Index: index, Code: wire.CodeForbidden, Path: devicePath(frame, raw, index), Message: message})
 		}
 	}
 	frame.Batches, frame.Index = frame.Batches[:kept], frame.Index[:kept]
 }
-
-var errForbidden = wire.NewError(wire.CodeForbidden, "")
 
 // devicePath is where the frame names the device of a reading.
 func devicePath(frame *wire.Frame, raw []byte, index int) string {

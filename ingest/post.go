@@ -25,13 +25,13 @@ func (s *Server) handlePost(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refusal := s.enter(); refusal != nil {
-		s.later(w, refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	defer s.work.Done()
 	if !limit(&s.requests, s.cfg.MaxRequests) {
 		s.metrics.refusedFull.Inc()
-		s.later(w, wire.NewError(wire.CodeOverloaded, ""))
+		wire.Refuse(w, wire.NewError(wire.CodeOverloaded, ""))
 		return
 	}
 	defer s.requests.Add(-1)
@@ -87,33 +87,26 @@ func (s *Server) readPost(r *http.Request) (p post, refusal *wire.Error) {
 func (s *Server) refusePost(w http.ResponseWriter, refusal *wire.Error) {
 	if refusal.Code == wire.CodeOverloaded {
 		s.metrics.refusedPending.Inc()
-		s.later(w, refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	byCode(s.metrics.rejectedFrames, refusal.Code).Inc()
-	wire.WriteError(w, s.status(refusal), refusal)
+	wire.Refuse(w, refusal)
 }
 
-// store submits the frame and waits until its records are acknowledged, or the server gives up waiting.
+// store submits the frame and waits until its records are acknowledged, or the server gives up waiting. It waits for a
+// client too that has ended its side of the connection, which is how net/http ends ctx: it may want the answer.
 func (s *Server) store(ctx context.Context, p post, body []byte) *receipt {
-	complete := make(chan struct{})
-	rec := newReceipt(func() { close(complete) })
-	rec.begin(0, s.cfg.Credit, nowMicros())
 	s.metrics.framesHTTP.Inc()
-	s.inflight.Add(1)
-	defer s.inflight.Add(-1)
-
-	e := s.encoder(p.dialect)
-	e.principal, e.dry = p.who, p.dry
-	e.submit(ctx, body, rec)
-	s.putBack(e)
-	rec.release()
-	select {
-	case <-complete:
-	case <-s.aborted:
+	rec, err := s.storeAlone(context.WithoutCancel(ctx), false, func(rec *receipt) {
+		e := s.encoder(p.dialect)
+		e.principal, e.dry = p.who, p.dry
+		e.submit(ctx, body, rec)
+		s.putBack(e)
+	})
+	if err != nil {
 		return &receipt{Receipt: wire.Receipt{Err: errNotStored, RetryAfter: retryAfterMs}}
 	}
-	s.settle(rec, nowMicros())
 	return rec
 }
 
@@ -124,7 +117,7 @@ func (s *Server) encoder(d dialect) *encoder {
 			return e
 		}
 	}
-	return newEncoderFor(s, d)
+	return newEncoder(s, d)
 }
 
 func (s *Server) putBack(e *encoder) {
@@ -140,7 +133,7 @@ func (s *Server) answer(w http.ResponseWriter, rec *receipt) {
 		w.Header().Set("Retry-After", "1")
 		status = http.StatusServiceUnavailable
 	case rec.Err != nil:
-		status = s.status(rec.Err)
+		status = wire.StatusOf(rec.Err.Code)
 		if rec.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.FormatInt((rec.RetryAfter+999)/1000, 10))
 		}
@@ -150,19 +143,7 @@ func (s *Server) answer(w http.ResponseWriter, rec *receipt) {
 			status = http.StatusForbidden
 		}
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(rec.AppendPayload(nil), '\n'))
-}
-
-// status is the HTTP status of a refusal, by the table of codes.
-func (s *Server) status(e *wire.Error) int {
-	if status := s.statuses[e.Code]; status != 0 {
-		return status
-	}
-	return http.StatusBadRequest
+	wire.WriteEncoded(w, status, append(rec.AppendPayload(nil), '\n'))
 }
 
 // pathError turns a refused ?device= into an answer.

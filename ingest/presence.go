@@ -65,22 +65,12 @@ func (s *Server) StoreWill(ctx context.Context, device string, frame []byte) err
 		return refusal
 	}
 	defer s.work.Done()
-	complete := make(chan struct{})
-	r := newReceipt(func() { close(complete) })
-	r.begin(0, s.cfg.Credit, nowMicros())
-	r.will = true
-	e := newEncoderFor(s, dialect{device: device, format: wire.FormatJSON})
-	e.submit(ctx, frame, r)
-	r.release()
-	select {
-	case <-complete:
-	case <-s.aborted:
-		return errNotStored
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	s.settle(r, nowMicros())
+	r, err := s.storeAlone(ctx, true, func(r *receipt) {
+		newEncoder(s, dialect{device: device, format: wire.FormatJSON}).submit(ctx, frame, r)
+	})
 	switch {
+	case err != nil:
+		return err
 	case r.Err != nil:
 		return r.Err
 	case len(r.Rejected) > 0:

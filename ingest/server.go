@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -65,7 +64,6 @@ type Server struct {
 	logger     *slog.Logger
 	metrics    *instruments
 	sessions   *sessions
-	statuses   map[string]int // of wire's codes
 	upgraders  upgraders
 	inflaters  *inflaters
 	encoders   []sync.Pool // by format; for requests that declare nothing else
@@ -123,7 +121,6 @@ func New(o Options) (*Server, error) {
 		logger:     o.Logger,
 		sessions:   newSessions(o.Config.DedupeSessions),
 		gates:      newGates(&o),
-		statuses:   make(map[string]int),
 		proxies:    o.Proxies,
 		addresses:  newPlaces[netip.Prefix](o.Config.MaxConnectionsPerAddress),
 		principals: newPlaces[string](o.Config.MaxConnectionsPerPrincipal),
@@ -155,9 +152,6 @@ func New(o Options) (*Server, error) {
 		o.Metrics = metrics.NewSet()
 	}
 	s.metrics = newInstruments(o.Metrics, s)
-	for _, c := range wire.Codes() {
-		s.statuses[c.Code] = c.Status
-	}
 	s.upgraders = s.newUpgraders()
 	s.mqtt = s.mqttOptions(o.Commands)
 	if s.commands = o.Commands; s.results == nil && o.Commands != nil {
@@ -170,17 +164,7 @@ func New(o Options) (*Server, error) {
 func (s *Server) Routes(r *auth.Router) {
 	r.HandleFunc("GET /v1/ingest", auth.Deferred, s.handleSocket)
 	r.HandleFunc("GET /mqtt", auth.Deferred, s.handleMQTT)
-	r.HandleFunc("/v1/ingest", auth.Public, onlyMethod(http.MethodGet))
 	r.HandleFunc("POST /v1/readings", auth.SignedIn, s.handlePost)
-	r.HandleFunc("/v1/readings", auth.Public, onlyMethod(http.MethodPost))
-}
-
-// onlyMethod refuses the others.
-func onlyMethod(method string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", method)
-		wire.WriteError(w, http.StatusMethodNotAllowed, wire.NewError(wire.CodeMethodNotAllowed, ""))
-	}
 }
 
 // Run accepts devices until ctx ends; then it takes no more frames, waits (DrainTimeout at most) until
@@ -281,19 +265,17 @@ func (s *Server) sweep() {
 		c.lighten(silent)
 		switch {
 		case late:
-			c.verdict.Store(authLate)
+			c.giveUp(authLate)
 		case began != 0 && now-began > upload, pressed && c.dawdles(now):
-			c.verdict.Store(tooSlow)
+			c.giveUp(tooSlow)
 		case c.mqtt != nil && c.mqtt.overdue(now):
-			c.verdict.Store(sessionOver)
+			c.giveUp(sessionOver)
 		case silent > idle:
-			c.verdict.Store(idleOut)
+			c.giveUp(idleOut)
 		case silent >= idle/2:
 			c.pingDue.Store(true)
-		default:
-			return
+			c.signal()
 		}
-		c.signal()
 	})
 }
 
@@ -327,6 +309,28 @@ func (s *Server) drain() {
 		c.net.abort()
 	})
 	<-done
+}
+
+// storeAlone stores a frame outside of any connection's ring: submit hands it to an encoder. It returns the receipt when
+// all of the frame's records are acknowledged, or why nobody waits for that any longer.
+func (s *Server) storeAlone(ctx context.Context, will bool, submit func(*receipt)) (*receipt, error) {
+	complete := make(chan struct{})
+	r := newReceipt(func() { close(complete) })
+	r.begin(0, s.cfg.Credit, nowMicros())
+	r.will = will
+	s.inflight.Add(1)
+	defer s.inflight.Add(-1)
+	submit(r)
+	r.release()
+	select {
+	case <-complete:
+		s.settle(r, nowMicros())
+		return r, nil
+	case <-s.aborted:
+		return nil, errNotStored
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // settle counts a receipt that has been given.

@@ -10,6 +10,7 @@ import (
 	"github.com/lxzan/gws"
 
 	"weir/auth"
+	"weir/internal/remote"
 	"weir/wire"
 )
 
@@ -20,8 +21,8 @@ type upgraders struct{ plain, plainNamed, deflate, deflateNamed *gws.Upgrader }
 
 func (s *Server) newUpgraders() upgraders {
 	deflate := gws.PermessageDeflate{
-		// gws only agrees on it: framing takes the mark off what is compressed, and nothing is sent that is. So the
-		// one compressor that it makes is of the smallest kind.
+		// gws only agrees on it: what is compressed is unpacked here, and nothing is sent that is. So the one
+		// compressor that it makes is of the smallest kind.
 		Enabled: true, PoolSize: 1, Level: flate.HuffmanOnly,
 	}
 	return upgraders{
@@ -61,7 +62,7 @@ func (u *upgraders) of(h http.Header, protocol string, deflate bool) *gws.Upgrad
 func (s *Server) handleSocket(w http.ResponseWriter, r *http.Request) {
 	d, refusal := dialectOf(r.URL.Query())
 	if refusal != nil {
-		wire.WriteError(w, s.status(refusal), refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
@@ -72,18 +73,18 @@ func (s *Server) handleSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refusal := s.enter(); refusal != nil {
-		s.later(w, refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
-	remote := s.proxies.Address(r)
-	holder := holderOf(remote)
+	from := s.proxies.Address(r)
+	holder := remote.Holder(from)
 	if refusal := s.place(holder); refusal != nil {
 		s.work.Done()
-		s.later(w, refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	c := newConn(s, d)
-	c.address, c.remote = holder, remote
+	c.address, c.remote = holder, from
 	s.connect(c, w, r)
 }
 
@@ -116,7 +117,7 @@ func (s *Server) connect(c *conn, w http.ResponseWriter, r *http.Request) {
 	if err != nil && (c.mqtt != nil || errors.Is(err, auth.ErrNoCredentials)) { // others are closed at once
 		if refusal := c.countStranger(); refusal != nil {
 			gone()
-			s.later(w, refusal)
+			wire.Refuse(w, refusal)
 			return
 		}
 	}
@@ -173,12 +174,6 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request, protoc
 	c.raw = rawOf(netConn)
 	s.metrics.opened.Inc()
 	return true
-}
-
-// later refuses for now.
-func (s *Server) later(w http.ResponseWriter, e *wire.Error) {
-	w.Header().Set("Retry-After", "1")
-	wire.WriteError(w, s.status(e), e)
 }
 
 // closeProtocol ends a connection whose frames are not WebSocket's (RFC 6455 §7.4.1).

@@ -1,7 +1,6 @@
 package nodes
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"weir/auth"
@@ -27,14 +26,5 @@ func (r *Registry) handleList(w http.ResponseWriter, _ *http.Request) {
 			out.Partitions = append(out.Partitions, lag)
 		}
 	}
-	text, err := json.Marshal(out)
-	if err != nil {
-		wire.WriteError(w, http.StatusInternalServerError, wire.NewError(wire.CodeInternal, ""))
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(append(text, '\n'))
+	wire.WriteJSON(w, http.StatusOK, out)
 }

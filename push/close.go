@@ -26,6 +26,7 @@ const (
 	endedTokenRevoked
 	endedForbidden
 	endedLimitPrincipal
+	endedSubprotocol
 )
 
 // closeReasons are what each reason is called in metrics, and for those that the server decides what is
@@ -52,6 +53,7 @@ var closeReasons = [...]struct {
 	endedTokenRevoked:    {wire.CloseTokenRevoked, wire.ReasonTokenRevoked},
 	endedForbidden:       {wire.CloseRefused, wire.ReasonForbidden},
 	endedLimitPrincipal:  {wire.CloseRefused, wire.ReasonLimitPrincipal},
+	endedSubprotocol:     {wire.CloseUnsupportedProtocol, wire.ReasonUnsupportedProtocol},
 }
 
 // endedFor is the reason that goes with what the gate says. One that was not foreseen counts as unauthenticated.

@@ -11,12 +11,14 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/lxzan/gws"
 
 	"weir/auth"
+	"weir/internal/remote"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -43,7 +45,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	}
 	c := s.newClient()
 	c.wanted, c.from = wanted{patterns, hz}, s.proxies.Address(r)
-	if err := s.conns.admit(c, network(c.from)); err != nil {
+	if err := s.conns.admit(c, remote.Holder(c.from)); err != nil {
 		s.refuseConnection(w, err)
 		return
 	}
@@ -61,7 +63,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 // accept completes the handshake of a connection that was admitted, and serves it. refused is why the gate does
 // not let the client in; a page learns that by the close code only.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request, c *client, p *auth.Principal, refused error) {
-	socket, err := s.upgrade(w, r, c)
+	socket, spoken, err := s.upgrade(w, r, c)
 	if err != nil {
 		s.conns.dismiss(c)
 		s.hub.m.refused[refusedHandshake].Inc()
@@ -75,6 +77,8 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, c *client, p *au
 		c.close(endedOrigin)
 	case !inTime:
 		c.close(endedDraining)
+	case !spoken:
+		c.expel(endedSubprotocol)
 	case errors.Is(refused, auth.ErrNoCredentials): // they may come as a message
 	case refused != nil:
 		c.expel(endedFor(auth.Refusal(refused)))
@@ -86,8 +90,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, c *client, p *au
 
 func (s *Server) refuseConnection(w http.ResponseWriter, err *wire.Error) {
 	s.hub.m.refused[err.Code].Inc()
-	w.Header().Set("Retry-After", "1")
-	wire.WriteError(w, wire.StatusOf(err.Code), err)
+	wire.Refuse(w, err)
 }
 
 func (s *Server) newClient() *client {
@@ -143,15 +146,16 @@ func (s *Server) querySubscriptions(r *http.Request) ([]telemetry.Pattern, float
 	return patterns, hz, err
 }
 
-// upgrade takes the connection from the HTTP server and completes the WebSocket handshake.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (*gws.Conn, error) {
+// upgrade takes the connection from the HTTP server and completes the WebSocket handshake. spoken is false if the client
+// offers subprotocols and none of them is spoken here.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (_ *gws.Conn, spoken bool, _ error) {
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {
-		return nil, errors.New("hijack: not supported by the server")
+		return nil, false, errors.New("hijack: not supported by the server")
 	}
 	conn, rw, err := hijacker.Hijack()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var in io.Reader = conn
 	if early := rw.Reader.Buffered(); early > 0 {
@@ -162,18 +166,31 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (*gw
 		s.log.Debug("socket options not set", "error", err)
 	}
 	c.conn = conn
-	upgrader := s.upgrader
-	if r.Header.Get("Sec-WebSocket-Protocol") != "" {
-		upgrader = s.upgraderWithProtocol
-	}
+	upgrader, spoken := s.upgraderFor(r.Header)
 	wrapped := &gwsConn{Conn: conn, timeout: s.cfg.HandshakeTimeout}
 	socket, err := upgrader.UpgradeFromConn(wrapped, bufio.NewReaderSize(&guard{in: in, client: c}, readBuffer), r)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	wrapped.client = c
 	socket.Session().Store("", c)
-	return socket, nil
+	return socket, spoken, nil
+}
+
+// upgraderFor agrees on a subprotocol: the one that is spoken here, or none with who offers none. A client that offers
+// others learns why it is closed only if one of them is chosen.
+func (s *Server) upgraderFor(h http.Header) (upgrader *gws.Upgrader, spoken bool) {
+	offers := auth.Subprotocols(h)
+	h.Del("Sec-WebSocket-Protocol") // gws reads it
+	switch {
+	case len(offers) == 0:
+		return s.upgrader, true
+	case slices.Contains(offers, wire.LiveProtocol):
+		h.Set("Sec-WebSocket-Protocol", wire.LiveProtocol)
+		return s.upgraderWithProtocol, true
+	}
+	h.Set("Sec-WebSocket-Protocol", offers[0])
+	return s.newUpgrader(offers[0]), false
 }
 
 // gwsConn is the connection as gws sees it. gws reads from it and writes two things. The answer to the

@@ -430,11 +430,17 @@ func TestOpenServerTakesWhateverCredentials(t *testing.T) {
 	}
 }
 
+func TestWhoSpeaksNothingThatIsSpokenHereIsToldByTheCloseCode(t *testing.T) {
+	s, _ := startGuarded(t, nil)
+	s.dial(dialOptions{token: "p", protocol: "weir.v9.proto"}).waitClosed(wire.CloseUnsupportedProtocol, wire.ReasonUnsupportedProtocol)
+}
+
 func TestSubprotocolThatCarriesCredentialsIsNeverChosen(t *testing.T) {
 	s, _ := startGuarded(t, nil)
 	for offer, want := range map[string]string{
 		"weir.token.secret, " + wire.LiveProtocol: wire.LiveProtocol,
 		wire.LiveProtocol + ", weir.token.secret": wire.LiveProtocol,
+		"weir.token.secret":                       "",
 	} {
 		c, err := net.Dial("tcp", s.addr)
 		if err != nil {

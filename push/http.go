@@ -14,12 +14,6 @@ import (
 	"weir/wire"
 )
 
-// refuseMethod answers what is neither GET nor HEAD.
-func refuseMethod(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Allow", "GET, HEAD")
-	wire.WriteError(w, http.StatusMethodNotAllowed, wire.NewError(wire.CodeMethodNotAllowed, ""))
-}
-
 // snapshot answers GET /v1/snapshot?series=PATTERN[&series=…].
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	patterns, refusal := parsePatterns(r.URL.Query()["series"], s.cfg.MaxPatterns, "series")
@@ -38,12 +32,11 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	var refused *wire.Error
 	switch {
 	case errors.As(err, &refused) && refused.Code == wire.CodeOverloaded:
-		w.Header().Set("Retry-After", "1")
 		wire.WriteError(w, http.StatusServiceUnavailable, refused)
 	case errors.As(err, &refused):
 		wire.WriteError(w, http.StatusUnprocessableEntity, refused)
 	case err == nil:
-		writeJSON(w, body)
+		wire.WriteEncoded(w, http.StatusOK, body)
 	}
 }
 
@@ -105,7 +98,7 @@ func (s *Server) openAlerts(w http.ResponseWriter, r *http.Request) {
 		}
 		body = wire.AppendAlertJSON(body, &alerts[i])
 	}
-	writeJSON(w, append(body, "]}"...))
+	wire.WriteEncoded(w, http.StatusOK, append(body, "]}"...))
 }
 
 // seriesList is the answer of GET /v1/series.
@@ -152,7 +145,7 @@ func (s *Server) listSeries(w http.ResponseWriter, r *http.Request) {
 		wire.WriteError(w, http.StatusInternalServerError, wire.NewError(wire.CodeInternal, ""))
 		return
 	}
-	writeJSON(w, body)
+	wire.WriteEncoded(w, http.StatusOK, body)
 }
 
 func (h *hub) list(p *auth.Principal, patterns []telemetry.Pattern, limit int) seriesList {
@@ -183,7 +176,6 @@ func (s *Server) requireReady(w http.ResponseWriter) bool {
 	if s.conns.isDraining() {
 		code = wire.CodeDraining
 	}
-	w.Header().Set("Retry-After", "1")
 	wire.WriteError(w, http.StatusServiceUnavailable, wire.NewError(code, ""))
 	return false
 }
@@ -193,13 +185,4 @@ func (s *Server) tooMany(path string) *wire.Error {
 		Code: wire.CodeFieldRange, Path: path,
 		Message: "the patterns select more than " + strconv.Itoa(s.cfg.MaxListed) + " series; ask for fewer",
 	}
-}
-
-func writeJSON(w http.ResponseWriter, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	_, _ = w.Write(body)
 }

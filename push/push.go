@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -111,19 +110,10 @@ func (l gwsLogger) Error(v ...any) { l.log.Error("websocket", "message", fmt.Spr
 
 // Routes adds push's endpoints.
 func (s *Server) Routes(r *auth.Router) {
-	for _, route := range []struct {
-		path   string
-		access auth.Access
-		handle http.HandlerFunc
-	}{
-		{"/v1/live", auth.Deferred, s.live},
-		{"/v1/snapshot", auth.SignedIn, s.snapshot},
-		{"/v1/alerts", auth.SignedIn, s.openAlerts},
-		{"/v1/series", auth.SignedIn, s.listSeries},
-	} {
-		r.HandleFunc("GET "+route.path, route.access, route.handle)
-		r.HandleFunc(route.path, auth.Public, refuseMethod)
-	}
+	r.HandleFunc("GET /v1/live", auth.Deferred, s.live)
+	r.HandleFunc("GET /v1/snapshot", auth.SignedIn, s.snapshot)
+	r.HandleFunc("GET /v1/alerts", auth.SignedIn, s.openAlerts)
+	r.HandleFunc("GET /v1/series", auth.SignedIn, s.listSeries)
 }
 
 // Ready reports whether the state is complete: weir.latest is read, and the tails have passed what was

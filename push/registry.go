@@ -16,9 +16,9 @@ type registry struct {
 	phase      phase
 	admitted   int
 	clients    map[*client]struct{}
-	strangers  int                // those of which it is not known who they are
-	from       map[netip.Addr]int // of those, how many each address has
-	addresses  map[netip.Addr]int
+	strangers  int                  // those of which it is not known who they are
+	from       map[netip.Prefix]int // of those, how many each address has
+	addresses  map[netip.Prefix]int
 	principals map[string]int
 	empty      chan struct{} // closed when the last is gone, once somebody waits for it
 }
@@ -36,10 +36,9 @@ const (
 
 // place is what a connection takes up.
 type place struct {
-	address   netip.Addr
+	address   netip.Prefix // under which it is counted; zero: it is not
 	stranger  bool
-	from      netip.Addr // under which it is counted as a stranger; not valid: it is not
-	principal string     // empty: it is not known, or not counted
+	principal string // empty: it is not known, or not counted
 }
 
 // share is what part of all connections strangers may hold, and what part of that those of one address.
@@ -53,17 +52,8 @@ func newRegistry(cfg Config) registry {
 			address: cfg.MaxConnectionsPerAddress, principal: cfg.MaxConnectionsPerPrincipal,
 		},
 		clients:   make(map[*client]struct{}),
-		addresses: make(map[netip.Addr]int), from: make(map[netip.Addr]int), principals: make(map[string]int),
+		addresses: make(map[netip.Prefix]int), from: make(map[netip.Prefix]int), principals: make(map[string]int),
 	}
-}
-
-// network is what an address is counted as: of IPv6 the network, within which a host can choose.
-func network(a netip.Addr) netip.Addr {
-	const bits = 64
-	if a.Is6() {
-		return netip.PrefixFrom(a.WithZone(""), bits).Masked().Addr()
-	}
-	return a
 }
 
 // begin takes connections from now on.
@@ -93,7 +83,7 @@ func (r *registry) isDraining() bool {
 
 // admit lets a handshake begin, unless there are too many connections or none are taken. After it comes
 // add or dismiss.
-func (r *registry) admit(c *client, from netip.Addr) *wire.Error {
+func (r *registry) admit(c *client, from netip.Prefix) *wire.Error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -101,13 +91,15 @@ func (r *registry) admit(c *client, from netip.Addr) *wire.Error {
 		return wire.NewError(wire.CodeNotReady, "")
 	case r.phase == draining:
 		return wire.NewError(wire.CodeDraining, "")
-	case r.addresses[from] >= r.limits.address:
+	case from.IsValid() && r.addresses[from] >= r.limits.address:
 		return wire.NewError(wire.CodeLimitAddress, "")
 	case len(r.clients)+r.admitted >= r.limits.total:
 		return wire.NewError(wire.CodeTooManyConns, "")
 	}
 	r.admitted++
-	r.addresses[from]++
+	if from.IsValid() {
+		r.addresses[from]++
+	}
 	c.place.address = from
 	return nil
 }
@@ -118,31 +110,31 @@ func (r *registry) admit(c *client, from netip.Addr) *wire.Error {
 func (r *registry) wait(c *client) *wire.Error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	counted := c.from.IsValid() && !c.from.IsLoopback()
+	at := c.place.address
 	switch {
-	case counted && r.from[c.place.address] >= r.limits.strangersFrom:
+	case at.IsValid() && r.from[at] >= r.limits.strangersFrom:
 		return wire.NewError(wire.CodeLimitAddress, "")
 	case r.strangers >= r.limits.strangers:
 		return wire.NewError(wire.CodeTooManyConns, "")
 	}
 	r.strangers++
 	c.place.stranger = true
-	if counted {
-		c.place.from = c.place.address
-		r.from[c.place.from]++
+	if at.IsValid() {
+		r.from[at]++
 	}
 	return nil
 }
 
 // knownLocked ends that.
 func (r *registry) knownLocked(c *client) {
-	if c.place.stranger {
-		r.strangers--
+	if !c.place.stranger {
+		return
 	}
-	if c.place.from.IsValid() {
-		leave(r.from, c.place.from)
+	c.place.stranger = false
+	r.strangers--
+	if c.place.address.IsValid() {
+		leave(r.from, c.place.address)
 	}
-	c.place.stranger, c.place.from = false, netip.Addr{}
 }
 
 // identify counts a connection among those of a principal, if it is to be counted, and reports false when that
@@ -188,7 +180,9 @@ func (r *registry) remove(c *client) {
 // vacateLocked gives a connection's place back.
 func (r *registry) vacateLocked(c *client) {
 	r.knownLocked(c)
-	leave(r.addresses, c.place.address)
+	if c.place.address.IsValid() {
+		leave(r.addresses, c.place.address)
+	}
 	if c.place.principal != "" {
 		leave(r.principals, c.place.principal)
 	}

@@ -9,7 +9,7 @@ type State uint8
 const (
 	OK State = iota
 	Warming
-	Offline
+	Offline // 2: reserved, not sent yet
 	Anomalous
 	Alerting
 )

@@ -204,11 +204,17 @@ var codes = []CodeInfo{
 	{CodeInternal, "request", 500, "the server failed"},
 }
 
-func messageOf(code string) string {
+var codeInfo = func() map[string]*CodeInfo {
+	of := make(map[string]*CodeInfo, len(codes))
 	for i := range codes {
-		if codes[i].Code == code {
-			return codes[i].Meaning
-		}
+		of[codes[i].Code] = &codes[i]
+	}
+	return of
+}()
+
+func messageOf(code string) string {
+	if info := codeInfo[code]; info != nil {
+		return info.Meaning
 	}
 	return code
 }
@@ -216,10 +222,8 @@ func messageOf(code string) string {
 // StatusOf is the HTTP status that a code stands for as the failure of a request, 500 for one that the table does
 // not know.
 func StatusOf(code string) int {
-	for i := range codes {
-		if codes[i].Code == code {
-			return codes[i].Status
-		}
+	if info := codeInfo[code]; info != nil {
+		return info.Status
 	}
 	return 500
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -59,12 +60,33 @@ func (e *Error) append(dst []byte) []byte {
 	return append(dst, '}')
 }
 
+// Refuse answers a request with err and the status that its code stands for.
+func Refuse(w http.ResponseWriter, err *Error) { WriteError(w, StatusOf(err.Code), err) }
+
 // WriteError answers a request with err as an ErrorBody. A failure to write is the client's loss only.
 func WriteError(w http.ResponseWriter, status int, err *Error) {
-	body := append(ErrorBody{err}.Append(nil), '\n')
+	if h := w.Header(); (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) && h.Get("Retry-After") == "" {
+		h.Set("Retry-After", "1")
+	}
+	WriteEncoded(w, status, append(ErrorBody{err}.Append(nil), '\n'))
+}
+
+// WriteJSON answers a request with body.
+func WriteJSON(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		WriteError(w, http.StatusInternalServerError, NewError(CodeInternal, ""))
+		return
+	}
+	WriteEncoded(w, status, append(text, '\n'))
+}
+
+// WriteEncoded answers a request with a body that is JSON already. What is true now is not to be kept by anybody.
+func WriteEncoded(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(body)

@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,7 +45,6 @@ type Session struct {
 	began     atomic.Int64 // when the packet that is coming began, µs; 0: none is
 	giveUp    atomic.Int64 // when the connection ends because a publish stays unacknowledged, µs; 0: none does
 	out       outbox
-	endOnce   sync.Once
 }
 
 // New makes the Session of a connection that has been opened.
@@ -168,18 +166,16 @@ func (s *Session) disconnected(pk *packets.Packet) error {
 	return errEnded
 }
 
-// Ended is for when the reader has returned, whatever the reason. draining tells that the server wanted the end.
+// Ended is for when the reader has returned, whatever the reason, once. draining tells that the server wanted the end.
 func (s *Session) Ended(draining bool) {
-	s.endOnce.Do(func() {
-		if s.forget != nil {
-			s.forget()
-		}
-		s.out.detachAll()
-		s.link.GiveBack()
-		if s.will != nil && !draining && !s.takenOver.Load() {
-			s.link.Last(s.will)
-		}
-	})
+	if s.forget != nil {
+		s.forget()
+	}
+	s.out.detachAll()
+	s.link.GiveBack()
+	if s.will != nil && !draining && !s.takenOver.Load() {
+		s.link.Last(s.will)
+	}
 }
 
 // TakeOver ends the connection because the client has made another.

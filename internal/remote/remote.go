@@ -64,3 +64,27 @@ func peer(hostport string) netip.Addr {
 	}
 	return a.Addr().Unmap()
 }
+
+// Network is what an address is counted as: an IPv6 host has 2^64 addresses to choose from. It is zero for an address
+// that is not valid.
+func Network(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// Holder is under what an address's connections are counted: its Network, or zero for those that are not: of the machine
+// itself, as of a proxy there that nobody declared, and of peers without an address.
+func Holder(a netip.Addr) netip.Prefix {
+	if a.IsLoopback() {
+		return netip.Prefix{}
+	}
+	return Network(a)
+}

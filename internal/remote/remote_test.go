@@ -2,6 +2,7 @@ package remote
 
 import (
 	"net/http"
+	"net/netip"
 	"testing"
 )
 
@@ -43,5 +44,28 @@ func TestOnlyTrustedProxiesAreBelieved(t *testing.T) {
 func TestWhatIsNoNetworkIsNamed(t *testing.T) {
 	if _, err := ParseProxies([]string{"10.0.0.0/8", "proxy.example"}); err == nil {
 		t.Error("accepted")
+	}
+}
+
+func TestAddressesAreCountedByHostOrNetwork(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.7":            "192.0.2.7/32",
+		"::ffff:192.0.2.7":     "192.0.2.7/32",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+		"2001:db8:1:2:ffff::1": "2001:db8:1:2::/64",
+		"fe80::1%eth0":         "fe80::/64",
+	} {
+		a := netip.MustParseAddr(text)
+		if Network(a).String() != want || Holder(a) != Network(a) {
+			t.Errorf("%s counts as %s, want %s", text, Network(a), want)
+		}
+	}
+	if Network(netip.Addr{}).IsValid() { // of a Unix socket
+		t.Error("no address counts as one")
+	}
+	for _, here := range []string{"127.0.0.1", "::1"} {
+		if a := netip.MustParseAddr(here); Holder(a).IsValid() || !Network(a).IsValid() {
+			t.Errorf("%s: %s, %s", here, Holder(a), Network(a))
+		}
 	}
 }

@@ -139,13 +139,6 @@ func (t *Table) Get(key string) ([]byte, bool) {
 	return v, ok
 }
 
-// Len is how many keys there are.
-func (t *Table) Len() int {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return len(t.values)
-}
-
 // Range calls fn for the keys that begin with prefix, in order, until it returns false. fn may write.
 func (t *Table) Range(prefix string, fn func(key string, value []byte) bool) {
 	t.mu.RLock()
@@ -238,45 +231,21 @@ func (t *Table) await(ctx context.Context, partition int, offset int64) error {
 	}
 }
 
-// follow applies a partition from its beginning on.
+// follow applies a partition from its beginning on. What retention has removed was copied to the end before. It also
+// goes past what is damaged, or the Table would stand still for good: keys written there keep the value they had.
 func (t *Table) follow(ctx context.Context, partition int, there kafka.OffsetRange) {
-	tail := t.opts.Client.NewTail(kafka.TailOptions{
-		Topic: t.opts.Topic, Partition: partition, Offset: kafka.FirstOffset, MaxWait: fetchWait})
-	defer func() { _ = tail.Close() }()
-	loaded := false
-	for ctx.Err() == nil {
-		if !loaded && (there.First == there.End || tail.Offset() >= there.End) {
-			loaded = true
-			t.loaded()
-		}
-		fetch, err := tail.Next(ctx)
-		if err != nil {
-			t.recover(ctx, tail, partition, err)
-			continue
-		}
-		t.apply(partition, fetch.Records, tail.Offset())
-	}
+	Follow(ctx, FollowOptions{
+		Client: t.opts.Client, Topic: t.opts.Topic, Partition: partition, There: there, MaxWait: fetchWait, Logger: t.opts.Logger,
+		Loaded: t.loaded,
+		Apply:  func(f *kafka.Fetch, next int64) { t.apply(partition, f.Records, next) },
+		Lost:   func(n, next int64, err error) { t.passOver(partition, n, next, err) },
+	})
 }
 
-// recover goes past what is no longer there: what it held was copied to the end before. It also goes past what is
-// damaged, or the Table would stand still for good: keys written there keep the value they had before.
-func (t *Table) recover(ctx context.Context, tail *kafka.Tail, partition int, err error) {
-	if lost, ok := Skip(tail, err); ok {
-		if lost > 0 {
-			t.lost.Add(int(lost))
-			t.log.Error("records lost to damage in the log, going on behind", "partition", partition, "error", err)
-			t.apply(partition, nil, tail.Offset())
-		}
-		return
-	}
-	if ctx.Err() != nil {
-		return
-	}
-	t.log.Warn("cannot be read; trying again", "partition", partition, "error", err)
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
-	}
+func (t *Table) passOver(partition int, n, next int64, err error) {
+	t.lost.Add(int(n))
+	t.log.Error("records lost to damage in the log, going on behind", "partition", partition, "error", err)
+	t.apply(partition, nil, next)
 }
 
 func (t *Table) apply(partition int, records []kafka.Record, next int64) {
@@ -376,6 +345,9 @@ func (t *Table) compact(ctx context.Context, partition int) error {
 	if err := t.await(ctx, partition, ends[partition].End-1); err != nil {
 		return err
 	}
+	t.mu.RLock()
+	before := t.parts[partition]
+	t.mu.RUnlock()
 	result, err := t.opts.Client.CopyForward(ctx, kafka.CopyForwardOptions{
 		Topic: t.opts.Topic, Partition: partition, Producer: t.opts.Producer, Trimmer: t.opts.Trimmer,
 	})
@@ -383,7 +355,8 @@ func (t *Table) compact(ctx context.Context, partition int) error {
 		return err
 	}
 	t.mu.Lock()
-	t.parts[partition].records, t.parts[partition].bytes = 0, 0 // the copies are counted as they are read
+	t.parts[partition].records -= before.records // what follow has counted meanwhile are copies, and newer records
+	t.parts[partition].bytes -= before.bytes
 	t.mu.Unlock()
 	t.log.Debug("compacted", "partition", partition, "read", result.Read, "kept", result.Copied)
 	return nil
