@@ -138,7 +138,7 @@ func grantLittle(k *Kit, c *conn, s *seen) answer {
 		c.holding = true
 		c.limitFrom = max(smallCredit, int(c.frames-c.answered))
 		k.after(k.times.held, func() {
-			c.release(k)
+			c.release()
 			if c.heldFrames > 0 {
 				k.tally.pass(checkCredit)
 			}

@@ -48,8 +48,7 @@ type Kit struct {
 	frames   *notebook
 	total    Report
 	conns    map[*conn]struct{}
-	accepted int         // connections and requests
-	dials    []time.Time // attempts to connect, refused ones too
+	accepted int // connections and requests
 	timers   []*time.Timer
 	closed   bool
 	finished chan struct{} // closed when all acts are over
@@ -153,13 +152,11 @@ func (k *Kit) after(d time.Duration, f func()) {
 	}
 }
 
-// arrive counts an attempt to connect, and says how it is refused; 0: it is not.
+// arrive judges an attempt to connect, and numbers it or says how it is refused; 0: it is not.
 func (k *Kit) arrive(r *http.Request) (number, status int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := time.Now()
-	k.dials = append(k.dials, now)
-	if status := k.stage.arrive(k, r, now); status != 0 {
+	if status := k.stage.arrive(k, r, time.Now()); status != 0 {
 		return 0, status
 	}
 	k.accepted++

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"compress/flate"
 	"context"
 	"fmt"
 	"net/http"
@@ -97,6 +98,7 @@ type bad struct {
 	receipts chan *wire.Receipt
 	closed   chan error
 	mute     bool // answers no pings
+	deflate  bool // offers to compress
 	conn     *gws.Conn
 }
 
@@ -117,7 +119,9 @@ func (b *bad) OnClose(_ *gws.Conn, err error) { b.closed <- err }
 
 // dial connects; false when it is refused.
 func (b *bad) dial(header http.Header) bool {
-	conn, _, err := gws.NewClient(b, &gws.ClientOption{Addr: "ws://" + b.address + "/v1/ingest", RequestHeader: header})
+	conn, _, err := gws.NewClient(b, &gws.ClientOption{
+		Addr: "ws://" + b.address + "/v1/ingest", RequestHeader: header, PermessageDeflate: gws.PermessageDeflate{Enabled: b.deflate},
+	})
 	if err != nil {
 		return false
 	}
@@ -227,27 +231,98 @@ func TestBadFramesAreFound(t *testing.T) {
 	}
 }
 
+// unmasked is the beginning of a WebSocket frame whose mask is zero.
+func unmasked(first byte, payload []byte) []byte {
+	return append([]byte{first, 0x80 | 126, byte(len(payload) >> 8), byte(len(payload)), 0, 0, 0, 0}, payload...)
+}
+
+// deflated is a message of permessage-deflate.
+func deflated(text string) []byte {
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestSpeed)
+	_, _ = w.Write([]byte(text))
+	_ = w.Flush()
+	return b.Bytes()[:b.Len()-4]
+}
+
 func TestBadWebSocketFramesAreFound(t *testing.T) {
 	t.Parallel()
+	// A stored block that ends before its 64 bytes do; a block of a type that there is not.
+	truncated, damaged := []byte{0x00, 64, 0, 0xff ^ 64, 0xff, '{'}, []byte{0xff, 0xff, 0xff, 0xff}
 	for name, c := range map[string]struct {
-		raw   []byte
-		check string
+		deflate bool
+		raw     []byte
+		words   string
+		failed  []string
 	}{
-		"reserved bits":      {[]byte{0xb1, 0x80, 0, 0, 0, 0}, "framing"},
-		"damaged deflate":    {[]byte{0xc1, 0x84, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, "framing"},
-		"stray continuation": {[]byte{0x80, 0x81, 0, 0, 0, 0, 'x'}, "framing"},
-		"too large":          {[]byte{0x81, 0xff, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0}, "size"},
+		"reserved bits":      {false, []byte{0xb1, 0x80, 0, 0, 0, 0}, "protocol error", []string{"framing"}},
+		"reserved opcode":    {false, []byte{0x83, 0x80, 0, 0, 0, 0}, "opcode 3", []string{"framing"}},
+		"deflate not agreed": {false, unmasked(0xc1, deflated(frame(2))), "protocol error", []string{"framing"}},
+		"deflate":            {true, unmasked(0xc1, deflated(frame(2))), "", nil},
+		"damaged deflate":    {true, unmasked(0xc1, damaged), "corrupt input", []string{"framing"}},
+		"truncated deflate":  {true, unmasked(0xc1, truncated), "unexpected EOF", []string{"framing"}},
+		"stray continuation": {false, []byte{0x80, 0x81, 0, 0, 0, 0, 'x'}, "protocol error", []string{"framing"}},
+		"too large":          {false, []byte{0x81, 0xff, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0}, "1 MiB", []string{"size"}},
+		"deflate too large":  {true, unmasked(0xc1, deflated(strings.Repeat(" ", wire.MaxFrameBytes+1))), "1 MiB", []string{"size"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, address, finish := start(t, Basic, 700*time.Millisecond)
-			b := newBad(t, address)
+			b := &bad{t: t, address: address, deflate: c.deflate}
+			if !b.dial(nil) {
+				t.Fatal("not connected")
+			}
 			b.write(frame(1))
 			<-b.receipts
 			_, _ = b.conn.NetConn().Write(c.raw)
+			if c.failed == nil {
+				<-b.receipts
+			}
 			results := finish()
 			b.end()
-			expect(t, results, "", c.check)
+			expect(t, results, c.words, c.failed...)
+		})
+	}
+}
+
+func TestConnectionLostInAFrameIsNotBlamed(t *testing.T) {
+	t.Parallel()
+	_, address, finish := start(t, Basic, 700*time.Millisecond)
+	b := newBad(t, address)
+	b.write(frame(1))
+	<-b.receipts
+	_, _ = b.conn.NetConn().Write(unmasked(0x81, []byte(frame(2)))[:40])
+	b.end()
+	expect(t, finish(), "")
+}
+
+func TestNumbersThatAreUsedTwiceAreForgotten(t *testing.T) {
+	type deed struct {
+		seq, content  uint64
+		owed, refused bool
+	}
+	const a, b = 11, 12
+	for name, deeds := range map[string][]deed{
+		"owed twice":       {{seq: 3, content: a, owed: true}, {seq: 3, content: b, owed: true}, {seq: 3, content: a}, {seq: 4, content: a}},
+		"owed and refused": {{seq: 3, content: a, owed: true}, {seq: 3, content: b, refused: true}, {seq: 4, content: a}, {seq: 5, content: b}},
+		"refused and owed": {{seq: 3, content: a, refused: true}, {seq: 3, content: b, owed: true}, {seq: 3, content: a}, {seq: 4, content: b}},
+		"refused twice":    {{seq: 3, content: a, refused: true}, {seq: 3, content: b, refused: true}, {seq: 3, content: a}, {seq: 4, content: a}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, found := newNotebook(), tally{}
+			for _, d := range deeds {
+				s := &seen{key: key{"s", d.seq}, numbered: true, content: d.content}
+				n.number(s, found)
+				if d.owed || d.refused {
+					n.owe(s, d.refused)
+				}
+			}
+			if found.of(checkReuse).Failures == 0 {
+				t.Error("the number used twice is not found")
+			}
+			if len(n.owed)+len(n.refused)+len(n.contents) != 0 {
+				t.Errorf("left: %v, %v, %v", n.owed, n.refused, n.contents)
+			}
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -15,6 +16,8 @@ import (
 // frame, and the device would be blamed for what it was never told.
 type lingering struct {
 	net.Conn
+	in   io.Reader   // what the handshake has read too much, then the connection
+	lost atomic.Bool // reading or writing failed: the connection did not end by what came over it
 	once sync.Once
 	err  error
 }
@@ -23,6 +26,22 @@ const (
 	lingerTime  = time.Second
 	lingerBytes = 4 << 20
 )
+
+func (l *lingering) Read(p []byte) (int, error) {
+	n, err := l.in.Read(p)
+	if err != nil {
+		l.lost.Store(true)
+	}
+	return n, err
+}
+
+func (l *lingering) Write(p []byte) (int, error) {
+	n, err := l.Conn.Write(p)
+	if err != nil {
+		l.lost.Store(true)
+	}
+	return n, err
+}
 
 // Close ends the writing side, discards what still comes for a bounded time, and closes.
 func (l *lingering) Close() error {
@@ -45,7 +64,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, handler gws.Event, option *
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &lingering{Conn: raw}
-	socket, err := gws.NewUpgrader(handler, option).UpgradeFromConn(l, bufio.NewReader(buffered.Reader), r)
+	l := &lingering{Conn: raw, in: buffered.Reader}
+	socket, err := gws.NewUpgrader(handler, option).UpgradeFromConn(l, bufio.NewReader(l), r)
 	return socket, l, err
 }

@@ -122,40 +122,47 @@ func (n *notebook) number(s *seen, t tally) {
 
 // settle looks whether the frame is one that is owed.
 func (n *notebook) settle(s *seen, t tally) {
-	if was := n.owed[s.key]; was != nil {
-		delete(n.owed, s.key)
-		delete(n.contents, was.content)
+	if n.owed[s.key] != nil {
 		t.pass(checkResend)
 		t.pass(checkRenumber)
 	}
-	if was := n.refused[s.key]; was != nil {
-		delete(n.refused, s.key)
-		delete(n.contents, was.content)
+	if n.refused[s.key] != nil {
 		t.pass(checkRetry)
 		t.pass(checkRenumber)
 	}
+	n.forget(n.owed, s.key)
+	n.forget(n.refused, s.key)
 	if first, ok := n.contents[s.content]; ok && s.content != 0 && first != s.key {
 		was := n.owed[first]
 		if was == nil {
 			was = n.refused[first]
 		}
 		t.fail(checkRenumber, s.evidence("the readings of %v (connection %d, frame %d), which had no receipt, came again as %v", first, was.conn, was.frame, s.key))
-		delete(n.owed, first)
-		delete(n.refused, first)
-		delete(n.contents, s.content)
+		n.forget(n.owed, first)
+		n.forget(n.refused, first)
 	}
+}
+
+// forget strikes a frame out. What contents holds is always of a frame in owed or refused: a device that uses a number
+// twice can owe two contents under one key.
+func (n *notebook) forget(from map[key]*seen, k key) {
+	if was := from[k]; was != nil && n.contents[was.content] == k {
+		delete(n.contents, was.content)
+	}
+	delete(from, k)
 }
 
 // owe notes that a frame has to come again.
 func (n *notebook) owe(s *seen, refused bool) {
-	if !s.numbered {
+	if !s.numbered || !refused && n.refused[s.key] != nil {
 		return
 	}
+	in := n.owed
 	if refused {
-		n.refused[s.key] = s
-	} else if n.refused[s.key] == nil {
-		n.owed[s.key] = s
+		in = n.refused
 	}
+	n.forget(in, s.key)
+	in[s.key] = s
 	if s.content != 0 {
 		n.contents[s.content] = s.key
 	}

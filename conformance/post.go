@@ -33,7 +33,7 @@ func (k *Kit) post(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		refusal := wire.AsError(err)
 		k.tally.fail(checkOf(refusal.Code), s.evidence("%s", refusal.Error()))
-		wire.WriteError(w, wire.StatusOf(refusal.Code), refusal)
+		wire.Refuse(w, refusal)
 		return
 	}
 	k.total.Readings += f.Total

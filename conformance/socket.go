@@ -160,13 +160,13 @@ func (c *conn) OnClose(_ *gws.Conn, err error) {
 	if errors.As(err, &closed) {
 		return // the device closed
 	}
-	if code, ok := err.(interface{ Uint16() uint16 }); ok { //nolint:errorlint // gws gives its own type, unwrapped
-		switch code.Uint16() {
-		case wire.CloseMalformed, 1003, 1007, wire.CloseInternal:
-			k.tally.fail(checkFraming, Evidence{Conn: c.number, Frame: c.frames + 1, What: err.Error()})
-		case wire.CloseTooLarge:
-			k.tally.fail(checkSize, Evidence{Conn: c.number, Frame: c.frames + 1, What: "the frame is larger than 1 MiB"})
-		}
+	code, ok := err.(interface{ Uint16() uint16 }) //nolint:errorlint // gws gives its own type, unwrapped
+	switch {
+	case ok && code.Uint16() == wire.CloseTooLarge:
+		k.tally.fail(checkSize, Evidence{Conn: c.number, Frame: c.frames + 1, What: "the frame is larger than 1 MiB"})
+	case !c.closing && !c.net.lost.Load():
+		// gws gave it up for what came. Not all of its errors have a code: those of inflating are the inflater's own.
+		k.tally.fail(checkFraming, Evidence{Conn: c.number, Frame: c.frames + 1, What: err.Error()})
 	}
 }
 
@@ -258,7 +258,7 @@ func (c *conn) settle(s *seen, r *wire.Receipt) {
 }
 
 // release sends the receipts that were held.
-func (c *conn) release(_ *Kit) {
+func (c *conn) release() {
 	c.holding, c.limit = false, 0
 	for n := uint64(1); n <= c.frames; n++ {
 		if s := c.open[n]; s != nil && !c.over {

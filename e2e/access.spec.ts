@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { type APIRequestContext, expect, type Page, test } from "@playwright/test";
+import WebSocket from "ws";
 import { Device } from "./device";
 import { startWeir, type Weir } from "./process";
 
@@ -38,6 +40,33 @@ async function make(request: APIRequestContext, path: string, data: object): Pro
   const answer = await request.post(weir.url + path, { headers, data });
   expect(answer.status(), await answer.text()).toBe(201);
   return (await answer.json()) as Made;
+}
+
+interface Message {
+  readonly type: string;
+  readonly payload: { readonly code?: string };
+}
+
+/** Subscribe as a client of its own would; the answer is the first message after the welcome. */
+async function subscribe(token: string, pattern: string): Promise<Message> {
+  const socket = new WebSocket(`${weir.url.replace(/^http/, "ws")}/v1/live`, "weir.v1.json", {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  try {
+    const answer = new Promise<Message>((take, fail) => {
+      socket.on("error", fail);
+      socket.on("close", (code) => fail(new Error(`closed with ${code}`)));
+      socket.on("message", (data) => {
+        const message = JSON.parse(String(data)) as Message;
+        if (message.type !== "welcome") take(message);
+      });
+    });
+    await Promise.race([once(socket, "open"), answer]);
+    socket.send(JSON.stringify({ type: "subscribe", payload: { id: "a", patterns: [pattern] } }));
+    return await answer;
+  } finally {
+    socket.terminate();
+  }
 }
 
 test("the link that the server prints signs in, once", async ({ page, browser }) => {
@@ -120,4 +149,17 @@ test("whoever may not see a series does not", async ({ page, request }) => {
   await expect(page.getByTestId("empty")).toBeVisible();
   await page.goto(`${weir.url}/?pattern=plant1/%23`);
   await expect(page.getByTestId("no-permission")).toContainText("plant2/#");
+
+  // The page asks only for what it may see; that the server keeps the rest to itself shows without the page.
+  const snapshot = (credential: string) =>
+    request.get(`${weir.url}/v1/snapshot?series=plant1/%23`, {
+      headers: { authorization: `Bearer ${credential}` },
+    });
+  expect((await snapshot(token)).status()).toBe(403);
+  expect((await snapshot(weir.key)).status()).toBe(200);
+  const refused = { type: "error", payload: { code: "forbidden" } };
+  expect(await subscribe(token, "plant1/#")).toMatchObject(refused);
+  expect(await subscribe(token, "#")).toMatchObject(refused);
+  expect(await subscribe(token, "plant2/#")).toMatchObject({ type: "subscribed" });
+  expect(await subscribe(weir.key, "plant1/#")).toMatchObject({ type: "subscribed" });
 });

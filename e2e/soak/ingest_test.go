@@ -229,7 +229,8 @@ func (r *ingestResult) table() string {
 	}
 	rows = append(rows,
 		row("frames written down before they were sent", n.Frames), row("readings in them", n.Readings),
-		row("receipts", n.Receipts), row("readings receipted as accepted, duplicate, late, rejected",
+		row("receipts", n.Receipts), row("frames that were taken and have none (at most one for each kill of a device)", n.Untold),
+		row("readings receipted as accepted, duplicate, late, rejected",
 			fmt.Sprintf("%d, %d, %d, %d", n.Accepted, n.Duplicate, n.Late, n.Rejected)),
 		row("readings that are to be stored, and are, once", n.Stored), row("of these in weir.backlog", n.Backlog),
 		row("records that repeat a frame (dropped by session and seq)", n.Repeated),

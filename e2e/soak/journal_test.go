@@ -45,7 +45,6 @@ type entry struct {
 
 	Receipt  *device.Receipt   `json:"receipt,omitempty"`
 	Rejected *device.Rejection `json:"rejected,omitempty"`
-	Note     string            `json:"note,omitempty"`
 }
 
 // Kinds of entries.

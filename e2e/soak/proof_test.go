@@ -20,6 +20,7 @@ import (
 type counts struct {
 	Frames, Readings                    int
 	Receipts                            int // frames
+	Untold                              int // frames that were taken and have none
 	Accepted, Duplicate, Late, Rejected int
 	Stored, Backlog                     int
 	Repeated                            int // records
@@ -85,6 +86,7 @@ func (r *rig) prove() *proof {
 	p.readLetters()
 	p.checkStored()
 	p.checkFrames()
+	p.checkTold()
 	p.checkUpdates()
 	return p
 }

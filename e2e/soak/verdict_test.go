@@ -79,13 +79,15 @@ func (p *proof) name(f *frame, key frameKey) {
 	}
 }
 
-// checkFrames checks that each frame is where its receipt says, and that each has one: in the end everything was
-// delivered.
+// checkFrames checks that each frame is where its receipt says, and counts those that have none.
 func (p *proof) checkFrames() {
 	for _, frames := range p.frames {
 		for _, f := range frames {
 			if f.taken {
 				p.checkFrame(f)
+				if len(f.receipts) == 0 {
+					p.Untold++
+				}
 			}
 		}
 	}
@@ -93,6 +95,21 @@ func (p *proof) checkFrames() {
 		if f.Samples == nil && !p.isOrphan(f) {
 			p.violation("%v has a receipt for %d readings, and none of them is stored", key, f.receipts[0].Receipt.Readings)
 		}
+	}
+}
+
+// checkTold checks that devices learned what became of their frames. The SDK strikes a frame out and then tells of it, so
+// that each kill may take one receipt along. A run without frames or receipts proves nothing.
+func (p *proof) checkTold() {
+	kills := 0
+	for _, d := range p.devices {
+		kills += int(d.kills.Load())
+	}
+	if p.Untold > kills {
+		p.violation("%d frames were taken and have no receipt, devices were killed %d times", p.Untold, kills)
+	}
+	if p.Frames == 0 || p.Receipts == 0 {
+		p.violation("%d frames, %d receipts: nothing is proved", p.Frames, p.Receipts)
 	}
 }
 

@@ -23,8 +23,8 @@ import (
 	"weir/wire"
 )
 
-// The crash test runs this test binary as a device that is killed again and again. The child prints the value of
-// each reading that Send has taken; what it has not printed may or may not have been taken.
+// The crash test runs this test binary as a device that is killed again and again. The child prints its session, and
+// the value of each reading that Send has taken; what it has not printed may or may not have been taken.
 const (
 	crashURL    = "WEIR_CRASH_URL"
 	crashBuffer = "WEIR_CRASH_BUFFER"
@@ -49,6 +49,7 @@ func crashChild() bool {
 	if err != nil {
 		panic(err)
 	}
+	fmt.Println(c.Session())
 	for v := first; ; v++ {
 		if _, err := c.Send(context.Background(), At("t", float64(v), time.Now())); err != nil {
 			panic(err)
@@ -122,12 +123,17 @@ func TestDiskBufferOutlivesKills(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "buffer")
 	next := int64(1)
 	taken := map[float64]bool{}
+	lives := map[string]bool{}
 	for range kills {
 		target := url
 		if rng.IntN(3) == 0 {
 			target = closedPort(t) // offline
 		}
-		last := runUntilKilled(t, target, path, next, 1+rng.IntN(400), time.Duration(rng.IntN(3000))*time.Microsecond)
+		session, last := runUntilKilled(t, target, path, next, 1+rng.IntN(400), time.Duration(rng.IntN(3000))*time.Microsecond)
+		if session == "" || lives[session] {
+			t.Errorf("session %q is not one of its own", session)
+		}
+		lives[session] = true
 		for v := next; v <= last; v++ {
 			taken[float64(v)] = true
 		}
@@ -142,9 +148,14 @@ func TestDiskBufferOutlivesKills(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	session := c.Session()
 	if err := c.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
+	if lives[session] {
+		t.Errorf("session %q, which was without syncs, goes on", session)
+	}
+	lives[session] = true
 	if len(taken) < kills {
 		t.Fatalf("only %d readings were taken", len(taken))
 	}
@@ -158,16 +169,19 @@ func TestDiskBufferOutlivesKills(t *testing.T) {
 			t.Errorf("reading %v is stored %d times", v, n)
 		}
 	}
-	if len(k.sessions) > kills+1 {
-		t.Errorf("sessions %v, want at most one of each life", k.sessions)
+	for session := range k.sessions {
+		if !lives[session] {
+			t.Errorf("session %q came, and is of no life", session)
+		}
 	}
 	for _, problem := range k.book.wrong {
 		t.Error(problem)
 	}
 }
 
-// runUntilKilled runs a device, kills it a moment after it has printed so many readings, and returns the last one.
-func runUntilKilled(t *testing.T, url, path string, first int64, lines int, moment time.Duration) (last int64) {
+// runUntilKilled runs a device, kills it a moment after it has printed so many readings, and returns its session and the
+// last one.
+func runUntilKilled(t *testing.T, url, path string, first int64, lines int, moment time.Duration) (session string, last int64) {
 	t.Helper()
 	child := exec.CommandContext(t.Context(), os.Args[0])
 	child.Env = append(os.Environ(), crashURL+"="+url, crashBuffer+"="+path, fmt.Sprintf("%s=%d", crashFirst, first))
@@ -180,7 +194,11 @@ func runUntilKilled(t *testing.T, url, path string, first int64, lines int, mome
 		t.Fatal(err)
 	}
 	last = first - 1
-	for scan := bufio.NewScanner(out); scan.Scan(); {
+	scan := bufio.NewScanner(out)
+	if scan.Scan() {
+		session = scan.Text()
+	}
+	for scan.Scan() {
 		v, err := strconv.ParseInt(scan.Text(), 10, 64)
 		if err != nil {
 			break // the last line was cut
@@ -194,7 +212,7 @@ func runUntilKilled(t *testing.T, url, path string, first int64, lines int, mome
 		}
 	}
 	_ = child.Wait()
-	return last
+	return session, last
 }
 
 func closedPort(t *testing.T) string {

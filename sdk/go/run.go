@@ -143,18 +143,18 @@ func appendAuth(dst []byte, token string) []byte {
 
 // draining is the server's announcement that it stops.
 func (s *session) drain(payload json.RawMessage) {
-	var d wire.Draining
-	var p struct {
+	s.draining = true
+	var d struct {
 		After  int64 `json:"reconnect_after_ms"`
 		Jitter int64 `json:"jitter_ms"`
 	}
-	if json.Unmarshal(payload, &p) == nil {
-		d.ReconnectAfterMS, d.JitterMS = max(0, p.After), max(0, p.Jitter)
+	if json.Unmarshal(payload, &d) != nil {
+		return
 	}
-	s.draining = true
-	wait := d.ReconnectAfterMS
-	if d.JitterMS > 0 {
-		wait += rand.Int64N(min(d.JitterMS, cutWait.Milliseconds()))
+	most := cutWait.Milliseconds()
+	wait := min(max(0, d.After), most)
+	if d.Jitter > 0 {
+		wait += rand.Int64N(min(d.Jitter, most))
 	}
-	s.away = min(cutWait, time.Duration(min(wait, cutWait.Milliseconds()))*time.Millisecond)
+	s.away = time.Duration(min(wait, most)) * time.Millisecond
 }
