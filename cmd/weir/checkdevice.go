@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,9 +68,7 @@ func (c *checkDeviceCmd) Run(ctx context.Context, log *slog.Logger, to streams) 
 
 func (c *checkDeviceCmd) print(out io.Writer, report *conformance.Report) error {
 	if c.JSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(report)
+		return printJSON(out, report)
 	}
 	_, err := io.WriteString(out, reportText(report))
 	return err

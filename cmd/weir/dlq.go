@@ -123,7 +123,7 @@ func (c *dlqListCmd) Run(ctx context.Context, to streams) error {
 		if n == 1 {
 			fmt.Fprintln(w, "ID\tTIME\tDEVICE\tCODE\tPATH\tFRAME")
 		}
-		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.ID, l.Time.Local().Format("2006-01-02 15:04:05"), dash(l.Device), l.Code, dash(l.Path), l.short())
+		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.ID, l.Time.Local().Format("2006-01-02 15:04:05"), orDash(l.Device), l.Code, orDash(l.Path), l.short())
 		return err
 	})
 	if flushed := w.Flush(); err == nil {
@@ -147,13 +147,6 @@ func (l *letterAnswer) short() string {
 		return string(runes[:shortFrame]) + "…"
 	}
 	return text
-}
-
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 type dlqShowCmd struct {
@@ -181,13 +174,7 @@ func (c *dlqShowCmd) Run(ctx context.Context, to streams) error {
 	if r := l.Resolution; r != nil {
 		rows = append(rows, [2]string{r.Outcome, "by " + r.By + " at " + r.Time.Format(time.RFC3339)})
 	}
-	w := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
-	for _, r := range rows {
-		if r[1] != "" {
-			fmt.Fprintf(w, "%s\t%s\n", r[0], r[1])
-		}
-	}
-	if err := w.Flush(); err != nil {
+	if err := printRows(to.out, rows); err != nil {
 		return err
 	}
 	if l.Truncated {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"weir/auth"
 )
 
 type keyCmd struct {
@@ -70,6 +72,11 @@ func (o *outputFlags) show(out io.Writer, answer any, secret string, rows [][2]s
 	case o.JSON:
 		return printJSON(out, answer)
 	}
+	return printRows(out, rows)
+}
+
+// printRows prints a table of names and values, leaving out what is empty.
+func printRows(out io.Writer, rows [][2]string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
 		if r[1] != "" {
@@ -229,7 +236,7 @@ func (c *keyRevokeCmd) Run(ctx context.Context, to streams) error {
 
 // keyID is the id in a key, or the id itself: whoever wants to end a key may have only the key at hand.
 func keyID(text string) string {
-	if rest, ok := strings.CutPrefix(text, "weir_"); ok {
+	if rest, ok := strings.CutPrefix(text, auth.KeyPrefix); ok {
 		id, _, _ := strings.Cut(rest, "_")
 		return id
 	}

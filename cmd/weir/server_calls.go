@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"weir/auth"
+	"weir/cmd/weir/hint"
 	"weir/wire"
 )
 
@@ -27,8 +28,8 @@ const (
 	maxAnswer   = 64 << 20
 )
 
-// call sends body, if it is not nil, and reads the answer into answer, if that is not nil: JSON, or as they are if they
-// are bytes.
+// call sends body, if it is not nil, as it is if it is bytes and else as JSON, and reads the answer, JSON, into answer, if
+// that is not nil.
 func (f *serverFlags) call(ctx context.Context, method, path string, body, answer any) error {
 	credential, err := f.Credential(f.URL)
 	if err != nil {
@@ -70,10 +71,6 @@ func (f *serverFlags) callAs(ctx context.Context, credential, method, path strin
 	if res.StatusCode >= 300 {
 		return refused(res, text, credential)
 	}
-	if raw, ok := answer.(*[]byte); ok {
-		*raw = text
-		return nil
-	}
 	if answer == nil || len(text) == 0 {
 		return nil
 	}
@@ -110,7 +107,7 @@ func refused(res *http.Response, text []byte, credential string) error {
 	err := fmt.Errorf("the server refused: %w", body.Error)
 	switch {
 	case res.StatusCode == http.StatusUnauthorized && credential == "":
-		return hinted{err, "pass a token with WEIR_TOKEN or --token, or --data with the data directory of a server on this machine"}
+		return hinted{err, hint.Credentials("do this")}
 	case res.StatusCode == http.StatusForbidden:
 		return hinted{err, "an admin's credentials may do this, for what they cover themselves"}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lxzan/gws"
 
+	"weir/cmd/weir/hint"
 	"weir/cmd/weir/progress"
 	"weir/sim"
 	"weir/sim/wsdial"
@@ -90,7 +91,7 @@ func (e *credentialError) Unwrap() error { return e.error }
 
 // Hint says what to do next.
 func (e *credentialError) Hint() string {
-	return "pass --token or set WEIR_TOKEN to a key that may write these devices (`weir key create`), or --data to the folder of a server on this machine"
+	return hint.Credentials("write these devices")
 }
 
 // sources makes what the flags ask for.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"weir/cmd/weir/hint"
 	"weir/sim"
 	"weir/wire"
 )
@@ -22,12 +23,12 @@ func (e *refusedError) Hint() string {
 	case e.reason.Code != wire.CodeForbidden:
 		return ""
 	case len(e.read) == 0:
-		return "these credentials permit no series: " + credentialHint
+		return "these credentials permit no series: " + credentialHint()
 	}
-	return "these credentials permit " + strings.Join(e.read, ", ") + "; for more, " + credentialHint
+	return "these credentials permit " + strings.Join(e.read, ", ") + "; for more, " + credentialHint()
 }
 
-const credentialHint = "pass --token or set WEIR_TOKEN to a key that may read these series (`weir key create`), or --data to the folder of a server on this machine"
+func credentialHint() string { return hint.Credentials("read these series") }
 
 // strangerError is the end of a connection for want of valid credentials.
 type strangerError struct{ *sim.ClosedError }
@@ -35,7 +36,7 @@ type strangerError struct{ *sim.ClosedError }
 func (e *strangerError) Unwrap() error { return e.ClosedError }
 
 // Hint says what to do next.
-func (e *strangerError) Hint() string { return credentialHint }
+func (e *strangerError) Hint() string { return credentialHint() }
 
 // explain adds to an error of credentials what to do about it.
 func explain(err error) error {

@@ -14,13 +14,15 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["t", "theme"],
 ];
 
-const MEANING: Record<StateName, string> = {
+/** A state without a meaning here is one that the server does not send yet. */
+const MEANING: Partial<Record<StateName, string>> = {
   alert: "far outside what was expected, or was a moment ago",
   anomalous: "unusual, but not enough for an alert",
-  offline: "silent for longer than its interval",
   warming: "still learning what to expect",
   ok: "as expected",
 };
+
+const STATES = [...STATE_NAMES].reverse().filter((state) => MEANING[state]);
 
 export function Help() {
   const { helpOpen } = useModel();
@@ -53,7 +55,7 @@ export function Help() {
       </dl>
       <h2>Symbols</h2>
       <dl>
-        {[...STATE_NAMES].reverse().map((state) => (
+        {STATES.map((state) => (
           <div key={state}>
             <dt>
               <StateLabel state={state} />
