@@ -10,20 +10,49 @@ import (
 // ControlKind says what a control record asks for, or tells of.
 type ControlKind string
 
-// ControlDeleteDevice in weir.readings asks that everything known of a device be forgotten; in weir.updates it tells
-// that its series, up to Version, are no more.
-const ControlDeleteDevice ControlKind = "delete_device"
+const (
+	// ControlDeleteDevice in weir.readings asks that everything known of a device be forgotten; in weir.updates it tells
+	// that its series, up to Version, are no more.
+	ControlDeleteDevice ControlKind = "delete_device"
+	// ControlTick advances the processing time of a partition to Time. Its owner writes one when a timer is due.
+	ControlTick ControlKind = "tick"
+	// ControlPlan puts the declared pipelines in Text into force for a partition.
+	ControlPlan ControlKind = "plan"
+	// ControlAlert does something to an alert of Device.
+	ControlAlert ControlKind = "alert"
+	// ControlSilence makes, changes or ends a silence; it is written to every partition.
+	ControlSilence ControlKind = "silence"
+	// ControlPartial brings readings of members of a group, already summed up, to the group's Device.
+	ControlPartial ControlKind = "partial"
+)
 
 // Control is a record of weir.readings or weir.updates that holds no batch. It begins with a byte that no batch begins
-// with, so that whoever knows batches only refuses it, and goes on as JSON.
+// with, so that whoever knows batches only refuses it, and goes on as JSON. A kind is added, never changed.
 type Control struct {
 	Kind   ControlKind `json:"kind"`
-	Device string      `json:"device"`
+	Device string      `json:"device,omitempty"`
 	// Time is when it was asked for, in microseconds, By by whom.
 	Time int64  `json:"time,omitempty"`
 	By   string `json:"by,omitempty"`
 	// Version is that of the command in weir.readings; set in weir.updates only.
 	Version telemetry.Version `json:"version,omitempty"`
+
+	// Text is the file of a plan, Hash what it is known by.
+	Text    string                  `json:"text,omitempty"`
+	Hash    string                  `json:"hash,omitempty"`
+	Alert   *telemetry.AlertCommand `json:"alert,omitempty"`
+	Silence *telemetry.Silence      `json:"silence,omitempty"`
+	Partial *Partial                `json:"partial,omitempty"`
+}
+
+// Partial is what one partition contributes to some windows of a group.
+type Partial struct {
+	// Source is the partition, Version that of the record there which made it send: both together tell a repetition.
+	Source  int               `json:"source"`
+	Version telemetry.Version `json:"version"`
+	// Group is the series of the group, Windows their encoded contents as package pipeline/window has them.
+	Group   string   `json:"group"`
+	Windows [][]byte `json:"windows"`
 }
 
 // controlMark is a field number that Protocol Buffers do not have.
