@@ -36,6 +36,8 @@ var rules = []rule{
 	{dir: "ingest", own: []string{"auth", "commands", "devices", "ingest", "internal", "kafka", "nodes", "telemetry", "wire"}},
 	{dir: "pipeline/window", own: []string{"pipeline/window", "telemetry"}, outside: []string{}},
 	{dir: "pipeline/detect", own: []string{"pipeline/detect", "telemetry"}, outside: []string{}},
+	{dir: "pipeline/expr", own: []string{"pipeline/expr", "telemetry"}, outside: []string{"github.com/expr-lang/expr"}},
+	{dir: "pipeline/plan", own: []string{"pipeline/detect", "pipeline/expr", "pipeline/plan", "pipeline/rule", "pipeline/window", "telemetry"}, outside: []string{"go.yaml.in/yaml/v3"}},
 	{dir: "pipeline/rx", own: []string{"pipeline/rx"}, outside: []string{"github.com/reactivex/rxgo/v2"}},
 	{dir: "pipeline", own: []string{"pipeline", "telemetry", "wire", "kafka", "internal"}},
 	{dir: "push", own: []string{"push", "telemetry", "wire", "kafka", "auth", "internal"}},
