@@ -33,6 +33,16 @@ func (r *reader) byte() byte {
 	return v
 }
 
+func (r *reader) uint32() uint32 {
+	if len(r.b) < 4 {
+		r.skip(0)
+		return 0
+	}
+	v := binary.LittleEndian.Uint32(r.b)
+	r.skip(4)
+	return v
+}
+
 func (r *reader) uvarint() uint64 {
 	v, n := binary.Uvarint(r.b)
 	r.skip(n)
