@@ -15,7 +15,14 @@ var nan = math.NaN()
 
 func level(f float64) *float64 { return &f }
 
-func compile(t testing.TB, s Spec) *Rule {
+// failer is what tests, benchmarks and properties have in common.
+type failer interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func compile(t failer, s Spec) *Rule {
 	t.Helper()
 	r, err := s.Compile()
 	if err != nil {
@@ -26,13 +33,13 @@ func compile(t testing.TB, s Spec) *Rule {
 
 // bed is a watch of one series with what feeds it: reading i is at second i of both times.
 type bed struct {
-	t       testing.TB
+	t       failer
 	w       Watch
 	s       Subject
 	version telemetry.Version
 }
 
-func newBed(t testing.TB, specs ...Spec) *bed {
+func newBed(t failer, specs ...Spec) *bed {
 	b := &bed{t: t, s: Subject{Partition: 3, Series: "plant1/press7/temperature", Unit: "°C"}}
 	for _, s := range specs {
 		b.s.Rules = append(b.s.Rules, compile(t, s))
