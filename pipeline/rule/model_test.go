@@ -153,7 +153,7 @@ func drawSpec(t *rapid.T) Spec {
 	}
 	s := Spec{Name: "r", Kind: Absence, For: time.Second + seconds("for", 20), KeepFiringFor: rapid.SampledFrom([]time.Duration{0, 0, 1, 5, 40}).Draw(t, "keep") * time.Second}
 	if rapid.Bool().Draw(t, "threshold") {
-		s.Kind, s.For = Threshold, rapid.SampledFrom([]time.Duration{0, 0, 0, 1, 5}).Draw(t, "hold") * time.Second
+		s.Kind, s.For = Threshold, rapid.SampledFrom([]time.Duration{0, 0, 0, 1, 5}).Draw(t, "hold")*time.Second
 		s.Above, s.ClearAbove = level(2), level(float64(rapid.IntRange(0, 2).Draw(t, "clear")))
 	}
 	s.Flapping = Flapping{
