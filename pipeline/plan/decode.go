@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -29,6 +30,9 @@ type decoder struct {
 
 // keyed is an item of a list in which a later one of the same key takes the place of the earlier.
 type keyed interface{ key() string }
+
+// maxItems bounds lists whose items are compared with one another while they are read.
+const maxItems = 64
 
 var (
 	durationType = reflect.TypeFor[time.Duration]()
@@ -112,12 +116,16 @@ func (d *decoder) pointer(n *yaml.Node, v reflect.Value, path, name string) {
 	} else {
 		target.Elem().Set(v.Elem())
 	}
+	before := d.faults.count()
 	if isWord(n, "on") && v.Type().Elem().Kind() == reflect.Struct {
 		d.put(name, false)
 	} else {
 		d.into(n, target.Elem(), path, name)
 	}
-	v.Set(target)
+	// What cannot be read is told once; a zero in its place would be told again.
+	if target.Elem().Kind() == reflect.Struct || d.faults.count() == before {
+		v.Set(target)
+	}
 }
 
 func (d *decoder) section(n *yaml.Node, v reflect.Value, path, name string) {
@@ -129,7 +137,7 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path, name string) {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		at := join(path, key.Value)
+		at := join(path, printable(key.Value))
 		d.faults.lines[at] = key.Line
 		field, ok := fields[key.Value]
 		switch {
@@ -138,7 +146,11 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path, name string) {
 		case seen[key.Value]:
 			d.faults.at(at, "is given twice")
 		case !ok:
-			d.faults.at(at, "unknown key%s", hint(key.Value, fields))
+			if !d.faults.full() {
+				d.faults.at(at, "unknown key%s", hint(key.Value, fields))
+				break
+			}
+			d.faults.more++
 		default:
 			if field.whole && !isNull(value) {
 				field.value.Set(d.new(field.value.Type()))
@@ -160,6 +172,10 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path, name string) {
 		n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Content: []*yaml.Node{n}}
 	}
 	byKey := v.Type().Elem().Implements(keyedType)
+	if byKey && len(n.Content) > maxItems {
+		d.faults.at(path, "there are %d, and may be %d", len(n.Content), maxItems)
+		return
+	}
 	out := reflect.MakeSlice(v.Type(), 0, len(n.Content))
 	if byKey {
 		out = reflect.AppendSlice(out, v)
@@ -187,7 +203,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path, name string) {
 		}
 		seen[key] = true
 		d.put(join(name, key), false)
-		if old := indexKey(out, key); old >= 0 {
+		if old := indexKey(out, key); old >= 0 && old < v.Len() {
 			out.Index(old).Set(one)
 		} else {
 			out = reflect.Append(out, one)
@@ -218,7 +234,7 @@ func (d *decoder) table(n *yaml.Node, v reflect.Value, path, name string) {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		at := join(path, key.Value)
+		at := join(path, printable(key.Value))
 		if key.Kind != yaml.ScalarNode || key.Value == "" {
 			d.faults.at(path, "line %d: a key must be a word", key.Line)
 			continue
@@ -246,7 +262,7 @@ func (d *decoder) duration(n *yaml.Node, v reflect.Value, path, name string) {
 	case n.Kind != yaml.ScalarNode || err != nil:
 		d.faults.at(path, "must be a duration such as 30s, 5m or 1h")
 	case parsed < 0:
-		d.faults.at(path, "must not be negative, is %s", n.Value)
+		d.faults.at(path, "must not be negative, is %s", printable(n.Value))
 	default:
 		v.SetInt(int64(parsed))
 		d.put(name, false)
@@ -287,14 +303,14 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path, name string) {
 		v.SetString(n.Value)
 	case reflect.Bool:
 		if n.Value != "true" && n.Value != "false" {
-			d.faults.at(path, "must be true or false, is %q", n.Value)
+			d.faults.at(path, "must be true or false, is %.70q", n.Value)
 			return
 		}
 		v.SetBool(n.Value == "true")
 	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		parsed, err := strconv.ParseInt(n.Value, 10, 64)
 		if err != nil || v.CanUint() && parsed < 0 || v.CanInt() && v.OverflowInt(parsed) || v.CanUint() && v.OverflowUint(uint64(parsed)) {
-			d.faults.at(path, "must be a whole number, is %q", n.Value)
+			d.faults.at(path, "must be a whole number, is %.70q", n.Value)
 			return
 		}
 		if v.CanUint() {
@@ -305,7 +321,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path, name string) {
 	case reflect.Float64:
 		parsed, err := strconv.ParseFloat(n.Value, 64)
 		if err != nil || math.IsNaN(parsed) || math.IsInf(parsed, 0) {
-			d.faults.at(path, "must be a number, is %q", n.Value)
+			d.faults.at(path, "must be a number, is %.70q", n.Value)
 			return
 		}
 		v.SetFloat(parsed)
@@ -346,6 +362,14 @@ func join(path, key string) string {
 		return key
 	}
 	return path + "." + key
+}
+
+// printable is a key as messages show it.
+func printable(key string) string {
+	if len(key) > maxNameBytes || strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Sprintf("%.70q", key)
+	}
+	return key
 }
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

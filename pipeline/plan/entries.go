@@ -2,9 +2,12 @@ package plan
 
 import (
 	"hash/maphash"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
+
+	"weir/pipeline/rule"
 )
 
 // checkEntries checks each entry of pipelines by itself.
@@ -41,6 +44,9 @@ func checkMatch(path string, match Patterns, f *faults) {
 	}
 	seen := map[string]bool{}
 	for i, pattern := range match {
+		if pattern.String() == "" {
+			continue // it was told why
+		}
 		if seen[pattern.String()] {
 			f.at(index(path+".match", i), "%s is there twice", pattern)
 		}
@@ -88,6 +94,7 @@ func (p *Plan) checkTogether(f *faults) {
 	for i, e := range p.entries {
 		if len(e.sets) == 0 {
 			f.at(e.path, "sets nothing")
+			continue
 		}
 		for _, later := range p.entries[i+1:] {
 			if later.overrides(e) && later.spec.Match.covers(e.spec.Match) {
@@ -98,6 +105,7 @@ func (p *Plan) checkTogether(f *faults) {
 		p.checkRange(i, f)
 		p.checkReserved(e, f)
 	}
+	p.checkInhibitors(f)
 	p.findTemplates(f)
 	if len(f.list) == 0 {
 		p.checkPairs(f)
@@ -150,12 +158,32 @@ func (p *Plan) checkReserved(e *entry, f *faults) {
 	}
 }
 
+// checkInhibitors refuses names of rules that there are not.
+func (p *Plan) checkInhibitors(f *faults) {
+	known := map[string]bool{rule.DefaultName: true}
+	for _, e := range p.entries {
+		for _, r := range e.spec.Rules {
+			known[r.Name] = true
+		}
+	}
+	for _, e := range p.entries {
+		for i, r := range e.spec.Rules {
+			for j, name := range r.InhibitedBy {
+				if !known[name] {
+					f.at(index(index(e.path+".rules", i)+".inhibited_by", j), "there is no rule called %s", name)
+				}
+			}
+		}
+	}
+}
+
 // findTemplates collects the names under which entries publish.
 func (p *Plan) findTemplates(f *faults) {
 	at := map[Template]int{}
 	for i, e := range p.entries {
 		t := new(Treatment)
 		t.compileOutputs(&e.spec.Settings, &faults{lines: map[string]int{}})
+		e.outputs = len(t.outputs)
 		for _, as := range t.outputs {
 			j, ok := at[as]
 			if !ok {
@@ -192,10 +220,15 @@ func (p *Plan) checkPairs(f *faults) {
 			}
 		}
 	}
-	for pair := range pairs {
+	sorted := slices.SortedFunc(maps.Keys(pairs), func(x, y [2]int32) int { return slices.Compare(x[:], y[:]) })
+	work := 0
+	for _, pair := range sorted {
 		a, b := p.entries[pair[0]], p.entries[pair[1]]
 		if a.same(b) || !a.spec.Match.meet(b.spec.Match) {
 			continue
+		}
+		if work += a.outputs + b.outputs + 1; work > maxPairWork {
+			return
 		}
 		for _, reason := range p.build(pair[:], false).Faults {
 			f.at(b.path, "with %s, which matches some of the same series: %s", a.label(), reason)
@@ -203,8 +236,11 @@ func (p *Plan) checkPairs(f *faults) {
 	}
 }
 
-// maxPairs bounds the time that a file takes to be checked.
-const maxPairs = 2000
+// What bounds the time that a file takes to be checked.
+const (
+	maxPairs    = 2000
+	maxPairWork = 10_000 // outputs compared
+)
 
 func (e *entry) setsDetector() bool {
 	return slices.ContainsFunc(e.sets, func(s string) bool { return strings.HasPrefix(s, "detector.") })

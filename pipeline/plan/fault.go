@@ -39,12 +39,17 @@ type faults struct {
 
 // at records a fault of the setting at path. The line is that of the setting, or of what it stands in.
 func (f *faults) at(path, format string, args ...any) {
-	if len(f.list) == maxFaults {
+	if f.full() {
 		f.more++
 		return
 	}
 	f.list = append(f.list, &Fault{Path: path, Line: f.line(path), Reason: fmt.Sprintf(format, args...)})
 }
+
+// full reports whether no more faults are told, only counted.
+func (f *faults) full() bool { return len(f.list) == maxFaults }
+
+func (f *faults) count() int { return len(f.list) + f.more }
 
 func (f *faults) line(path string) int {
 	for path != "" {

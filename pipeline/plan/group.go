@@ -12,7 +12,11 @@ import (
 	"weir/telemetry"
 )
 
-const defaultEvery = 10 * time.Second
+const (
+	defaultEvery = 10 * time.Second
+	minEvery     = time.Second
+	maxEvery     = 24 * time.Hour
+)
 
 // groupSpec is an entry of groups.
 type groupSpec struct {
@@ -147,8 +151,11 @@ func (p *Plan) checkGroups(spec *file, f *faults) {
 			s.Functions = []string{"mean"}
 		}
 		w, err := (&window.Spec{Name: "group", Size: s.Every, Grace: s.Grace, Functions: s.Functions, As: "{metric}.{fn}"}).Compile()
-		if err != nil {
-			f.of(g.path, errors.New(strings.Replace(err.Error(), "size:", "every:", 1)))
+		switch {
+		case s.Every < minEvery || s.Every > maxEvery:
+			f.at(g.path+".every", "must be between %s and %s", minEvery, durationText(maxEvery))
+		case err != nil:
+			f.of(g.path, err)
 		}
 		g.Window = w
 		g.as = strings.Split(s.As, "/")
@@ -173,7 +180,7 @@ func (g *Group) checkAs() error {
 		n := plusMark(s)
 		for _, pattern := range g.match {
 			if n > pattern.count() {
-				return fmt.Errorf("%s: %s has %d segments that are +", s, pattern, pattern.count())
+				return fmt.Errorf("%s: %s has only %d +", s, pattern, pattern.count())
 			}
 		}
 		if n > 0 {

@@ -43,6 +43,8 @@ type entry struct {
 	sets []string
 	offs []string
 	mask uint64 // of sets and offs: a bit for the hash of each
+	// outputs is how many series it publishes of one.
+	outputs int
 }
 
 // patternOf is a pattern and whose it is.

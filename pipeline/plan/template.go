@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 
 	"weir/telemetry"
@@ -48,3 +49,11 @@ func (t Template) base(output string) (metric string, ok bool) {
 }
 
 func (t Template) String() string { return t.prefix + metricMark + t.suffix }
+
+// counted is a number of things; the plural of series is series.
+func counted(n int, noun string) string {
+	if n != 1 && !strings.HasSuffix(noun, "s") {
+		noun += "s"
+	}
+	return strconv.Itoa(n) + " " + noun
+}
