@@ -115,7 +115,7 @@ class FakeSeries {
       };
       return this.alert;
     }
-    const lasts = this.alert?.acknowledged || this.alert?.comments ? 60e6 : 4e6;
+    const lasts = this.alert?.acknowledged || this.alert?.comments ? 60e6 : 15e6;
     if (this.alert && this.state !== 4 && now - this.alert.ts > lasts) {
       const over = { ...this.alert, phase: "resolved", reason: "cleared", version: this.version, ts: now };
       this.alert = null;

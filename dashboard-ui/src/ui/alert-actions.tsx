@@ -29,7 +29,9 @@ export function AlertActions({ entry }: { entry: FeedEntry }) {
         text: "Stored. It shows here as soon as the pipeline has applied it.",
       };
     else said.value = { kind: "done", text: done };
-    if (outcome.kind !== "failed") text.value = "";
+    if (outcome.kind === "failed") return;
+    text.value = "";
+    assignee.value = "";
   }
   const say = (e: Event) => {
     e.preventDefault();

@@ -89,8 +89,7 @@ function Body({ entry }: { entry: FeedEntry }) {
       </p>
       <EvidenceChart alert={alert} />
       <Facts alert={alert} />
-      <Texts name="Labels" of={alert.labels} />
-      <Texts name="Annotations" of={alert.annotations} />
+      <Texts of={{ ...alert.labels, ...alert.annotations }} />
       <Notes alert={alert} now={now} />
       {model.mayAct() && <AlertActions entry={entry} />}
     </>
@@ -133,11 +132,11 @@ function Facts({ alert }: { alert: AlertMessage }) {
   );
 }
 
-function Texts({ name, of }: { name: string; of: AlertMessage["labels"] }) {
-  const entries = Object.entries(of ?? {});
+function Texts({ of }: { of: Readonly<Record<string, string>> }) {
+  const entries = Object.entries(of);
   if (entries.length === 0) return null;
   return (
-    <dl class="texts" aria-label={name}>
+    <dl class="texts" aria-label="Labels and annotations">
       {entries.map(([key, text]) => (
         <div key={key}>
           <dt>{key}</dt>

@@ -85,7 +85,7 @@ function Entry({ entry, now, chosen }: { entry: FeedEntry; now: number; chosen: 
             </dd>
           </div>
         )}
-        <Seen name="limit" value={alert.limit} />
+        {alert.lo === null && alert.hi === null && <Seen name="limit" value={alert.limit} />}
         <Seen name="score" value={alert.score} digits={2} />
         <div>
           <dt>{open ? "for" : "lasted"}</dt>
