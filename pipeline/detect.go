@@ -149,5 +149,3 @@ func alertID(partition int, rule, series string, raised telemetry.Version) strin
 	_, _ = h.Write(binary.BigEndian.AppendUint64(sum[:0], uint64(raised)))
 	return strconv.Itoa(partition) + "-" + hex.EncodeToString(h.Sum(sum[:0]))
 }
-
-var _ detect.Detector = (*detect.Deviation)(nil)

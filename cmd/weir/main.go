@@ -35,6 +35,7 @@ type commands struct {
 	Key         keyCmd         `cmd:"" help:"Make, list, rotate and revoke API keys."`
 	Token       tokenCmd       `cmd:"" help:"Make, revoke and show tokens."`
 	Dlq         dlqCmd         `cmd:"" help:"See what was refused from devices, mend it and send it again."`
+	Score       scoreCmd       `cmd:"" help:"Score recorded series for anomalies, as the pipeline would."`
 	PrintInfo   versionCmd     `cmd:"" name:"version" help:"Print version, commit and platform."`
 }
 

@@ -19,15 +19,9 @@ type Verdict struct {
 	State telemetry.State
 	// Onset is set on the reading that raises an alert, Clear on the one that ends it.
 	Onset, Clear bool
-}
-
-// Detector judges the readings of one series. It is not safe for concurrent use.
-type Detector interface {
-	// Observe judges the value v at source time t (µs) by what came before it, and learns it. A value that
-	// is not finite changes nothing.
-	Observe(t int64, v float64) Verdict
-	// MarshalAppend appends the state to dst; Unmarshal takes exactly those bytes back and on an error
-	// leaves the detector unchanged.
-	MarshalAppend(dst []byte) []byte
-	Unmarshal(b []byte) error
+	// Head is the one that had the say; HeadNone when the reading is unremarkable.
+	Head Head
+	// Novelty is 1 at the level at which novelty raises an alert, Deviation the distance from the recent mean
+	// in scales (see docs/detector.md). They are evidence, not probabilities.
+	Novelty, Deviation float64
 }

@@ -24,7 +24,7 @@ func noisy(n int) []float64 {
 	return values
 }
 
-func run(d Detector, values []float64) []Verdict {
+func run(d *Deviation, values []float64) []Verdict {
 	out := make([]Verdict, len(values))
 	for i, v := range values {
 		out[i] = d.Observe(int64(i)*second, v)

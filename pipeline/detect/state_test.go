@@ -33,7 +33,7 @@ func TestRestoredDetectorAnswersAsTheOriginal(t *testing.T) {
 		values := drawSeries(t)
 		cut := rapid.IntRange(0, len(values)).Draw(t, "cut")
 		var whole, before Deviation
-		var after Detector = new(Deviation)
+		after := new(Deviation)
 		run(&before, values[:cut])
 		state := before.MarshalAppend([]byte("prefix"))[len("prefix"):]
 		if err := after.Unmarshal(state); err != nil {
