@@ -27,6 +27,7 @@ func (g *registry) lay(of *series) {
 	metric := of.name[len(d.name)+1:]
 	delete(d.series, metric)
 	d.buried[metric], of.buried = of, true
+	of.setDerived(true)
 	g.seriesN--
 }
 
@@ -42,6 +43,7 @@ func (g *registry) unbury(of *series) *series {
 
 // forget removes a series of which nothing is to be remembered.
 func (g *registry) forget(of *series) {
+	of.setDerived(true)
 	delete(of.device.series, of.name[len(of.device.name)+1:])
 	g.seriesN--
 }
@@ -65,12 +67,7 @@ func (g *registry) retire(d *device) {
 
 // mourning adds to the devices that changed those that have buried series, and forgets which they are.
 func (g *registry) mourning(changed []*device) []*device {
-	for _, d := range g.mourned {
-		if !d.dirty {
-			d.dirty = true
-			changed = append(changed, d)
-		}
-	}
+	changed = join(changed, g.mourned)
 	g.mourned = g.mourned[:0]
 	return changed
 }
