@@ -129,6 +129,10 @@ check-ui: $(UI)/node_modules/.package-lock.json ## types and lint of the dashboa
 bench: build ## micro and end-to-end benchmarks into bench/results
 	./scripts/bench.sh
 
+.PHONY: bench-peers
+bench-peers: ## the pipeline beside Kafka Streams on one Apache Kafka, into bench/results (needs Java 17 and Maven)
+	./scripts/bench-peers.sh
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (default 30s)
 	./scripts/fuzz.sh $${FUZZTIME:-30s}

@@ -12,8 +12,8 @@ import (
 	"weir/devices"
 	"weir/ingest"
 	"weir/kafka"
+	"weir/kafka/table"
 	"weir/nodes"
-	"weir/wire"
 )
 
 // knownDevices is what the process knows of devices.
@@ -23,13 +23,12 @@ type knownDevices struct {
 	submit atomic.Pointer[ingest.Server]
 }
 
-// startDevices begins to keep metadata, presence and health of devices, and waits until what is known has been read:
+// startDevices begins to keep metadata, presence and health of devices in t, the table of weir.devices, and waits until what is known has been read:
 // readings may be named by the labels of their metric. Ingest, if the process has it, tells of devices.
 func (a *App) startDevices(
-	ctx context.Context, client *kafka.Client, producer *kafka.Producer, partitions int, others *nodes.Registry, self string, routes *auth.Router,
+	ctx context.Context, t *table.Table, producer *kafka.Producer, partitions int, others *nodes.Registry, self string, routes *auth.Router,
 ) (*knownDevices, error) {
 	c := &a.opts.Config
-	t := a.newTable(client, producer, wire.TopicDevices, partitions)
 	known := new(knownDevices)
 	o := devices.Options{
 		Config: c.Devices, Table: t, Producer: producer, Partitions: partitions, Node: self, Alive: aliveAmong(others, self),

@@ -201,6 +201,14 @@ var matrix = []entry{
 	{route: "GET /v1/snapshot", ask: "GET /v1/snapshot?series=t1/d2/%23", want: only(200, "viewer1", "operator1", "admin1", "admin")},
 	{route: "GET /v1/series", ask: "GET /v1/series", want: signedIn, names: true},
 	{route: "GET /v1/alerts", ask: "GET /v1/alerts", want: signedIn, names: true},
+	{route: "GET /v1/alerts/{id}", ask: "GET /v1/alerts/0-00", want: strings.ReplaceAll(signedIn, "200", "404")},
+	{route: "POST /v1/alerts/{id}/ack", ask: "POST /v1/alerts/0-00/ack", want: strings.ReplaceAll(operators, "200", "404")},
+	{route: "POST /v1/alerts/{id}/unack", ask: "POST /v1/alerts/0-00/unack", want: strings.ReplaceAll(operators, "200", "404")},
+	{route: "POST /v1/alerts/{id}/comment", ask: "POST /v1/alerts/0-00/comment", body: `{"text":"x"}`, want: strings.ReplaceAll(operators, "200", "404")},
+	{route: "POST /v1/alerts/{id}/assign", ask: "POST /v1/alerts/0-00/assign", body: `{"to":"x"}`, want: strings.ReplaceAll(operators, "200", "404")},
+	{route: "POST /v1/silences", ask: "POST /v1/silences", body: `{"id":"s1","series":"t1/#","duration":"1h"}`, want: strings.Replace(only(200, "operator1", "admin1", "admin"), "200", "201", 1)},
+	{route: "GET /v1/silences", ask: "GET /v1/silences", want: signedIn, names: true},
+	{route: "DELETE /v1/silences/{id}", ask: "DELETE /v1/silences/s1", want: unknown(only(200, "operator1", "admin1", "admin"), "operator2")},
 
 	// Sessions and credentials.
 	{route: "POST /v1/session", ask: "POST /v1/session", body: `{"token":"weir_abcdefgh_nonsense"}`, want: strings.ReplaceAll(everybody, "200", "401")},

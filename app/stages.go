@@ -15,6 +15,7 @@ import (
 	"weir/nodes"
 	"weir/pipeline"
 	"weir/push"
+	"weir/wire"
 )
 
 // startStages connects and starts the stages of the process's roles, from the end of the flow to its
@@ -74,9 +75,14 @@ type build struct {
 // startRoles starts the stages of the process's roles, and what serves them all: nodes and devices.
 func (a *App) startRoles(ctx context.Context, b *build) error {
 	c := &a.opts.Config
+	t := a.newTable(b.client, b.producer, wire.TopicDevices, b.id.Partitions)
 	if c.Has(config.RolePush) {
-		if err := a.startPush(b); err != nil {
+		s, err := a.startPush(b)
+		if err != nil {
 			return fmt.Errorf("push: %w", err)
+		}
+		if err := a.startAlerts(b, s, t); err != nil {
+			return err
 		}
 	}
 	var p *pipeline.Pipeline
@@ -92,7 +98,7 @@ func (a *App) startRoles(ctx context.Context, b *build) error {
 		return err
 	}
 	registry.Routes(b.routes)
-	known, err := a.startDevices(ctx, b.client, b.producer, b.id.Partitions, registry, self.ID, b.routes)
+	known, err := a.startDevices(ctx, t, b.producer, b.id.Partitions, registry, self.ID, b.routes)
 	if err != nil {
 		return err
 	}
@@ -102,20 +108,20 @@ func (a *App) startRoles(ctx context.Context, b *build) error {
 	return nil
 }
 
-func (a *App) startPush(b *build) error {
+func (a *App) startPush(b *build) (*push.Server, error) {
 	c := &a.opts.Config
 	s, err := push.New(push.Options{
 		Logger: a.log.With("component", "push"), Metrics: a.set, Config: c.Push, Kafka: b.client,
 		Epoch: b.id.Epoch, Origin: a.origins(), Gate: a.gate, Proxies: b.proxies, Insecure: c.InsecureOpen,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.Routes(b.routes)
 	a.dashboard(b.routes)
 	b.checks = append(b.checks, check{config.RolePush, wait(s.Ready, "loading the newest updates")})
 	a.background("push", s.Run)
-	return nil
+	return s, nil
 }
 
 func (a *App) startPipeline(b *build) (*pipeline.Pipeline, error) {

@@ -149,7 +149,7 @@ func (cfg E2E) measure(ctx context.Context, server *server, fleet *fleet, audien
 		P99:         float64(got.latency.ValueAtQuantile(99)) / ms,
 		P999:        float64(got.latency.ValueAtQuantile(99.9)) / ms,
 		Seconds:     seconds,
-		Machine:     machine(),
+		Machine:     Machine(),
 	}, nil
 }
 

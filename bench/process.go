@@ -34,6 +34,27 @@ func cpuSeconds(pid int) (float64, error) {
 	return float64(ticks) / ticksPerSecond, nil
 }
 
+// busySeconds is the CPU time that the machine has spent on processes and the kernel.
+func busySeconds() (float64, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("cpu time of the machine: %w", err)
+	}
+	line, _, _ := strings.Cut(string(stat), "\n")
+	var ticks int64
+	for i, f := range strings.Fields(line) {
+		if i == 0 || i == 4 || i == 5 || i > 8 { // the name; idle and waiting for a disk; guests, counted before
+			continue
+		}
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("cpu time of the machine: %w", err)
+		}
+		ticks += n
+	}
+	return float64(ticks) / ticksPerSecond, nil
+}
+
 // residentMiB is a process's resident set.
 func residentMiB(pid int) (float64, error) {
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
@@ -51,8 +72,8 @@ func residentMiB(pid int) (float64, error) {
 	return float64(pages) * float64(os.Getpagesize()) / (1 << 20), nil
 }
 
-// machine describes where the figures come from.
-func machine() string {
+// Machine describes where the figures come from.
+func Machine() string {
 	model := "unknown CPU"
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(info)) {

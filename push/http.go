@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 
 	"weir/auth"
@@ -76,29 +75,6 @@ func (h *hub) snapshot(patterns []telemetry.Pattern, limit int) (snap *wire.Snap
 		snap.Dictionary[i] = wire.Entry{I: i, Series: us[i].Series}
 	}
 	return snap, complete
-}
-
-// openAlerts answers GET /v1/alerts with those of series that the asker may read.
-func (s *Server) openAlerts(w http.ResponseWriter, r *http.Request) {
-	if !s.requireReady(w) {
-		return
-	}
-	s.hub.mu.Lock()
-	alerts := make([]telemetry.Alert, 0, len(s.hub.store.alerts))
-	for _, a := range s.hub.store.alerts {
-		alerts = append(alerts, a.Alert)
-	}
-	s.hub.mu.Unlock()
-	p := auth.PrincipalOf(r.Context())
-	alerts = slices.DeleteFunc(alerts, func(a telemetry.Alert) bool { return !p.MayReadPath(a.Series) })
-	body := []byte(`{"alerts":[`)
-	for i := range alerts {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = wire.AppendAlertJSON(body, &alerts[i])
-	}
-	wire.WriteEncoded(w, http.StatusOK, append(body, "]}"...))
 }
 
 // seriesList is the answer of GET /v1/series.

@@ -68,10 +68,9 @@ func TestSnapshotOverHTTPHoldsNewestUpdatesAndOpenAlerts(t *testing.T) {
 	}
 }
 
-func TestAlertsAndSeriesAreListed(t *testing.T) {
+func TestSeriesAreListed(t *testing.T) {
 	s := startServer(t, nil)
 	s.feed(single("q/a/m", 0, 3), single("p/b/m", 0, 2), single("p/a/m", 0, 1))
-	s.hub.alerts(0, []telemetry.Alert{alert("x", "p/a/m", telemetry.Firing, 1)}, 1)
 	for path, want := range map[string]string{
 		"/v1/series":                               `{"series":["p/a/m","p/b/m","q/a/m"],"truncated":false}`,
 		"/v1/series?pattern=p/%23":                 `{"series":["p/a/m","p/b/m"],"truncated":false}`,
@@ -83,11 +82,6 @@ func TestAlertsAndSeriesAreListed(t *testing.T) {
 		if status, body := s.get(t, path); status != 200 || string(body) != want {
 			t.Errorf("%s: %d %s, want %s", path, status, body, want)
 		}
-	}
-	status, body := s.get(t, "/v1/alerts")
-	var got struct{ Alerts []telemetry.Alert }
-	if err := json.Unmarshal(body, &got); err != nil || status != 200 || len(got.Alerts) != 1 || got.Alerts[0].ID != "x" {
-		t.Errorf("alerts: %d %s", status, body)
 	}
 }
 
@@ -121,7 +115,7 @@ func TestBadRequestsGetCodeAndPath(t *testing.T) {
 
 func TestOtherMethodsAreRefused(t *testing.T) {
 	s := startServer(t, nil)
-	for _, path := range []string{"/v1/live", "/v1/snapshot", "/v1/alerts", "/v1/series"} {
+	for _, path := range []string{"/v1/live", "/v1/snapshot", "/v1/series"} {
 		for _, method := range []string{http.MethodPost, http.MethodDelete, http.MethodOptions} {
 			req, err := http.NewRequest(method, "http://"+s.addr+path, nil)
 			if err != nil {
@@ -146,7 +140,7 @@ func TestNothingIsServedBeforeTheStateIsComplete(t *testing.T) {
 	s.hub.mu.Lock()
 	s.hub.ready = false
 	s.hub.mu.Unlock()
-	for _, path := range []string{"/v1/snapshot?series=%23", "/v1/series", "/v1/alerts"} {
+	for _, path := range []string{"/v1/snapshot?series=%23", "/v1/series"} {
 		if status, body := s.get(t, path); status != 503 || errorCode(body) != wire.CodeNotReady {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
@@ -182,9 +176,9 @@ func TestServerIsNotReadyFromTheMomentItIsToStop(t *testing.T) {
 	mux := auth.NewRouter(s.gate, s.origin)
 	s.Routes(mux)
 	w := httptest.NewRecorder()
-	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/alerts", nil))
+	mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/series", nil))
 	if w.Code != http.StatusServiceUnavailable || errorCode(w.Body.Bytes()) != wire.CodeDraining {
-		t.Errorf("alerts while draining: %d %s", w.Code, w.Body)
+		t.Errorf("series while draining: %d %s", w.Code, w.Body)
 	}
 	close(last)
 	if err := <-ended; err != nil || s.Ready() {

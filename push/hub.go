@@ -33,6 +33,8 @@ type hub struct {
 	trie     telemetry.Trie[*view]
 	lastView uint32
 	mark     uint64 // number of the last alert fanned out
+	// watches are the functions that are told of an alert's transitions, by its id.
+	watches map[string]map[*func(*telemetry.Alert)]struct{}
 
 	// Of the call under way.
 	matched   []*view
@@ -185,6 +187,9 @@ func (h *hub) alerts(partition int, transitions []telemetry.Alert, next int64) {
 func (h *hub) alertLocked(partition int, a *telemetry.Alert) {
 	if !h.store.transition(partition, a) || !h.ready {
 		return
+	}
+	for fn := range h.watches[a.ID] {
+		(*fn)(a)
 	}
 	f := alertFrame(a)
 	h.mark++

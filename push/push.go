@@ -112,7 +112,6 @@ func (l gwsLogger) Error(v ...any) { l.log.Error("websocket", "message", fmt.Spr
 func (s *Server) Routes(r *auth.Router) {
 	r.HandleFunc("GET /v1/live", auth.Deferred, s.live)
 	r.HandleFunc("GET /v1/snapshot", auth.SignedIn, s.snapshot)
-	r.HandleFunc("GET /v1/alerts", auth.SignedIn, s.openAlerts)
 	r.HandleFunc("GET /v1/series", auth.SignedIn, s.listSeries)
 }
 

@@ -34,6 +34,7 @@ const seriesBytes = int(unsafe.Sizeof(series{})) + 48 + 32 + 8
 type store struct {
 	series map[string]*series
 	alerts map[string]openAlert
+	ended  ended
 
 	// sorted lists the series by name, except for those from unsorted on, which are newer.
 	sorted   []*series
@@ -41,7 +42,9 @@ type store struct {
 }
 
 func newStore() store {
-	return store{series: make(map[string]*series), alerts: make(map[string]openAlert)}
+	return store{
+		series: make(map[string]*series), alerts: make(map[string]openAlert), ended: ended{alerts: make(map[string]telemetry.Alert)},
+	}
 }
 
 // add makes a series that nothing is known of yet.
@@ -58,7 +61,7 @@ type openAlert struct {
 	partition int
 }
 
-// transition records where an alert stands: open alerts are kept, closed ones forgotten. It reports
+// transition records where an alert stands: open alerts are kept, ended ones for a while. It reports
 // false when that was known.
 func (st *store) transition(partition int, a *telemetry.Alert) bool {
 	known, open := st.alerts[a.ID]
@@ -67,6 +70,7 @@ func (st *store) transition(partition int, a *telemetry.Alert) bool {
 	}
 	if a.Phase == telemetry.Resolved {
 		delete(st.alerts, a.ID)
+		st.ended.add(a)
 		return true
 	}
 	st.alerts[a.ID] = openAlert{*a, partition}

@@ -81,6 +81,9 @@ const (
 	CodeLetterUnknown   = "letter_unknown"
 	CodeLetterReplayed  = "letter_replayed"
 	CodeLetterTruncated = "letter_truncated"
+	CodeAlertUnknown    = "alert_unknown"
+	CodeAlertResolved   = "alert_resolved"
+	CodeSilenceUnknown  = "silence_unknown"
 
 	CodeNotFound         = "not_found"
 	CodeUpgradeRequired  = "upgrade_required"
@@ -191,6 +194,9 @@ var codes = []CodeInfo{
 	{CodeLetterUnknown, "request", 404, "there is no dead letter of this id"},
 	{CodeLetterReplayed, "request", 409, "the dead letter has been replayed already"},
 	{CodeLetterTruncated, "request", 409, "the dead letter holds a part of the frame only; send the mended frame along"},
+	{CodeAlertUnknown, "request", 404, "there is no alert of this id"},
+	{CodeAlertResolved, "request", 409, "the alert is over"},
+	{CodeSilenceUnknown, "request", 404, "there is no silence of this id"},
 	{CodeUpgradeRequired, "request", 426, "this endpoint speaks WebSocket"},
 	{CodeNotFound, "request", 404, "there is nothing at this path"},
 	{CodeMethodNotAllowed, "request", 405, "the method is not allowed here"},

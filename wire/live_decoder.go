@@ -103,7 +103,7 @@ func (d *LiveDecoder) payload(kind string, payload []byte) (ServerMessage, error
 		d.learn(m.View, m.Added)
 		return m, err
 	case TypeAlert:
-		a, err := decodeAlertJSON(payload)
+		a, err := DecodeAlertJSON(payload)
 		return &AlertMsg{a}, err
 	case TypeWelcome:
 		return unmarshal(payload, new(Welcome))

@@ -160,7 +160,7 @@ func TestRowsReadBackThroughSubscriptionsUpdatesAndSnapshots(t *testing.T) {
 		snapshot := Snapshot{Epoch: "e", Cursor: "c", ServerTime: 5, Dictionary: entries, Rows: rows, Alerts: []telemetry.Alert{sampleAlert()}}
 		got, err := DecodeSnapshot(snapshot.Append(nil))
 		if err != nil || !sameRows(got.Rows, rows) || got.Epoch != "e" || got.Cursor != "c" || got.ServerTime != 5 ||
-			!slices.Equal(got.Alerts, snapshot.Alerts) {
+			!reflect.DeepEqual(got.Alerts, snapshot.Alerts) {
 			t.Fatalf("snapshot %+v, %v", got, err)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"weir/telemetry"
 	"weir/wire/weirpb"
 )
 
@@ -56,29 +55,6 @@ const (
 
 // Truncated reports whether Raw lacks the end of the frame.
 func (d *DeadLetter) Truncated() bool { return d.Size > len(d.Raw) }
-
-// AppendAlert appends the record of an alert.
-func AppendAlert(dst []byte, a *telemetry.Alert) []byte {
-	return appendMessage(dst, &weirpb.Alert{
-		Id: a.ID, Rule: a.Rule, Series: a.Series, Phase: string(a.Phase),
-		Version: int64(a.Version), Raised: int64(a.Raised), StartedTime: a.StartedTime, Time: a.Time,
-		Value: a.Value, Score: a.Score, Lo: a.Lo, Hi: a.Hi, Detector: a.Detector, Summary: a.Summary,
-	})
-}
-
-// DecodeAlert reads the record of an alert.
-func DecodeAlert(b []byte) (telemetry.Alert, error) {
-	var m weirpb.Alert
-	if err := m.UnmarshalVT(b); err != nil {
-		return telemetry.Alert{}, fmt.Errorf("decode alert: %w: %w", ErrRecord, err)
-	}
-	return telemetry.Alert{
-		ID: m.Id, Rule: m.Rule, Series: m.Series, Phase: telemetry.Phase(m.Phase),
-		Version: telemetry.Version(m.Version), Raised: telemetry.Version(m.Raised),
-		StartedTime: m.StartedTime, Time: m.Time,
-		Value: m.Value, Score: m.Score, Lo: m.Lo, Hi: m.Hi, Detector: m.Detector, Summary: m.Summary,
-	}, nil
-}
 
 // AppendMarker appends the record of a marker.
 func AppendMarker(dst []byte, m Marker) []byte {

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -267,14 +268,6 @@ func TestRecordsAreWrittenAndReadWithoutAllocation(t *testing.T) {
 	}
 }
 
-func sampleAlert() telemetry.Alert {
-	return telemetry.Alert{
-		ID: "3-5f2a", Rule: "deviation", Series: "plant1/press7/temperature", Phase: telemetry.Firing, Version: 4097,
-		Raised: 4096, StartedTime: 1_760_000_000_000_000, Time: 1_760_000_001_000_000, Value: 99.5, Score: 0.97,
-		Lo: 18.25, Hi: 24.5, Detector: "ewma", Summary: "temperature is 75 above the expected band",
-	}
-}
-
 func sampleDeadLetter() DeadLetter {
 	return DeadLetter{
 		Code: CodeValueNotFinite, Path: "readings[4].value", Message: "value is not a finite number", Device: "plant1/press7",
@@ -284,7 +277,7 @@ func sampleDeadLetter() DeadLetter {
 
 func TestAlertsMarkersAndDeadLettersReadBack(t *testing.T) {
 	alert := sampleAlert()
-	if got, err := DecodeAlert(AppendAlert(nil, &alert)); err != nil || got != alert {
+	if got, err := DecodeAlert(AppendAlert(nil, &alert)); err != nil || !reflect.DeepEqual(got, alert) {
 		t.Errorf("alert %+v, %v", got, err)
 	}
 	marker := Marker{Updates: 1, Alerts: 1 << 50, Readings: -1}

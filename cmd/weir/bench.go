@@ -14,7 +14,9 @@ import (
 )
 
 type benchCmd struct {
-	E2E benchE2ECmd `cmd:"" name:"e2e" help:"Devices → server with the embedded broker → dashboards, over real WebSockets on this machine."`
+	E2E      benchE2ECmd             `cmd:"" name:"e2e" help:"Devices → server with the embedded broker → dashboards, over real WebSockets on this machine."`
+	Pipeline benchPipelineCmd        `cmd:"" name:"pipeline" help:"Kafka → pipeline → Kafka, nothing else: a backlog, memory and records of a series, a restore, and the cost of checkpoints."`
+	Process  benchPipelineProcessCmd `cmd:"" name:"pipeline-process" hidden:""`
 }
 
 type benchE2ECmd struct {

@@ -62,14 +62,7 @@ func StartReal(tb testing.TB) *RealCluster {
 // broker's own address before it starts, and has to let the proxy lead there: the broker talks to itself through it.
 func StartRealBehind(tb testing.TB, proxy string, forward func(broker string)) *RealCluster {
 	tb.Helper()
-	if _, err := exec.LookPath("java"); err != nil {
-		tb.Fatalf("a real Kafka needs java (17 or newer) on the PATH: %v", err)
-	}
-	jars, err := kafkaJars()
-	if err != nil {
-		tb.Fatalf("get Kafka %s: %v", kafkaVersion, err)
-	}
-	c := &RealCluster{dir: tb.TempDir(), jars: jars, advertised: proxy}
+	c := &RealCluster{dir: tb.TempDir(), jars: needJars(tb), advertised: proxy}
 	if err := c.configure(); err != nil {
 		tb.Fatalf("configure Kafka: %v", err)
 	}
@@ -105,6 +98,19 @@ func (c *RealCluster) Restart(tb testing.TB) {
 	if err := c.start(); err != nil {
 		tb.Fatalf("start Kafka again: %v\n%s", err, c.log())
 	}
+}
+
+// needJars fails the test where Kafka cannot be run.
+func needJars(tb testing.TB) string {
+	tb.Helper()
+	if _, err := exec.LookPath("java"); err != nil {
+		tb.Fatalf("a real Kafka needs java (17 or newer) on the PATH: %v", err)
+	}
+	jars, err := kafkaJars()
+	if err != nil {
+		tb.Fatalf("get Kafka %s: %v", kafkaVersion, err)
+	}
+	return jars
 }
 
 // kafkaJars returns the directory with Kafka's jars, which Maven fills once per user.
@@ -159,31 +165,41 @@ func copyFiles(dir string) error {
 
 // configure writes the broker's files and formats its data directory.
 func (c *RealCluster) configure() error {
-	if err := copyFiles(c.dir); err != nil {
-		return err
-	}
 	ports, err := freePorts(2)
 	if err != nil {
 		return err
 	}
 	c.broker = ports[0]
+	if err := c.write(ports[1], "1@"+ports[1]); err != nil {
+		return err
+	}
+	return c.format()
+}
+
+// write keeps the broker's files, with its address as a controller, those of all controllers, and further settings.
+func (c *RealCluster) write(controller, voters string, settings ...string) error {
+	if err := copyFiles(c.dir); err != nil {
+		return err
+	}
 	path := filepath.Join(c.dir, "server.properties")
 	base, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	properties := string(base) + strings.Join([]string{
-		"listeners=PLAINTEXT://" + c.broker + ",CONTROLLER://" + ports[1],
-		"advertised.listeners=PLAINTEXT://" + cmp.Or(c.advertised, c.broker),
-		"controller.quorum.voters=1@" + ports[1],
-		"log.dirs=" + filepath.Join(c.dir, "data"),
+	properties := string(base) + strings.Join(append(settings,
+		"listeners=PLAINTEXT://"+c.broker+",CONTROLLER://"+controller,
+		"advertised.listeners=PLAINTEXT://"+cmp.Or(c.advertised, c.broker),
+		"controller.quorum.voters="+voters,
+		"log.dirs="+filepath.Join(c.dir, "data"),
 		"",
-	}, "\n")
-	if err := os.WriteFile(path, []byte(properties), 0o600); err != nil {
-		return err
-	}
+	), "\n")
+	return os.WriteFile(path, []byte(properties), 0o600)
+}
+
+// format makes the data directory, unless there is one.
+func (c *RealCluster) format() error {
 	const clusterID = "d2Vpci1jb250cmFjdC10MQ" // any 16 bytes
-	out, err := c.java("kafka.tools.StorageTool", "format", "-t", clusterID, "-c", "server.properties").CombinedOutput()
+	out, err := c.java("kafka.tools.StorageTool", "format", "-g", "-t", clusterID, "-c", "server.properties").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("format storage: %w\n%s", err, out)
 	}

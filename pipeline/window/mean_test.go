@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+	"unsafe"
 
 	"pgregory.net/rapid"
 )
@@ -165,7 +166,7 @@ func TestMeanStaysSmallWhateverTheTimes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var m Mean
 		for range rapid.IntRange(1, 300).Draw(t, "count") {
-			cfg := Config{Window: time.Duration(rapid.Int64Range(1e6, 1e12).Draw(t, "window"))}
+			cfg := Config{Window: time.Duration(rapid.Int64Range(1e6, 86_400e9).Draw(t, "window"))}
 			at := rapid.OneOf(rapid.Int64(), rapid.Int64Range(0, 1e6)).Draw(t, "t")
 			m.Add(at, rapid.Float64().Draw(t, "v"), &cfg)
 			if cap(m.panes) > maxPanes {
@@ -192,6 +193,30 @@ func TestMeanGivesMemoryBackWhenASeriesSlowsDown(t *testing.T) {
 	}
 	if slow := cap(m.panes); slow != minPanes {
 		t.Errorf("slow series holds %d panes, want %d", slow, minPanes)
+	}
+}
+
+func TestMeanOfALongWindowSurvivesTheEndOfWhatItsStartsCount(t *testing.T) {
+	// Starts count 2^32 units: 71 minutes of a one minute window, and 76 hours of one of 24 hours.
+	for _, window := range []time.Duration{time.Minute, 24 * time.Hour} {
+		cfg := Config{Window: window}
+		step := cfg.Window.Microseconds() / 20
+		var m Mean
+		for i := range int64(4000) {
+			got := m.Add(i*step, float64(i), &cfg)
+			if want := float64(i) - float64(min(i, 19))/2; got != want {
+				t.Fatalf("%v window, reading %d: %v, want %v", window, i, got, want)
+			}
+		}
+		if m.base == 0 {
+			t.Errorf("%v window: starts still count from the first reading", window)
+		}
+	}
+}
+
+func TestMeanHoldsAFullWindowIn700Bytes(t *testing.T) {
+	if size := unsafe.Sizeof(Mean{}) + maxPanes*unsafe.Sizeof(pane{}); size > 700 {
+		t.Errorf("%d bytes", size)
 	}
 }
 

@@ -1,119 +1,222 @@
 package window
 
 import (
-	"encoding/binary"
-	"errors"
 	"math"
+	"slices"
 )
 
-// layout is the first byte of a marshalled Mean; another one is refused.
-const layout = 1
-
-// ErrState is returned by Unmarshal for bytes that no Mean wrote.
-var ErrState = errors.New("window: malformed state")
-
-// MarshalAppend appends the state to dst. It has no length of its own: Unmarshal takes exactly these bytes.
+// State is what one series has in the open windows of one Window, with which all its methods must be called.
+// The zero value is empty and ready. It is not safe for concurrent use.
 //
-//	layout byte, front, total uvarint, backSum float64 LE, backN uvarint,
-//	total × { start varint (difference to the one before), sum float64 LE, n uvarint }
-func (m *Mean) MarshalAppend(dst []byte) []byte {
-	dst = append(dst, layout)
-	dst = binary.AppendUvarint(dst, uint64(m.back-m.head))
-	dst = binary.AppendUvarint(dst, uint64(len(m.panes)-int(m.head)))
-	dst = appendFloat(dst, m.backSum)
-	dst = binary.AppendUvarint(dst, m.backN)
-	before := int64(0)
-	for _, p := range m.panes[m.head:] {
-		dst = binary.AppendVarint(dst, p.start-before)
-		dst = appendFloat(dst, p.sum)
-		dst = binary.AppendUvarint(dst, p.n)
-		before = p.start
-	}
-	return dst
+// Memory is bounded by the panes of one window and its grace. If readings run so far ahead of the watermark
+// that more would be needed, the oldest window is closed before its time.
+type State struct {
+	panes []Partial // ascending, none empty; those beyond len keep the memory of their sketches for reuse
+	work  *work     // of hopping and sliding windows; nil until needed and after Unmarshal
+	// next is the end of the earliest window that is open, once begun. Of sessions: the end of the last one
+	// that was closed.
+	next   int64
+	missed uint64
+	begun  bool
 }
 
-// Unmarshal replaces m by the state in b, after which it answers as the marshalled Mean would have. On an
-// error m is unchanged.
-func (m *Mean) Unmarshal(b []byte) error {
-	if len(b) == 0 || b[0] != layout {
-		return ErrState
+// work is memory to merge panes in.
+type work struct {
+	sum   Partial
+	older Partial // of a sliding window: all panes but the newest, unless stale
+	fresh bool
+}
+
+// Missed counts the readings that came after a window they belong to had closed, or with an impossible time.
+func (s *State) Missed() uint64 { return s.missed }
+
+// Add takes the reading v at source time t, after it has closed every window whose end plus grace is at or
+// before the watermark (all µs), appends their results to out and returns it. The watermark is the device's
+// event time: the newest source time of all its readings, this one included. A reading of a window that is
+// closed is counted as missed, and goes into those of its windows that are open still. A v that is not finite
+// only moves the watermark.
+//
+// A reading that is older than the watermark by no more than the grace is never missed, and the results are
+// the same as if the readings had come in order.
+func (s *State) Add(w *Window, t int64, v float64, watermark int64, out []Result) []Result {
+	out = s.Advance(w, watermark, out)
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return out
 	}
-	r := reader{b: b[1:]}
-	front, total := r.uvarint(), r.uvarint()
-	if r.bad || total > maxPanes || front > total || (front == total && total > 0) {
-		return ErrState
+	if t <= -timeLimit || t >= timeLimit {
+		s.missed++
+		return out
 	}
-	out := Mean{back: uint8(front), backSum: r.float(), backN: r.uvarint()}
-	if total > 0 {
-		out.panes = make([]pane, total)
+	switch w.kind {
+	case Sliding:
+		return s.addSliding(w, t, v, out)
+	case Session:
+		return s.addSession(w, t, v, watermark, out)
 	}
-	before := int64(0)
-	for i := range out.panes {
-		p := pane{start: before + r.varint(), sum: r.float(), n: r.uvarint()}
-		if i > 0 && p.start <= before {
-			return ErrState
+	out, p := s.place(w, t, out)
+	if p != nil {
+		p.add(t, v)
+	}
+	return out
+}
+
+// Advance closes the windows whose end plus grace is at or before the watermark, as Add does.
+func (s *State) Advance(w *Window, watermark int64, out []Result) []Result {
+	switch w.kind {
+	case Sliding:
+		return out
+	case Session:
+		return s.closeSessions(w, clamp(watermark)-w.grace, false, out)
+	}
+	return s.close(w, clamp(watermark)-w.grace, false, out)
+}
+
+// Close closes the windows that end at or before until (µs of source time, with no grace) although the event
+// time of the device has not come that far, and marks their results with Gap. The caller reckons until from
+// the processing time that has passed since the device was heard last. Readings of windows that were empty
+// will still be taken. Sliding windows have nothing to close.
+func (s *State) Close(w *Window, until int64, out []Result) []Result {
+	switch w.kind {
+	case Sliding:
+		return out
+	case Session:
+		return s.closeSessions(w, clamp(until), true, out)
+	}
+	return s.close(w, clamp(until), true, out)
+}
+
+// Due is the source time (µs) at which the next window with readings ends: Close has something to do once until
+// has come there, Advance once the watermark has come w.Grace() further. It is MaxInt64 if there is none.
+func (s *State) Due(w *Window) int64 {
+	switch {
+	case len(s.panes) == 0 || w.kind == Sliding:
+		return math.MaxInt64
+	case w.kind == Session:
+		return s.panes[0].LastTime + w.pane
+	}
+	return s.firstEnd(w)
+}
+
+// clamp keeps sums with t from overflowing.
+func clamp(t int64) int64 { return min(max(t, -2*timeLimit), 2*timeLimit) }
+
+// firstEnd is the end of the first open window with readings. There must be one.
+func (s *State) firstEnd(w *Window) int64 { return max(s.next, w.endAfter(s.panes[0].Start)) }
+
+// close closes tumbling or hopping windows that end at or before until. Empty ones cost nothing, however many
+// there are.
+func (s *State) close(w *Window, until int64, gap bool, out []Result) []Result {
+	if !s.begun {
+		s.begun, s.next = true, w.endAfter(-4*timeLimit)
+	}
+	if until < s.next {
+		return out
+	}
+	for len(s.panes) > 0 {
+		end := s.firstEnd(w)
+		if end > until {
+			break
 		}
-		out.panes[i] = p
-		before = p.start
+		out = s.emit(w, end, gap, out)
+		s.next = end + w.every
+		s.dropBefore(s.next - w.size)
 	}
-	if r.bad || len(r.b) > 0 || !out.consistent() {
-		return ErrState
+	if !gap {
+		s.next = max(s.next, w.endAfter(until))
 	}
-	*m = out
-	return nil
+	return out
 }
 
-// consistent reports whether the counts are those that Add can produce.
-func (m *Mean) consistent() bool {
-	for i := 1; i < int(m.back); i++ {
-		if m.panes[i].n >= m.panes[i-1].n {
-			return false
+// emit appends the result of the window that ends at end; it begins with the first pane or before it.
+func (s *State) emit(w *Window, end int64, gap bool, out []Result) []Result {
+	p := &s.panes[0]
+	if w.size > w.pane && len(s.panes) > 1 {
+		sum := &s.scratch().sum
+		sum.assign(p)
+		for i := 1; i < len(s.panes) && s.panes[i].Start < end; i++ {
+			sum.Merge(&s.panes[i])
+		}
+		p = sum
+	}
+	return w.appendResult(out, p, end-w.size, end, gap)
+}
+
+func (s *State) scratch() *work {
+	if s.work == nil {
+		s.work = new(work)
+	}
+	return s.work
+}
+
+// place returns the pane for a reading at t of a tumbling or hopping window, or nil when all windows it
+// belongs to are closed or there is no room before the oldest one.
+func (s *State) place(w *Window, t int64, out []Result) ([]Result, *Partial) {
+	i, found := s.find(w, t)
+	for !found && i > 0 && len(s.panes) >= w.maxPanes && t >= s.next-w.size {
+		out = s.close(w, s.firstEnd(w), false, out)
+		i, found = s.find(w, t)
+	}
+	full := !found && len(s.panes) >= w.maxPanes
+	if full || t < s.next-w.every {
+		s.missed++
+	}
+	switch {
+	case found:
+		return out, &s.panes[i-1]
+	case full || t < s.next-w.size:
+		return out, nil
+	}
+	return out, s.insert(w, i, w.paneStart(t))
+}
+
+// find returns how many panes start at or before t, and whether the last of them holds t.
+func (s *State) find(w *Window, t int64) (i int, found bool) {
+	for i = len(s.panes); i > 0; i-- {
+		if start := s.panes[i-1].Start; start <= t {
+			return i, t-start < w.pane
 		}
 	}
-	var n uint64
-	for _, p := range m.panes[m.back:] {
-		n += p.n
+	return 0, false
+}
+
+// insert makes an empty pane at place i.
+func (s *State) insert(w *Window, i int, start int64) *Partial {
+	n := len(s.panes)
+	if n == cap(s.panes) {
+		grown := make([]Partial, n, min(max(2*n, 2), max(w.maxPanes, n+1)))
+		copy(grown, s.panes)
+		s.panes = grown
 	}
-	return n == m.backN && (n > 0 || len(m.panes) == 0)
+	s.panes = s.panes[:n+1]
+	spare := s.panes[n]
+	copy(s.panes[i+1:], s.panes[i:n])
+	s.panes[i] = spare
+	s.panes[i].clear(w, start)
+	return &s.panes[i]
 }
 
-func appendFloat(dst []byte, f float64) []byte {
-	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(f))
+// remove removes pane i and keeps its memory.
+func (s *State) remove(i int) {
+	n := len(s.panes) - 1
+	spare := s.panes[i]
+	copy(s.panes[i:], s.panes[i+1:])
+	s.panes[n] = spare
+	s.panes = s.panes[:n]
 }
 
-// reader takes numbers off the front of b; bad stays set once one is missing.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	r.skip(n)
-	return v
-}
-
-func (r *reader) varint() int64 {
-	v, n := binary.Varint(r.b)
-	r.skip(n)
-	return v
-}
-
-func (r *reader) float() float64 {
-	if len(r.b) < 8 {
-		r.skip(0)
-		return 0
+// dropBefore removes the panes that start before start.
+func (s *State) dropBefore(start int64) {
+	n := 0
+	for n < len(s.panes) && s.panes[n].Start < start {
+		n++
 	}
-	v := math.Float64frombits(binary.LittleEndian.Uint64(r.b))
-	r.skip(8)
-	return v
-}
-
-// skip drops n bytes; n ≤ 0 says that no number was there.
-func (r *reader) skip(n int) {
-	if n <= 0 {
-		r.bad, r.b = true, nil
-		return
+	switch {
+	case n == len(s.panes):
+		s.panes = s.panes[:0]
+	case n > 0:
+		slices.Reverse(s.panes[:n]) // rotate left by n, in place
+		slices.Reverse(s.panes[n:])
+		slices.Reverse(s.panes)
+		s.panes = s.panes[:len(s.panes)-n]
 	}
-	r.b = r.b[n:]
 }

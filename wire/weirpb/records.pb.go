@@ -327,21 +327,40 @@ func (x *UpdateBatch) GetIngestTimeDelta() []int64 {
 
 // Alert is the value of a record of weir.alerts, and of an open alert in weir.latest.
 type Alert struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Rule          string                 `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
-	Series        string                 `protobuf:"bytes,3,opt,name=series,proto3" json:"series,omitempty"`
-	Phase         string                 `protobuf:"bytes,4,opt,name=phase,proto3" json:"phase,omitempty"`
-	Version       int64                  `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
-	Raised        int64                  `protobuf:"varint,6,opt,name=raised,proto3" json:"raised,omitempty"`
-	StartedTime   int64                  `protobuf:"varint,7,opt,name=started_time,json=startedTime,proto3" json:"started_time,omitempty"`
-	Time          int64                  `protobuf:"varint,8,opt,name=time,proto3" json:"time,omitempty"`
-	Value         float64                `protobuf:"fixed64,9,opt,name=value,proto3" json:"value,omitempty"`
-	Score         float64                `protobuf:"fixed64,10,opt,name=score,proto3" json:"score,omitempty"`
-	Lo            float64                `protobuf:"fixed64,11,opt,name=lo,proto3" json:"lo,omitempty"`
-	Hi            float64                `protobuf:"fixed64,12,opt,name=hi,proto3" json:"hi,omitempty"`
-	Detector      string                 `protobuf:"bytes,13,opt,name=detector,proto3" json:"detector,omitempty"`
-	Summary       string                 `protobuf:"bytes,14,opt,name=summary,proto3" json:"summary,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Rule        string                 `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	Series      string                 `protobuf:"bytes,3,opt,name=series,proto3" json:"series,omitempty"`
+	Phase       string                 `protobuf:"bytes,4,opt,name=phase,proto3" json:"phase,omitempty"`
+	Version     int64                  `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	Raised      int64                  `protobuf:"varint,6,opt,name=raised,proto3" json:"raised,omitempty"`
+	StartedTime int64                  `protobuf:"varint,7,opt,name=started_time,json=startedTime,proto3" json:"started_time,omitempty"`
+	Time        int64                  `protobuf:"varint,8,opt,name=time,proto3" json:"time,omitempty"`
+	Value       float64                `protobuf:"fixed64,9,opt,name=value,proto3" json:"value,omitempty"`
+	Score       float64                `protobuf:"fixed64,10,opt,name=score,proto3" json:"score,omitempty"`
+	Lo          float64                `protobuf:"fixed64,11,opt,name=lo,proto3" json:"lo,omitempty"`
+	Hi          float64                `protobuf:"fixed64,12,opt,name=hi,proto3" json:"hi,omitempty"`
+	Detector    string                 `protobuf:"bytes,13,opt,name=detector,proto3" json:"detector,omitempty"`
+	Summary     string                 `protobuf:"bytes,14,opt,name=summary,proto3" json:"summary,omitempty"`
+	Reason      string                 `protobuf:"bytes,15,opt,name=reason,proto3" json:"reason,omitempty"`
+	Severity    string                 `protobuf:"bytes,16,opt,name=severity,proto3" json:"severity,omitempty"`
+	// Absent: there is none.
+	Limit *float64 `protobuf:"fixed64,17,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
+	// By name.
+	Labels      []*AlertLabel `protobuf:"bytes,18,rep,name=labels,proto3" json:"labels,omitempty"`
+	Annotations []*AlertLabel `protobuf:"bytes,19,rep,name=annotations,proto3" json:"annotations,omitempty"`
+	// Newest readings, oldest first.
+	SampleTimeDelta []int64       `protobuf:"zigzag64,20,rep,packed,name=sample_time_delta,json=sampleTimeDelta,proto3" json:"sample_time_delta,omitempty"`
+	SampleValue     []float64     `protobuf:"fixed64,21,rep,packed,name=sample_value,json=sampleValue,proto3" json:"sample_value,omitempty"`
+	Quality         *AlertQuality `protobuf:"bytes,22,opt,name=quality,proto3" json:"quality,omitempty"`
+	Flaps           *AlertFlaps   `protobuf:"bytes,23,opt,name=flaps,proto3" json:"flaps,omitempty"`
+	// The acknowledgement in force.
+	Acknowledged  *AlertNote   `protobuf:"bytes,24,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	Assignee      string       `protobuf:"bytes,25,opt,name=assignee,proto3" json:"assignee,omitempty"`
+	Comments      []*AlertNote `protobuf:"bytes,26,rep,name=comments,proto3" json:"comments,omitempty"`
+	Silences      []string     `protobuf:"bytes,27,rep,name=silences,proto3" json:"silences,omitempty"`
+	InhibitedBy   string       `protobuf:"bytes,28,opt,name=inhibited_by,json=inhibitedBy,proto3" json:"inhibited_by,omitempty"`
+	Link          string       `protobuf:"bytes,29,opt,name=link,proto3" json:"link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -474,6 +493,346 @@ func (x *Alert) GetSummary() string {
 	return ""
 }
 
+func (x *Alert) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Alert) GetSeverity() string {
+	if x != nil {
+		return x.Severity
+	}
+	return ""
+}
+
+func (x *Alert) GetLimit() float64 {
+	if x != nil && x.Limit != nil {
+		return *x.Limit
+	}
+	return 0
+}
+
+func (x *Alert) GetLabels() []*AlertLabel {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Alert) GetAnnotations() []*AlertLabel {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *Alert) GetSampleTimeDelta() []int64 {
+	if x != nil {
+		return x.SampleTimeDelta
+	}
+	return nil
+}
+
+func (x *Alert) GetSampleValue() []float64 {
+	if x != nil {
+		return x.SampleValue
+	}
+	return nil
+}
+
+func (x *Alert) GetQuality() *AlertQuality {
+	if x != nil {
+		return x.Quality
+	}
+	return nil
+}
+
+func (x *Alert) GetFlaps() *AlertFlaps {
+	if x != nil {
+		return x.Flaps
+	}
+	return nil
+}
+
+func (x *Alert) GetAcknowledged() *AlertNote {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return nil
+}
+
+func (x *Alert) GetAssignee() string {
+	if x != nil {
+		return x.Assignee
+	}
+	return ""
+}
+
+func (x *Alert) GetComments() []*AlertNote {
+	if x != nil {
+		return x.Comments
+	}
+	return nil
+}
+
+func (x *Alert) GetSilences() []string {
+	if x != nil {
+		return x.Silences
+	}
+	return nil
+}
+
+func (x *Alert) GetInhibitedBy() string {
+	if x != nil {
+		return x.InhibitedBy
+	}
+	return ""
+}
+
+func (x *Alert) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+type AlertLabel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertLabel) Reset() {
+	*x = AlertLabel{}
+	mi := &file_weir_v1_records_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertLabel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertLabel) ProtoMessage() {}
+
+func (x *AlertLabel) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_v1_records_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertLabel.ProtoReflect.Descriptor instead.
+func (*AlertLabel) Descriptor() ([]byte, []int) {
+	return file_weir_v1_records_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *AlertLabel) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AlertLabel) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// AlertQuality is of a series' data shortly before a transition.
+type AlertQuality struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	N             uint64                 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
+	Late          uint64                 `protobuf:"varint,2,opt,name=late,proto3" json:"late,omitempty"`
+	Invalid       uint64                 `protobuf:"varint,3,opt,name=invalid,proto3" json:"invalid,omitempty"`
+	Gap           int64                  `protobuf:"varint,4,opt,name=gap,proto3" json:"gap,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertQuality) Reset() {
+	*x = AlertQuality{}
+	mi := &file_weir_v1_records_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertQuality) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertQuality) ProtoMessage() {}
+
+func (x *AlertQuality) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_v1_records_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertQuality.ProtoReflect.Descriptor instead.
+func (*AlertQuality) Descriptor() ([]byte, []int) {
+	return file_weir_v1_records_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AlertQuality) GetN() uint64 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *AlertQuality) GetLate() uint64 {
+	if x != nil {
+		return x.Late
+	}
+	return 0
+}
+
+func (x *AlertQuality) GetInvalid() uint64 {
+	if x != nil {
+		return x.Invalid
+	}
+	return 0
+}
+
+func (x *AlertQuality) GetGap() int64 {
+	if x != nil {
+		return x.Gap
+	}
+	return 0
+}
+
+// AlertFlaps: the condition came count times within period.
+type AlertFlaps struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         uint32                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	Period        int64                  `protobuf:"varint,2,opt,name=period,proto3" json:"period,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertFlaps) Reset() {
+	*x = AlertFlaps{}
+	mi := &file_weir_v1_records_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertFlaps) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertFlaps) ProtoMessage() {}
+
+func (x *AlertFlaps) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_v1_records_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertFlaps.ProtoReflect.Descriptor instead.
+func (*AlertFlaps) Descriptor() ([]byte, []int) {
+	return file_weir_v1_records_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AlertFlaps) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *AlertFlaps) GetPeriod() int64 {
+	if x != nil {
+		return x.Period
+	}
+	return 0
+}
+
+// AlertNote is what a person left on an alert, at a processing time.
+type AlertNote struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertNote) Reset() {
+	*x = AlertNote{}
+	mi := &file_weir_v1_records_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertNote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertNote) ProtoMessage() {}
+
+func (x *AlertNote) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_v1_records_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertNote.ProtoReflect.Descriptor instead.
+func (*AlertNote) Descriptor() ([]byte, []int) {
+	return file_weir_v1_records_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AlertNote) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *AlertNote) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *AlertNote) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // Marker is written last in each checkpoint to weir.latest: the offsets up to which latest is complete.
 type Marker struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -487,7 +846,7 @@ type Marker struct {
 
 func (x *Marker) Reset() {
 	*x = Marker{}
-	mi := &file_weir_v1_records_proto_msgTypes[3]
+	mi := &file_weir_v1_records_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +858,7 @@ func (x *Marker) String() string {
 func (*Marker) ProtoMessage() {}
 
 func (x *Marker) ProtoReflect() protoreflect.Message {
-	mi := &file_weir_v1_records_proto_msgTypes[3]
+	mi := &file_weir_v1_records_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +871,7 @@ func (x *Marker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Marker.ProtoReflect.Descriptor instead.
 func (*Marker) Descriptor() ([]byte, []int) {
-	return file_weir_v1_records_proto_rawDescGZIP(), []int{3}
+	return file_weir_v1_records_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Marker) GetUpdatesOffset() int64 {
@@ -570,7 +929,7 @@ type DeadLetter struct {
 
 func (x *DeadLetter) Reset() {
 	*x = DeadLetter{}
-	mi := &file_weir_v1_records_proto_msgTypes[4]
+	mi := &file_weir_v1_records_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +941,7 @@ func (x *DeadLetter) String() string {
 func (*DeadLetter) ProtoMessage() {}
 
 func (x *DeadLetter) ProtoReflect() protoreflect.Message {
-	mi := &file_weir_v1_records_proto_msgTypes[4]
+	mi := &file_weir_v1_records_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +954,7 @@ func (x *DeadLetter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeadLetter.ProtoReflect.Descriptor instead.
 func (*DeadLetter) Descriptor() ([]byte, []int) {
-	return file_weir_v1_records_proto_rawDescGZIP(), []int{4}
+	return file_weir_v1_records_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeadLetter) GetCode() string {
@@ -755,7 +1114,7 @@ const file_weir_v1_records_proto_rawDesc = "" +
 	"\x02hi\x18\x10 \x03(\x01R\x02hi\x12\x14\n" +
 	"\x05state\x18\x11 \x01(\fR\x05state\x12\x14\n" +
 	"\x05score\x18\x12 \x03(\x01R\x05score\x12*\n" +
-	"\x11ingest_time_delta\x18\x13 \x03(\x12R\x0fingestTimeDelta\"\xc4\x02\n" +
+	"\x11ingest_time_delta\x18\x13 \x03(\x12R\x0fingestTimeDelta\"\x83\a\n" +
 	"\x05Alert\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
@@ -771,7 +1130,40 @@ const file_weir_v1_records_proto_rawDesc = "" +
 	"\x02lo\x18\v \x01(\x01R\x02lo\x12\x0e\n" +
 	"\x02hi\x18\f \x01(\x01R\x02hi\x12\x1a\n" +
 	"\bdetector\x18\r \x01(\tR\bdetector\x12\x18\n" +
-	"\asummary\x18\x0e \x01(\tR\asummary\"}\n" +
+	"\asummary\x18\x0e \x01(\tR\asummary\x12\x16\n" +
+	"\x06reason\x18\x0f \x01(\tR\x06reason\x12\x1a\n" +
+	"\bseverity\x18\x10 \x01(\tR\bseverity\x12\x19\n" +
+	"\x05limit\x18\x11 \x01(\x01H\x00R\x05limit\x88\x01\x01\x12+\n" +
+	"\x06labels\x18\x12 \x03(\v2\x13.weir.v1.AlertLabelR\x06labels\x125\n" +
+	"\vannotations\x18\x13 \x03(\v2\x13.weir.v1.AlertLabelR\vannotations\x12*\n" +
+	"\x11sample_time_delta\x18\x14 \x03(\x12R\x0fsampleTimeDelta\x12!\n" +
+	"\fsample_value\x18\x15 \x03(\x01R\vsampleValue\x12/\n" +
+	"\aquality\x18\x16 \x01(\v2\x15.weir.v1.AlertQualityR\aquality\x12)\n" +
+	"\x05flaps\x18\x17 \x01(\v2\x13.weir.v1.AlertFlapsR\x05flaps\x126\n" +
+	"\facknowledged\x18\x18 \x01(\v2\x12.weir.v1.AlertNoteR\facknowledged\x12\x1a\n" +
+	"\bassignee\x18\x19 \x01(\tR\bassignee\x12.\n" +
+	"\bcomments\x18\x1a \x03(\v2\x12.weir.v1.AlertNoteR\bcomments\x12\x1a\n" +
+	"\bsilences\x18\x1b \x03(\tR\bsilences\x12!\n" +
+	"\finhibited_by\x18\x1c \x01(\tR\vinhibitedBy\x12\x12\n" +
+	"\x04link\x18\x1d \x01(\tR\x04linkB\b\n" +
+	"\x06_limit\"6\n" +
+	"\n" +
+	"AlertLabel\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\\\n" +
+	"\fAlertQuality\x12\f\n" +
+	"\x01n\x18\x01 \x01(\x04R\x01n\x12\x12\n" +
+	"\x04late\x18\x02 \x01(\x04R\x04late\x12\x18\n" +
+	"\ainvalid\x18\x03 \x01(\x04R\ainvalid\x12\x10\n" +
+	"\x03gap\x18\x04 \x01(\x03R\x03gap\":\n" +
+	"\n" +
+	"AlertFlaps\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\rR\x05count\x12\x16\n" +
+	"\x06period\x18\x02 \x01(\x03R\x06period\"C\n" +
+	"\tAlertNote\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"}\n" +
 	"\x06Marker\x12%\n" +
 	"\x0eupdates_offset\x18\x01 \x01(\x03R\rupdatesOffset\x12#\n" +
 	"\ralerts_offset\x18\x02 \x01(\x03R\falertsOffset\x12'\n" +
@@ -809,20 +1201,30 @@ func file_weir_v1_records_proto_rawDescGZIP() []byte {
 	return file_weir_v1_records_proto_rawDescData
 }
 
-var file_weir_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_weir_v1_records_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_weir_v1_records_proto_goTypes = []any{
 	(*ReadingBatch)(nil), // 0: weir.v1.ReadingBatch
 	(*UpdateBatch)(nil),  // 1: weir.v1.UpdateBatch
 	(*Alert)(nil),        // 2: weir.v1.Alert
-	(*Marker)(nil),       // 3: weir.v1.Marker
-	(*DeadLetter)(nil),   // 4: weir.v1.DeadLetter
+	(*AlertLabel)(nil),   // 3: weir.v1.AlertLabel
+	(*AlertQuality)(nil), // 4: weir.v1.AlertQuality
+	(*AlertFlaps)(nil),   // 5: weir.v1.AlertFlaps
+	(*AlertNote)(nil),    // 6: weir.v1.AlertNote
+	(*Marker)(nil),       // 7: weir.v1.Marker
+	(*DeadLetter)(nil),   // 8: weir.v1.DeadLetter
 }
 var file_weir_v1_records_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	3, // 0: weir.v1.Alert.labels:type_name -> weir.v1.AlertLabel
+	3, // 1: weir.v1.Alert.annotations:type_name -> weir.v1.AlertLabel
+	4, // 2: weir.v1.Alert.quality:type_name -> weir.v1.AlertQuality
+	5, // 3: weir.v1.Alert.flaps:type_name -> weir.v1.AlertFlaps
+	6, // 4: weir.v1.Alert.acknowledged:type_name -> weir.v1.AlertNote
+	6, // 5: weir.v1.Alert.comments:type_name -> weir.v1.AlertNote
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_weir_v1_records_proto_init() }
@@ -830,13 +1232,14 @@ func file_weir_v1_records_proto_init() {
 	if File_weir_v1_records_proto != nil {
 		return
 	}
+	file_weir_v1_records_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weir_v1_records_proto_rawDesc), len(file_weir_v1_records_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -34,21 +34,46 @@ export interface DictionaryEntry {
   readonly series: string;
 }
 
+export type Phase = "firing" | "acknowledged" | "flapping" | "resolved";
+export type Severity = "info" | "warning" | "critical";
+
+/** What a person left on an alert. */
+export interface Note {
+  readonly by: string;
+  readonly time: number;
+  readonly text?: string;
+}
+
+/** One transition of an alert. A number is null where there is none; what earlier servers do not send is optional. */
 export interface AlertMessage {
   readonly id: string;
   readonly rule: string;
   readonly series: string;
-  readonly phase: "firing" | "resolved";
+  readonly phase: Phase;
+  readonly reason?: string;
+  readonly severity?: Severity;
   readonly version: number;
   readonly raised: number;
   readonly started_ts: number;
   readonly ts: number;
-  readonly value: number;
-  readonly score: number;
-  readonly lo: number;
-  readonly hi: number;
+  readonly value: number | null;
+  readonly score: number | null;
+  readonly lo: number | null;
+  readonly hi: number | null;
+  readonly limit?: number | null;
   readonly detector: string;
   readonly summary: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly samples?: readonly { readonly ts: number; readonly value: number | null }[];
+  readonly quality?: { readonly n: number; readonly late: number; readonly invalid: number; readonly gap_us: number };
+  readonly flaps?: { readonly count: number; readonly period_us: number };
+  readonly acknowledged?: Note;
+  readonly assignee?: string;
+  readonly comments?: readonly Note[];
+  readonly silences?: readonly string[];
+  readonly inhibited_by?: string;
+  readonly link?: string;
 }
 
 export interface Welcome {

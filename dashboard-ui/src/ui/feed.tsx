@@ -68,17 +68,17 @@ function Entry({ entry, now }: { entry: FeedEntry; now: number }) {
       <dl class="evidence">
         <div>
           <dt>value</dt>
-          <dd>{formatValue(alert.value)}</dd>
+          <dd>{formatValue(alert.value ?? Number.NaN)}</dd>
         </div>
         <div>
           <dt>expected</dt>
           <dd>
-            {formatValue(alert.lo)} … {formatValue(alert.hi)}
+            {formatValue(alert.lo ?? Number.NaN)} … {formatValue(alert.hi ?? Number.NaN)}
           </dd>
         </div>
         <div>
           <dt>score</dt>
-          <dd>{alert.score.toFixed(2)}</dd>
+          <dd>{(alert.score ?? 0).toFixed(2)}</dd>
         </div>
         <div>
           <dt>{open ? "for" : "lasted"}</dt>

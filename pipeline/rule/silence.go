@@ -1,0 +1,165 @@
+package rule
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"weir/telemetry"
+)
+
+// Bounds of silences.
+const (
+	MaxSilences     = 1024 // in one partition, those that have not begun included
+	MaxSilenceRules = 64
+)
+
+// ErrTooManySilences refuses another one.
+var ErrTooManySilences = errors.New("too many silences")
+
+// Silences are those of a partition. The zero value has none.
+type Silences struct {
+	list []silence // by id
+}
+
+type silence struct {
+	telemetry.Silence
+	pattern telemetry.Pattern
+}
+
+// Put adds a silence, or replaces the one with its id: ending one moves its Until. Those that ended before now
+// (processing time, µs) are dropped.
+func (s *Silences) Put(x telemetry.Silence, now int64) error {
+	p, err := checkSilence(&x)
+	if err != nil {
+		return err
+	}
+	s.Expire(now)
+	i, found := s.find(x.ID)
+	switch {
+	case found:
+		s.list[i] = silence{x, p}
+	case x.Until <= now:
+	case len(s.list) >= MaxSilences:
+		return fmt.Errorf("%w: at most %d", ErrTooManySilences, MaxSilences)
+	default:
+		s.list = slices.Insert(s.list, i, silence{x, p})
+	}
+	return nil
+}
+
+func checkSilence(x *telemetry.Silence) (telemetry.Pattern, error) {
+	p, err := telemetry.ParsePattern(x.Series)
+	var c checker
+	c.that(x.ID != "" && len(x.ID) <= MaxNameBytes, "id", "has to be 1 to %d bytes", MaxNameBytes)
+	if err != nil {
+		c.that(false, "series", "%v", err)
+	}
+	c.that(len(x.Rules) <= MaxSilenceRules, "rules", "more than %d", MaxSilenceRules)
+	for i, name := range x.Rules {
+		c.that(validName(name), fmt.Sprintf("rules[%d]", i), "%q is no name of a rule", clip(name, MaxNameBytes))
+	}
+	for i, severity := range x.Severities {
+		c.that(slices.Contains([]telemetry.Severity{telemetry.Info, telemetry.Warning, telemetry.Critical}, severity),
+			fmt.Sprintf("severities[%d]", i), "%q is none of info, warning, critical", clip(string(severity), MaxNameBytes))
+	}
+	c.that(len(x.Severities) <= MaxSilenceRules, "severities", "more than %d", MaxSilenceRules)
+	c.that(x.From <= x.Until, "until", "is before from")
+	c.that(len(x.By) <= MaxPersonBytes, "by", "longer than %d bytes", MaxPersonBytes)
+	c.that(len(x.Comment) <= MaxCommentBytes, "comment", "longer than %d bytes", MaxCommentBytes)
+	return p, errors.Join(c.errs...)
+}
+
+func (s *Silences) find(id string) (int, bool) {
+	return slices.BinarySearchFunc(s.list, id, func(x silence, id string) int { return cmp.Compare(x.ID, id) })
+}
+
+// Expire drops the silences that ended at or before now (processing time, µs).
+func (s *Silences) Expire(now int64) {
+	s.list = slices.DeleteFunc(s.list, func(x silence) bool { return x.Until <= now })
+}
+
+// Due is when the next silence ends, MaxInt64: there is none.
+func (s *Silences) Due() int64 {
+	due := int64(math.MaxInt64)
+	for i := range s.list {
+		due = min(due, s.list[i].Until)
+	}
+	return due
+}
+
+// All are the silences that have not been dropped, by id.
+func (s *Silences) All() []telemetry.Silence {
+	out := make([]telemetry.Silence, len(s.list))
+	for i := range s.list {
+		out[i] = s.list[i].Silence
+	}
+	return out
+}
+
+// At are the silences in force at now (processing time, µs), by id.
+func (s *Silences) At(now int64) []telemetry.Silence {
+	return slices.DeleteFunc(s.All(), func(x telemetry.Silence) bool { return !inForce(&x, now) })
+}
+
+func inForce(x *telemetry.Silence, now int64) bool { return x.From <= now && now < x.Until }
+
+// Covers are the ids of the silences in force at now (processing time, µs) that are about the alert, sorted.
+func (s *Silences) Covers(a *telemetry.Alert, now int64) []string {
+	var ids []string
+	for i := range s.list {
+		x := &s.list[i]
+		if inForce(&x.Silence, now) &&
+			(len(x.Rules) == 0 || slices.Contains(x.Rules, a.Rule)) &&
+			(len(x.Severities) == 0 || slices.Contains(x.Severities, a.Severity)) &&
+			x.pattern.Match(a.Series) {
+			ids = append(ids, x.ID)
+		}
+	}
+	return ids
+}
+
+// Empty reports whether there is nothing to keep.
+func (s *Silences) Empty() bool { return len(s.list) == 0 }
+
+const silencesLayout = 1
+
+// MarshalAppend appends the state to dst: a layout byte, and the silences as JSON, by id. They are few and written
+// by people; a layout of their own would save nothing.
+func (s *Silences) MarshalAppend(dst []byte) []byte {
+	b, err := json.Marshal(s.All())
+	if err != nil {
+		panic("rule: silences cannot be written: " + err.Error()) // strings and integers only
+	}
+	return append(append(dst, silencesLayout), b...)
+}
+
+// Unmarshal replaces s by what MarshalAppend wrote. On an error s is unchanged.
+func (s *Silences) Unmarshal(b []byte) error {
+	if len(b) == 0 || b[0] != silencesLayout {
+		return ErrState
+	}
+	var list []telemetry.Silence
+	if err := json.Unmarshal(b[1:], &list); err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if len(list) > MaxSilences {
+		return ErrState
+	}
+	out := Silences{}
+	for i := range list {
+		p, err := checkSilence(&list[i])
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrState, err)
+		}
+		if i > 0 && list[i-1].ID >= list[i].ID {
+			return ErrState
+		}
+		out.list = append(out.list, silence{list[i], p})
+	}
+	*s = out
+	return nil
+}

@@ -1,0 +1,104 @@
+package rule
+
+import (
+	"fmt"
+	"math"
+
+	"weir/telemetry"
+)
+
+// summary is the transition in a sentence.
+func (t *turn) summary(phase telemetry.Phase, reason telemetry.Reason) string {
+	a, series := t.st.alert, t.s.Series
+	lasted := span(max(t.time-a.started, 0))
+	switch reason {
+	case telemetry.Raised:
+		return t.trouble()
+	case telemetry.FlappingBegan:
+		f := t.flaps()
+		return fmt.Sprintf("%s is flapping: %s came %d times within %s; last, %s", series, a.rule, f.Count, span(f.Period), t.trouble())
+	case telemetry.FlappingEnded:
+		return fmt.Sprintf("%s no longer flaps, but %s goes on after %s: %s", series, a.rule, lasted, t.trouble())
+	case telemetry.Acked:
+		return fmt.Sprintf("%s acknowledged %s of %s", t.by, a.rule, series)
+	case telemetry.Unacked:
+		return fmt.Sprintf("%s took back the acknowledgement of %s of %s", t.by, a.rule, series)
+	case telemetry.Commented:
+		return fmt.Sprintf("%s on %s of %s: %s", t.by, a.rule, series, t.text)
+	case telemetry.Assigned:
+		if t.text == "" {
+			return fmt.Sprintf("%s assigned %s of %s to nobody", t.by, a.rule, series)
+		}
+		return fmt.Sprintf("%s assigned %s of %s to %s", t.by, a.rule, series, t.text)
+	case telemetry.RuleRemoved:
+		return fmt.Sprintf("the rule %s of %s was changed or removed; its alert ends after %s", a.rule, series, lasted)
+	case telemetry.SeriesDeleted:
+		return series + " was deleted"
+	case telemetry.StateForgotten:
+		return fmt.Sprintf("the state of %s could not be read back; its alert %s ends after %s", series, a.rule, lasted)
+	}
+	if phase == telemetry.Resolved && a.kind == Absence {
+		return fmt.Sprintf("%s sends again after %s: %s", series, lasted, t.quantity(t.value))
+	}
+	return fmt.Sprintf("%s is back to normal after %s: %s", series, lasted, t.quantity(t.value))
+}
+
+// trouble says what is wrong, as in "plant1/press7/temperature is 91.2 °C, above 85 for 2m; expected 60 to 72".
+func (t *turn) trouble() string {
+	series := t.s.Series
+	switch t.st.alert.kind {
+	case Absence:
+		return fmt.Sprintf("%s has sent nothing for %s; the last value was %s", series, humanizeSeconds(t.observed), t.quantity(t.value))
+	case Anomaly:
+		return fmt.Sprintf("%s is %s%s (score %.2f)", series, t.quantity(t.value), t.expected(", "), t.score)
+	case Rate:
+		return fmt.Sprintf("%s is %s and changes by %s per second, %s%s%s", series, t.quantity(t.value), number(t.observed),
+			t.side(), t.duration(), t.expected("; "))
+	case Threshold:
+		switch {
+		case t.r != nil && t.r.value == Average:
+			return fmt.Sprintf("%s is %s on average, %s%s%s", series, t.quantity(t.observed), t.side(), t.duration(), t.expected("; "))
+		case t.r != nil && t.r.value == Score:
+			return fmt.Sprintf("%s is %s with score %.2f, %s%s%s", series, t.quantity(t.value), t.observed, t.side(), t.duration(), t.expected("; "))
+		}
+		return fmt.Sprintf("%s is %s, %s%s%s", series, t.quantity(t.value), t.side(), t.duration(), t.expected("; "))
+	}
+	condition := t.st.alert.rule
+	if t.r != nil && t.r.raise != nil {
+		condition = t.r.raise.program.String()
+	}
+	return clip(fmt.Sprintf("%s is %s, and %s%s%s", series, t.quantity(t.value), condition, t.duration(), t.expected("; ")), MaxAnnotationBytes)
+}
+
+func (t *turn) quantity(v float64) string {
+	if t.s.Unit == "" {
+		return number(v)
+	}
+	return number(v) + " " + t.s.Unit
+}
+
+// side says where what was observed is, seen from the limit.
+func (t *turn) side() string {
+	switch {
+	case t.observed > t.limit:
+		return "above " + number(t.limit)
+	case t.observed < t.limit:
+		return "below " + number(t.limit)
+	}
+	return "at " + number(t.limit)
+}
+
+// duration is for how long the condition held before it was told.
+func (t *turn) duration() string {
+	if t.held <= 0 {
+		return ""
+	}
+	return " for " + span(t.held)
+}
+
+func (t *turn) expected(joint string) string {
+	if math.IsNaN(t.lo) || math.IsNaN(t.hi) {
+		return ""
+	}
+	return joint + "expected " + number(t.lo) + " to " + number(t.hi)
+}
