@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"weir/pipeline/plan"
+	"weir/pipeline/detect"
 	"fmt"
 	"runtime/debug"
 
@@ -115,10 +117,14 @@ type record struct {
 	tick int64
 	// control is a command to the device or the partition that stages behind decode carry out.
 	control *wire.Control
+	// target is the series that control is about; nil: there is none.
+	target *output
 	// treated are the series that have another treatment from this record on.
 	treated    []*series
 	treatments []*treatment
-	plan    *plan.Plan
+	plan       *plan.Plan
+	// leads: some reading of it leads to other series; derives: to some that are made of several.
+	leads, derives bool
 	// group is the one that a partial in control is for.
 	group *grouping
 }
@@ -144,11 +150,13 @@ const (
 
 // reading is one sample of a series on its way through the stages.
 type reading struct {
-	series  *series
-	treat   *treatment
-	version telemetry.Version
-	time    int64
-	value   float64
+	series *series
+	treat  *treatment
+	// watermark is the newest source time of the device, this reading included.
+	watermark int64
+	version   telemetry.Version
+	time      int64
+	value     float64
 	// rate is the change per second since the reading before, NaN at the first.
 	rate float64
 

@@ -1,5 +1,7 @@
 package pipeline
 
+import "weir/telemetry"
+
 // A device that is deleted loses its series, but a batch before the command may still be in the graph, and what a
 // predecessor emitted of them is not to be emitted again. So they are buried: out of the device's series, and their
 // names are free for others, but at hand until the next checkpoint, which writes their tombstones.
@@ -46,6 +48,12 @@ func (g *registry) forget(of *series) {
 	of.setDerived(true)
 	delete(of.device.series, of.name[len(of.device.name)+1:])
 	g.seriesN--
+}
+
+// series is the one of a name, if there is one.
+func (g *registry) series(name string) *series {
+	device, metric, _ := telemetry.SplitSeries(name)
+	return g.known(device, metric)
 }
 
 // known is the series of a path, if there is one.

@@ -19,11 +19,11 @@ type computeState struct {
 	value        float64
 	// The newest that derived series were made of. Within a record they are made in order of time, whatever the order of
 	// the readings in it.
-	inputTime int64
-	input     float64
-	averages     []window.Average
-	windows      []window.State
-	collectors   []window.Collector
+	inputTime  int64
+	input      float64
+	averages   []window.Average
+	windows    []window.State
+	collectors []window.Collector
 	// group holds the windows of a group, in the first of the series that it leads to.
 	group *window.Group
 	// due is when the first timer is (processing time, µs), or earlier.
@@ -224,7 +224,7 @@ func (s *compute) partialFor(b *Batch, out *groupOut, version telemetry.Version)
 	b.partials = append(b.partials, partial{
 		partition: kafka.PartitionFor(out.device, s.partitions),
 		control: wire.Control{Kind: wire.ControlPartial, Device: out.device, Partial: &wire.Partial{
-			Source: s.partition, Version: version, Group: out.series,
+			Source: s.partition, Version: version, As: out.as, Group: out.series,
 		}},
 	})
 	return b.partials[len(b.partials)-1].control.Partial

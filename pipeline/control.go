@@ -1,8 +1,11 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"weir/pipeline/plan"
 	"weir/telemetry"
@@ -27,7 +30,7 @@ func (s *decode) carryOut(r *record, c *wire.Control) error {
 		if c.Time <= 0 {
 			return errors.New("a tick has no time")
 		}
-		r.tick = c.Time
+		r.tick, r.ingest = c.Time, c.Time
 		s.ticked.Store(c.Time)
 	case wire.ControlPlan:
 		return s.replan(r, c)
@@ -40,7 +43,11 @@ func (s *decode) carryOut(r *record, c *wire.Control) error {
 		if c.Alert == nil {
 			return errors.New("what is to be done to an alert is missing")
 		}
-		s.toDevice(r, c)
+		if s.toDevice(r, c); r.device != nil {
+			if of := s.registry.series(c.Alert.Series); of != nil && of.device == r.device {
+				r.target = &output{of, of.treat}
+			}
+		}
 	case wire.ControlPartial:
 		return s.partial(r, c)
 	case wire.ControlDeleteDevice:
@@ -87,20 +94,21 @@ func (s *decode) replan(r *record, c *wire.Control) error {
 		return fmt.Errorf("a plan is not valid: %w", err)
 	}
 	g := s.registry
-	if next.Hash() == g.plan.Hash() {
-		g.planned(next, r.offset)
+	same := next.Hash() == g.plan.Hash()
+	if same || g.fixed {
 		return nil
 	}
 	g.planned(next, r.offset)
 	s.planHash.Store(&planHash{next.Hash()})
-	r.plan = next
+	r.plan, r.ingest = next, c.Time
 	for _, d := range g.devices {
-		for _, of := range d.series {
-			r.treated = append(r.treated, of)
-		}
+		d.reads = nil
+		g.treatAll(d)
+		r.treated = slices.AppendSeq(r.treated, maps.Values(d.series))
 	}
+	slices.SortFunc(r.treated, func(a, b *series) int { return cmp.Compare(a.name, b.name) })
 	for _, of := range r.treated {
-		g.treat(of)
+		r.treatments = append(r.treatments, of.treat)
 	}
 	s.m.plans.Inc()
 	s.log.Info("plan in force", "hash", next.Hash(), "offset", r.offset, "by", c.By, "series", len(r.treated))
@@ -122,7 +130,7 @@ func (s *decode) partial(r *record, c *wire.Control) error {
 		r.refuse(f)
 		return nil
 	}
-	group := s.registry.plan.Group(p.Group)
+	group := s.registry.plan.Group(p.As)
 	if group == nil {
 		s.m.ungrouped.Inc()
 		r.verdict = replayed // the group is no more
@@ -137,6 +145,9 @@ func (s *decode) partial(r *record, c *wire.Control) error {
 		r.verdict = duplicate
 		return nil
 	}
-	r.control, r.group = c, s.registry.group(d, group)
+	if r.group = s.registry.group(d, group, p.Group); r.group == nil {
+		return fmt.Errorf("the series of group %q have no names that fit", p.Group)
+	}
+	r.control = c
 	return nil
 }

@@ -137,6 +137,10 @@ func (s *decode) readings(b *Batch, r *record) {
 			}
 			s.resolved[metric] = of
 		}
+		if outs := of.treat.outs; outs != nil {
+			r.leads = true
+			r.derives = r.derives || outs.derives
+		}
 		b.readings = append(b.readings, reading{
 			series:  of,
 			treat:   of.treat,

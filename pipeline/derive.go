@@ -11,6 +11,7 @@ type derivation struct {
 	program *expr.Program
 	// maxAge (µs) is how much older than the reading that leads to it an input may be.
 	maxAge int64
+	// inputs has nil for a metric that the device has not sent.
 	inputs []*series
 	to     *output
 	// place follows those of the derivations that inputs come from.
@@ -94,11 +95,13 @@ func (s *compute) evaluate(b *Batch, r *record, x *reading) {
 func (s *compute) value(d *derivation, at int64) (v float64, ok bool) {
 	s.env.Numbers = s.env.Numbers[:0]
 	for _, in := range d.inputs {
-		c := in.compute
-		if c == nil || c.inputTime == minTime || d.maxAge > 0 && at-c.inputTime > d.maxAge {
-			return 0, false
+		v := unknown
+		if in != nil {
+			if c := in.compute; c != nil && c.inputTime != minTime && at-c.inputTime <= d.maxAge {
+				v = c.input
+			}
 		}
-		s.env.Numbers = append(s.env.Numbers, c.input)
+		s.env.Numbers = append(s.env.Numbers, v)
 	}
 	v, err := d.program.Float(&s.env)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"weir/pipeline/plan"
+	"weir/pipeline/rule"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -17,6 +18,8 @@ type device struct {
 	// Owned by decode: the series by metric, and those of the dictionary of the last record.
 	series     map[string]*series
 	dictionary []*series
+	// reads are the metrics that rules of other series read.
+	reads map[string]bool
 	// own is how many of the series come from the device, not of others.
 	own int
 	// full: it was said that the device has no room for more series.
@@ -42,8 +45,8 @@ type device struct {
 	// newestTime is the newest source time of the device's readings (µs). Owned by validate.
 	newestTime int64
 
-	// open are the series with open alerts. Owned by rules.
-	open []*series
+	// open are the open alerts. Owned by rules.
+	open []rule.View
 
 	// Owned by summarise: series changed since the last checkpoint, linked by series.summary.nextDirty.
 	dirtySeries *series
@@ -63,6 +66,8 @@ type series struct {
 	// comes of others, not from the device.
 	treat   *treatment
 	derived bool
+	// standsFor is the group, as the plan has it, whose state is kept with the series; empty: none. Owned by decode.
+	standsFor string
 
 	// Owned by validate.
 	newest newestState
@@ -116,8 +121,9 @@ type registry struct {
 	// maxSeries of a device, derived ones not counted.
 	maxSeries int
 	seriesN   int
-	// plan in force, and at which offset it came; plans are that and the one before.
+	// plan in force, and at which offset it came; plans are that and the one before. fixed: it stays, whatever comes.
 	plan  *plan.Plan
+	fixed bool
 	plans []plannedAt
 	// treatments are those of the plan for series that lead to no other.
 	treatments map[*plan.Treatment]*treatment
@@ -161,7 +167,7 @@ func (g *registry) admit(d *device, metric string) (of *series, code string) {
 	if of != nil && !of.derived { // twice in one dictionary
 		return of, ""
 	}
-	if of != nil && g.plan.Device(d.name).Output(metric) {
+	if of != nil && g.plan.Device(d.name).Outputs(metric) {
 		return nil, wire.CodeMetricDerived
 	}
 	if of == nil && d.own >= g.maxSeries {

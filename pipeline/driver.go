@@ -68,13 +68,13 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 			m: o.m, gauges: o.gauges, log: o.log,
 			ticked: new(atomic.Int64), planHash: new(atomic.Pointer[planHash]),
 		},
-		validate:  newValidate(o.config.Lateness, o.m),
-		compute:   newCompute(o.partition, from.partitions, o.m),
-		average:   &average{m: o.m},
-		judge:     &judge{m: o.m},
+		validate: newValidate(o.config.Lateness, o.m),
+		compute:  newCompute(o.partition, from.partitions, o.m),
+		average:  &average{m: o.m},
+		judge:    &judge{m: o.m},
 		rules: &rules{
 			partition: o.partition, timers: newTimers(), silences: from.silences, told: from.told, open: from.open, m: o.m,
-			subject: rule.Subject{Partition: o.partition},
+			subject: rule.Subject{Partition: o.partition}, find: from.find,
 		},
 		summarise: summarise,
 		emit: &emit{
@@ -87,7 +87,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		},
 	}
 	d.stages.decode.planHash.Store(&planHash{from.registry.plan.Hash()})
-	d.stages.arm(from.registry)
+	d.stages.arm(from)
 	return d
 }
 

@@ -22,18 +22,18 @@ type Inspection struct {
 	Derived bool   `json:"derived,omitempty"`
 
 	// Times are source times in µs; null where nothing is known.
-	NewestTime   *int64   `json:"newest_ts"`
-	NewestValue  *float64 `json:"newest_value"`
-	SameSince    *int64   `json:"same_since_ts"`
-	Watermark    *int64   `json:"watermark_ts"`
-	Average      *float64 `json:"average"`
-	AverageKind  string   `json:"average_kind"`
-	StateBytes   int      `json:"state_bytes"`
-	Windows      []Window `json:"windows,omitempty"`
-	Leads        []string `json:"leads_to,omitempty"`
-	Detector     any      `json:"detector"`
-	Rules        []string `json:"rules"`
-	Alerts       []rule.View `json:"alerts"`
+	NewestTime  *int64      `json:"newest_ts"`
+	NewestValue *float64    `json:"newest_value"`
+	SameSince   *int64      `json:"same_since_ts"`
+	Watermark   *int64      `json:"watermark_ts"`
+	Average     *float64    `json:"average"`
+	AverageKind string      `json:"average_kind"`
+	StateBytes  int         `json:"state_bytes"`
+	Windows     []Window    `json:"windows,omitempty"`
+	Leads       []string    `json:"leads_to,omitempty"`
+	Detector    any         `json:"detector"`
+	Rules       []string    `json:"rules"`
+	Alerts      []rule.View `json:"alerts"`
 	// Newest is the newest update.
 	Newest *telemetry.Update `json:"-"`
 }

@@ -73,9 +73,7 @@ func (g *registry) begin(position int64) {
 		g.plan = g.plans[n-1].plan
 	}
 	for _, d := range g.devices {
-		for _, of := range d.series {
-			g.treat(of)
-		}
+		g.treatAll(d)
 	}
 }
 

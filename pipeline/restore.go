@@ -35,9 +35,14 @@ type restored struct {
 	told     map[string]telemetry.Version
 	open     map[string]*telemetry.Alert
 	silences silences
+	// alerted are the series of the alerts in open.
+	alerted map[string]*series
 	// logs tells how much weir.state and weir.latest hold.
 	logs compactor
 }
+
+// find is a series as it was restored.
+func (r *restored) find(name string) *series { return r.alerted[name] }
 
 // restorer reads back what predecessors left.
 type restorer struct {
@@ -277,7 +282,7 @@ func (r *restorer) ofPartition(key string, value []byte) error {
 		return r.out.registry.restorePlan(offset, value)
 	}
 	if key == silencesKey {
-		return r.out.silences.restore(value)
+		return known(r.out.silences.Unmarshal(value))
 	}
 	return nil
 }
@@ -372,6 +377,12 @@ func (r *restorer) place(ctx context.Context) error {
 	}
 	r.out.position = position
 	r.out.registry.begin(position)
+	r.out.alerted = make(map[string]*series)
+	for _, alert := range r.out.open {
+		if of := r.out.registry.series(alert.Series); of != nil {
+			r.out.alerted[alert.Series] = of
+		}
+	}
 	r.out.caughtUp = max(position, r.highest.Offset()+1)
 	return nil
 }

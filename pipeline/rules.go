@@ -1,11 +1,13 @@
 package pipeline
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
 	"weir/pipeline/rule"
 	"weir/telemetry"
+	"weir/wire"
 )
 
 // watchState is what a series' rules remember of it.
@@ -13,12 +15,16 @@ type watchState struct {
 	rule.Watch
 	// treat is the treatment that its rules are of: nil before the first reading.
 	treat *treatment
-	// due is when its first timer is (processing time, µs), or earlier; armed when it is in the stage's timers.
-	due   int64
-	armed bool
-	// open: it is in the device's list of those with open alerts.
-	open bool
+	// due is when its first timer is (processing time, µs), or earlier.
+	due int64
+	// last is the newest value, for the rules of other series.
+	last lastValue
 	frozen
+}
+
+type lastValue struct {
+	value float64
+	known bool
 }
 
 func (w *watchState) marshalAppend(dst []byte) []byte {
@@ -41,10 +47,13 @@ type rules struct {
 	// open. Both are nil once the replay has passed all of that.
 	told map[string]telemetry.Version
 	open map[string]*telemetry.Alert
+	// find is for the alerts in open; it may be called as long as there are any.
+	find func(series string) *series
 
-	subject rule.Subject
-	out     []rule.Transition
-	m       *counters
+	inhibitor *rule.Inhibitor
+	subject   rule.Subject
+	out       []rule.Transition
+	m         *counters
 }
 
 func (s *rules) apply(b *Batch) *Batch {
@@ -58,10 +67,11 @@ func (s *rules) apply(b *Batch) *Batch {
 		switch {
 		case r.tick > 0:
 			s.tick(b, r)
+			s.readings(b, r)
 		case r.plan != nil:
 			s.replan(b, r)
 		case r.control != nil && r.control.Kind == wire.ControlSilence:
-			s.silences.put(r.control.Silence, r.control.Time)
+			s.silence(r)
 		case r.deleted:
 			for _, of := range r.buried {
 				s.bury(b, r, of)
@@ -69,13 +79,17 @@ func (s *rules) apply(b *Batch) *Batch {
 		case r.control != nil && r.control.Kind == wire.ControlAlert:
 			s.command(b, r)
 		default:
-			readings := b.of(r)
-			for i := range readings {
-				s.reading(b, r, &readings[i])
-			}
+			s.readings(b, r)
 		}
 	})
 	return b
+}
+
+func (s *rules) readings(b *Batch, r *record) {
+	readings := b.of(r)
+	for i := range readings {
+		s.reading(b, r, &readings[i])
+	}
 }
 
 // on makes of what the stage works on.
@@ -87,7 +101,7 @@ func (s *rules) on(of *series, treat *treatment) *rule.Watch {
 		}
 	}
 	w.treat = treat
-	s.subject.Series, s.subject.Unit, s.subject.Tags, s.subject.Rules = of.name, treat.Unit, treat.Tags, treat.Rules
+	s.subject.Series, s.subject.Unit, s.subject.Tags, s.subject.Rules = of.name, treat.Unit, treat.Tags, treat.rules
 	s.subject.Others = treat.others
 	return &w.Watch
 }
@@ -101,25 +115,25 @@ func (s *rules) reading(b *Batch, r *record, x *reading) {
 		w.LateOrInvalid(x.fate == late)
 		return
 	}
+	x.series.watch.last = lastValue{x.value, true}
 	s.out = w.Observe(&s.subject, &rule.Observation{
 		Version: x.version, Time: x.time, Ingest: r.ingest, Value: x.value,
 		Avg: x.avg, Lo: x.lo, Hi: x.hi, Score: x.score, Rate: x.rate,
 		State: x.state, Onset: x.onset, Clear: x.clear, Head: x.head.String(),
 	}, s.out[:0])
-	if len(s.out) > 0 || !x.series.watch.armed && len(x.treat.Rules) > 0 {
-		s.took(b, x.series)
+	if len(s.out) > 0 || x.treat.timed && x.series.watch.due == never {
+		s.took(b, r, x.series)
 	}
 }
 
 // took hands on the transitions of a series, and arms its timer.
-func (s *rules) took(b *Batch, of *series) {
+func (s *rules) took(b *Batch, r *record, of *series) {
 	for i := range s.out {
-		s.tell(b, of, &s.out[i])
+		s.tell(b, r, of, &s.out[i])
 	}
-	w := &of.watch
-	if w.due = w.Due(&s.subject); w.due != never && !w.armed {
-		w.armed = true
-		s.timers.arm(of, w.due)
+	if due := of.watch.Due(&s.subject); due < of.watch.due {
+		of.watch.due = due
+		s.timers.arm(of, due)
 	}
 }
 
@@ -127,24 +141,23 @@ func (s *rules) took(b *Batch, of *series) {
 func (s *rules) tick(b *Batch, r *record) {
 	version := telemetry.VersionOf(r.offset, 0)
 	for _, of := range s.timers.take(r.tick) {
-		w := &of.watch
-		w.armed = false
-		if w.treat == nil {
+		if of.watch.treat == nil {
 			continue
 		}
-		s.on(of, w.treat)
+		w := s.on(of, of.watch.treat)
+		of.watch.due = never
 		s.out = s.out[:0]
 		if r.offset > of.device.contained {
 			before := w.Offline(&s.subject)
 			s.out = w.Tick(&s.subject, version, r.tick, s.out)
-			if len(s.out) > 0 {
-				b.touched = append(b.touched, of)
-			}
+			b.touched = append(b.touched, of)
 			if !before && w.Offline(&s.subject) {
-				b.silent = append(b.silent, reading{series: of, treat: w.treat, version: version, time: r.tick, fate: silent, state: telemetry.Offline})
+				b.silent = append(b.silent, reading{
+					series: of, treat: of.watch.treat, version: version, time: r.tick, fate: silent, state: telemetry.Offline,
+				})
 			}
 		}
-		s.took(b, of)
+		s.took(b, r, of)
 	}
 }
 
@@ -156,38 +169,37 @@ func (s *rules) replan(b *Batch, r *record) {
 			continue
 		}
 		w := s.on(of, r.treatments[i])
-		s.out = w.Rules(&s.subject, telemetry.VersionOf(r.offset, 0), s.processing(r), s.out[:0])
-		if len(s.out) > 0 {
+		if s.out = w.Rules(&s.subject, telemetry.VersionOf(r.offset, 0), r.ingest, s.out[:0]); len(s.out) > 0 {
 			b.touched = append(b.touched, of)
 		}
-		s.took(b, of)
+		s.took(b, r, of)
 	}
 }
 
 // bury ends the alerts of a series that was deleted.
 func (s *rules) bury(b *Batch, r *record, of *series) {
 	if of.watch.treat != nil || of.watch.frozen != nil {
-		w := s.on(of, or(of.watch.treat, noTreatment))
+		w := s.on(of, cmp.Or(of.watch.treat, noTreatment))
 		s.out = w.End(&s.subject, telemetry.SeriesDeleted, telemetry.VersionOf(r.offset, 0), r.ingest, s.out[:0])
 		for i := range s.out {
-			s.tell(b, of, &s.out[i])
+			s.tell(b, r, of, &s.out[i])
 		}
 	}
-	of.watch = watchState{due: never, armed: of.watch.armed}
+	of.watch = watchState{due: never}
 }
 
 // tell emits a transition, unless a predecessor has.
-func (s *rules) tell(b *Batch, of *series, t *rule.Transition) {
+func (s *rules) tell(b *Batch, r *record, of *series, t *rule.Transition) {
 	a := &t.Alert
-	s.count(of, a)
+	of.device.note(a)
 	if told, ok := s.told[a.ID]; ok && a.Version <= told {
 		return
 	}
 	if s.open != nil {
 		s.open[a.ID] = nil // the rules know of it
 	}
-	a.Silences = s.silences.covers(a)
-	a.Inhibited = s.inhibited(of, t)
+	a.Silences = s.silences.Covers(a, r.ingest)
+	a.Inhibited = s.inhibitor.By(a, t.By, of.device.views)
 	s.m.transition(a.Phase)
 	b.alerts = append(b.alerts, *a)
 }
@@ -197,7 +209,7 @@ func (s *rules) tell(b *Batch, of *series, t *rule.Transition) {
 func (s *rules) settle(b *Batch) {
 	for _, id := range slices.Sorted(maps.Keys(s.open)) {
 		a := s.open[id]
-		if a == nil || a.Phase == telemetry.Resolved || s.knows(a) {
+		if a == nil || a.Phase == telemetry.Resolved || s.adopt(b, id, a) {
 			continue
 		}
 		end := *a
@@ -208,4 +220,68 @@ func (s *rules) settle(b *Batch) {
 		b.alerts = append(b.alerts, end)
 	}
 	s.told, s.open = nil, nil
+}
+
+// adopt has the rules go on with an alert that they do not know of. It reports false when there is no such series.
+func (s *rules) adopt(b *Batch, id string, a *telemetry.Alert) bool {
+	of := s.find(a.Series)
+	if of == nil || of.watch.treat == nil {
+		return false
+	}
+	w := s.on(of, of.watch.treat)
+	for v := range w.Open(&s.subject) {
+		if v.ID == id {
+			return true
+		}
+	}
+	w.Adopt(&s.subject, a, a.Time)
+	b.touched = append(b.touched, of)
+	s.m.adopted.Inc()
+	return true
+}
+
+func (s *rules) silence(r *record) {
+	if err := s.silences.put(r.control.Silence, r.control.Time); err != nil {
+		r.fault = &fault{code: wire.CodeRecordMalformed, message: err.Error()}
+	}
+}
+
+// command does to an alert what a person asked for.
+func (s *rules) command(b *Batch, r *record) {
+	c := r.control
+	of := r.target
+	if of == nil {
+		r.fault = &fault{code: wire.CodeAlertUnknown, message: "nothing is known of series " + c.Alert.Series}
+		return
+	}
+	w := s.on(of.series, of.treat)
+	out, err := w.Command(&s.subject, &rule.Command{
+		AlertCommand: *c.Alert, By: c.By, Version: telemetry.VersionOf(r.offset, 0), Now: c.Time,
+	}, s.out[:0])
+	if err != nil {
+		r.fault = &fault{code: wire.CodeAlertUnknown, message: err.Error()}
+		return
+	}
+	s.out = out
+	b.touched = append(b.touched, of.series)
+	s.took(b, r, of.series)
+}
+
+// note keeps the device's open alerts, for inhibition.
+func (d *device) note(a *telemetry.Alert) {
+	at := slices.IndexFunc(d.open, func(v rule.View) bool { return v.ID == a.ID })
+	switch {
+	case a.Phase == telemetry.Resolved && at >= 0:
+		d.open = slices.Delete(d.open, at, at+1)
+	case a.Phase != telemetry.Resolved && at < 0:
+		d.open = append(d.open, rule.View{ID: a.ID, Rule: a.Rule, Series: a.Series, Severity: a.Severity, Raised: a.Raised, Phase: a.Phase})
+	}
+}
+
+func (d *device) views(yield func(rule.View) bool) {
+	for _, v := range d.open {
+		if !yield(v) {
+			return
+		}
+	}
 }

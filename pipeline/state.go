@@ -107,18 +107,23 @@ func (e *stateEncoder) seriesState(s *series) []byte {
 	m.Layout, m.Version, m.Derived = seriesLayout, int64(s.summary.version), s.derived
 	m.NewestTime, m.NewestValue, m.ChangedTime = s.newest.time, s.newest.value, s.newest.changed
 	e.scratch = e.scratch[:0]
-	part := func(append func([]byte) []byte) []byte {
+	part := func(marshal func([]byte) []byte) []byte {
 		start := len(e.scratch)
-		e.scratch = append(e.scratch)
+		e.scratch = marshal(e.scratch)
 		return e.scratch[start:len(e.scratch):len(e.scratch)]
 	}
 	// What scratch held before it grew stays valid until the message is written.
 	m.Mean = part(s.average.marshalAppend)
 	m.Detector = part(s.detector.marshalAppend)
 	m.Watch, m.WatchDue = part(s.watch.marshalAppend), due(s.watch.due)
-	if s.compute != nil {
-		m.Compute, m.ComputeDue = part(s.compute.marshalAppend), due(s.compute.due)
+	if c := s.compute; c != nil {
+		m.Compute, m.ComputeDue = part(c.marshalAppend), due(c.due)
+		m.Input = &weirpb.InputState{Time: c.time, IngestTime: c.ingest, Value: c.value, InputTime: c.inputTime, Input: c.input}
 	}
+	if s.watch.last.known {
+		m.LastValue = &s.watch.last.value
+	}
+	m.StandsFor = s.standsFor
 	return e.message(m)
 }
 
@@ -195,9 +200,16 @@ func (x *stateDecoder) seriesState(s *series, b []byte) error {
 	s.average.frozen = cut(len(m.Mean))
 	s.detector.frozen = cut(len(m.Detector))
 	s.watch.frozen, s.watch.due = cut(len(m.Watch)), orNever(m.WatchDue)
-	if len(m.Compute) > 0 {
-		s.compute = &computeState{frozen: cut(len(m.Compute)), due: orNever(m.ComputeDue)}
+	if in := m.Input; in != nil {
+		s.compute = &computeState{
+			time: in.Time, ingest: in.IngestTime, value: in.Value, inputTime: in.InputTime, input: in.Input,
+			frozen: cut(len(m.Compute)), due: orNever(m.ComputeDue),
+		}
 	}
+	if m.LastValue != nil {
+		s.watch.last = lastValue{*m.LastValue, true}
+	}
+	s.standsFor = strings.Clone(m.StandsFor)
 	return nil
 }
 
@@ -206,4 +218,12 @@ func orNever(due int64) int64 {
 		return never
 	}
 	return due
+}
+
+// known makes errLayout of any error.
+func known(err error) error {
+	if err != nil {
+		return errLayout
+	}
+	return nil
 }

@@ -76,6 +76,7 @@ func (s *validate) judge(r *reading) fate {
 		return s.refuse(why)
 	}
 	d.newestTime = max(d.newestTime, r.time)
+	r.watermark = d.newestTime
 	if r.time >= newest.time {
 		if r.value != newest.value || newest.time == minTime {
 			newest.changed = r.time
@@ -93,12 +94,13 @@ const (
 	notFinite
 	outOfRange
 	tooFast
+	notWhole
 	stuck
 	filtered
 	whys
 )
 
-var whyNames = [whys]string{notFinite: "not_finite", outOfRange: "range", tooFast: "rate", stuck: "stuck", filtered: "filter"}
+var whyNames = [whys]string{notFinite: "not_finite", outOfRange: "range", tooFast: "rate", notWhole: "not_whole", stuck: "stuck", filtered: "filter"}
 
 func (s *validate) refuse(w why) fate {
 	s.m.invalid[w].Inc()
@@ -107,17 +109,17 @@ func (s *validate) refuse(w why) fate {
 
 // admissible asks what the plan says about the reading. A reading too fast is compared with the newest that was taken.
 func (s *validate) admissible(r *reading, newest *newestState) why {
-	v := r.treat.Validate
-	if v != nil {
-		switch {
-		case r.value < v.Min || r.value > v.Max:
-			return outOfRange
-		case math.Abs(r.rate) > v.MaxRate:
-			return tooFast
-		case v.StuckAfter > 0 && r.value == newest.value && newest.time != minTime && r.time-newest.changed >= v.StuckAfter.Microseconds():
-			newest.time = max(newest.time, r.time)
-			return stuck
-		}
+	c := &r.treat.Checks
+	switch {
+	case r.value < c.Min || r.value > c.Max:
+		return outOfRange
+	case math.Abs(r.rate) > c.MaxRate:
+		return tooFast
+	case c.Whole && r.value != math.Trunc(r.value):
+		return notWhole
+	case c.StuckAfter > 0 && r.value == newest.value && newest.time != minTime && r.time-newest.changed >= c.StuckAfter.Microseconds():
+		newest.time = max(newest.time, r.time)
+		return stuck
 	}
 	if f := r.treat.Filter; f != nil {
 		s.env.Numbers[expr.Value], s.env.Numbers[expr.Rate], s.env.Numbers[expr.TS] = r.value, r.rate, float64(r.time)/1e6

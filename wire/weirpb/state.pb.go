@@ -245,8 +245,14 @@ type SeriesState struct {
 	// It comes of other series, not from the device.
 	Derived bool `protobuf:"varint,11,opt,name=derived,proto3" json:"derived,omitempty"`
 	// When the first timer of watch, and of compute, is due (processing time); 0: none.
-	WatchDue      int64 `protobuf:"varint,12,opt,name=watch_due,json=watchDue,proto3" json:"watch_due,omitempty"`
-	ComputeDue    int64 `protobuf:"varint,13,opt,name=compute_due,json=computeDue,proto3" json:"compute_due,omitempty"`
+	WatchDue   int64 `protobuf:"varint,12,opt,name=watch_due,json=watchDue,proto3" json:"watch_due,omitempty"`
+	ComputeDue int64 `protobuf:"varint,13,opt,name=compute_due,json=computeDue,proto3" json:"compute_due,omitempty"`
+	// The newest value that rules have seen; absent: none.
+	LastValue *float64 `protobuf:"fixed64,14,opt,name=last_value,json=lastValue,proto3,oneof" json:"last_value,omitempty"`
+	// What compute has seen last.
+	Input *InputState `protobuf:"bytes,15,opt,name=input,proto3" json:"input,omitempty"`
+	// The group, as the plan has it, whose state is kept with the series.
+	StandsFor     string `protobuf:"bytes,16,opt,name=stands_for,json=standsFor,proto3" json:"stands_for,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,6 +378,105 @@ func (x *SeriesState) GetComputeDue() int64 {
 	return 0
 }
 
+func (x *SeriesState) GetLastValue() float64 {
+	if x != nil && x.LastValue != nil {
+		return *x.LastValue
+	}
+	return 0
+}
+
+func (x *SeriesState) GetInput() *InputState {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *SeriesState) GetStandsFor() string {
+	if x != nil {
+		return x.StandsFor
+	}
+	return ""
+}
+
+// InputState is the newest reading of a series that leads to others.
+type InputState struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Time       int64                  `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
+	IngestTime int64                  `protobuf:"varint,2,opt,name=ingest_time,json=ingestTime,proto3" json:"ingest_time,omitempty"`
+	Value      float64                `protobuf:"fixed64,3,opt,name=value,proto3" json:"value,omitempty"`
+	// The newest that derived series were made of.
+	InputTime     int64   `protobuf:"varint,4,opt,name=input_time,json=inputTime,proto3" json:"input_time,omitempty"`
+	Input         float64 `protobuf:"fixed64,5,opt,name=input,proto3" json:"input,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InputState) Reset() {
+	*x = InputState{}
+	mi := &file_weir_v1_state_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InputState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InputState) ProtoMessage() {}
+
+func (x *InputState) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_v1_state_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InputState.ProtoReflect.Descriptor instead.
+func (*InputState) Descriptor() ([]byte, []int) {
+	return file_weir_v1_state_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *InputState) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *InputState) GetIngestTime() int64 {
+	if x != nil {
+		return x.IngestTime
+	}
+	return 0
+}
+
+func (x *InputState) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *InputState) GetInputTime() int64 {
+	if x != nil {
+		return x.InputTime
+	}
+	return 0
+}
+
+func (x *InputState) GetInput() float64 {
+	if x != nil {
+		return x.Input
+	}
+	return 0
+}
+
 type OpenAlert struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
@@ -383,7 +488,7 @@ type OpenAlert struct {
 
 func (x *OpenAlert) Reset() {
 	*x = OpenAlert{}
-	mi := &file_weir_v1_state_proto_msgTypes[4]
+	mi := &file_weir_v1_state_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -395,7 +500,7 @@ func (x *OpenAlert) String() string {
 func (*OpenAlert) ProtoMessage() {}
 
 func (x *OpenAlert) ProtoReflect() protoreflect.Message {
-	mi := &file_weir_v1_state_proto_msgTypes[4]
+	mi := &file_weir_v1_state_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -408,7 +513,7 @@ func (x *OpenAlert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenAlert.ProtoReflect.Descriptor instead.
 func (*OpenAlert) Descriptor() ([]byte, []int) {
-	return file_weir_v1_state_proto_rawDescGZIP(), []int{4}
+	return file_weir_v1_state_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OpenAlert) GetRule() string {
@@ -450,7 +555,7 @@ const file_weir_v1_state_proto_rawDesc = "" +
 	"\rSessionWindow\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x17\n" +
 	"\amax_seq\x18\x02 \x01(\x04R\x06maxSeq\x12\x12\n" +
-	"\x04seen\x18\x03 \x01(\fR\x04seen\"\x8a\x03\n" +
+	"\x04seen\x18\x03 \x01(\fR\x04seen\"\x87\x04\n" +
 	"\vSeriesState\x12\x16\n" +
 	"\x06layout\x18\x01 \x01(\rR\x06layout\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x1f\n" +
@@ -467,7 +572,22 @@ const file_weir_v1_state_proto_rawDesc = "" +
 	"\aderived\x18\v \x01(\bR\aderived\x12\x1b\n" +
 	"\twatch_due\x18\f \x01(\x03R\bwatchDue\x12\x1f\n" +
 	"\vcompute_due\x18\r \x01(\x03R\n" +
-	"computeDue\"Z\n" +
+	"computeDue\x12\"\n" +
+	"\n" +
+	"last_value\x18\x0e \x01(\x01H\x00R\tlastValue\x88\x01\x01\x12)\n" +
+	"\x05input\x18\x0f \x01(\v2\x13.weir.v1.InputStateR\x05input\x12\x1d\n" +
+	"\n" +
+	"stands_for\x18\x10 \x01(\tR\tstandsForB\r\n" +
+	"\v_last_value\"\x8c\x01\n" +
+	"\n" +
+	"InputState\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1f\n" +
+	"\vingest_time\x18\x02 \x01(\x03R\n" +
+	"ingestTime\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\x01R\x05value\x12\x1d\n" +
+	"\n" +
+	"input_time\x18\x04 \x01(\x03R\tinputTime\x12\x14\n" +
+	"\x05input\x18\x05 \x01(\x01R\x05input\"Z\n" +
 	"\tOpenAlert\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06raised\x18\x02 \x01(\x03R\x06raised\x12!\n" +
@@ -485,23 +605,25 @@ func file_weir_v1_state_proto_rawDescGZIP() []byte {
 	return file_weir_v1_state_proto_rawDescData
 }
 
-var file_weir_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_weir_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_weir_v1_state_proto_goTypes = []any{
 	(*DeviceState)(nil),   // 0: weir.v1.DeviceState
 	(*PartialSource)(nil), // 1: weir.v1.PartialSource
 	(*SessionWindow)(nil), // 2: weir.v1.SessionWindow
 	(*SeriesState)(nil),   // 3: weir.v1.SeriesState
-	(*OpenAlert)(nil),     // 4: weir.v1.OpenAlert
+	(*InputState)(nil),    // 4: weir.v1.InputState
+	(*OpenAlert)(nil),     // 5: weir.v1.OpenAlert
 }
 var file_weir_v1_state_proto_depIdxs = []int32{
 	2, // 0: weir.v1.DeviceState.sessions:type_name -> weir.v1.SessionWindow
 	1, // 1: weir.v1.DeviceState.sources:type_name -> weir.v1.PartialSource
-	4, // 2: weir.v1.SeriesState.alerts:type_name -> weir.v1.OpenAlert
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	5, // 2: weir.v1.SeriesState.alerts:type_name -> weir.v1.OpenAlert
+	4, // 3: weir.v1.SeriesState.input:type_name -> weir.v1.InputState
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_weir_v1_state_proto_init() }
@@ -509,13 +631,14 @@ func file_weir_v1_state_proto_init() {
 	if File_weir_v1_state_proto != nil {
 		return
 	}
+	file_weir_v1_state_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weir_v1_state_proto_rawDesc), len(file_weir_v1_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
