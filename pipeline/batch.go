@@ -1,10 +1,10 @@
 package pipeline
 
 import (
-	"weir/pipeline/plan"
-	"weir/pipeline/detect"
 	"fmt"
 	"runtime/debug"
+	"weir/pipeline/detect"
+	"weir/pipeline/plan"
 
 	"weir/kafka"
 	"weir/telemetry"

@@ -31,8 +31,8 @@ type counters struct {
 	plans     *metrics.Counter
 	// adopted counts alerts that go on although the state they were in is lost.
 	adopted *metrics.Counter
-	ticks     *metrics.Counter
-	surplus   *metrics.Counter
+	ticks   *metrics.Counter
+	surplus *metrics.Counter
 	// lost counts records of weir.readings that were deleted unread or cannot be read.
 	lost        *metrics.Counter
 	deadLetters map[string]*metrics.Counter
@@ -73,8 +73,8 @@ func newCounters(set *metrics.Set) *counters {
 		gaps:         counter("windows_closed_by_silence_total"),
 		missed:       counter("group_readings_missed_total"),
 		ungrouped:    counter("partials_without_group_total"),
-		plans:       counter("plans_total"),
-		adopted:     counter("alerts_adopted_total"),
+		plans:        counter("plans_total"),
+		adopted:      counter("alerts_adopted_total"),
 		ticks:        counter("ticks_total"),
 		surplus:      counter("surplus_readings_total"),
 		lost:         counter("lost_records_total"),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -343,7 +344,7 @@ func TestAlertIsRaisedOnceAndResolvedUnderItsName(t *testing.T) {
 	if resolved.Phase != telemetry.Resolved || resolved.ID != firing.ID || resolved.Raised != firing.Raised || resolved.StartedTime != firing.Time {
 		t.Errorf("resolved: %+v", resolved)
 	}
-	if again := run(&firing); len(again) != 1 || again[0] != resolved {
+	if again := run(&firing); len(again) != 1 || !reflect.DeepEqual(again[0], resolved) {
 		t.Errorf("a replay after the firing emits %+v, want the resolution alone", again)
 	}
 }

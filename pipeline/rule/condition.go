@@ -34,6 +34,37 @@ func verdictOf(b bool) verdict {
 	return no
 }
 
+// source is what a rule looks at: Kind and Value as one small number, for the hot path.
+type source uint8
+
+const (
+	ofAbsence source = iota
+	ofDetector
+	ofExpr
+	ofValue
+	ofAverage
+	ofScore
+	ofRate
+)
+
+func sourceOf(k Kind, v Value) source {
+	switch {
+	case k == Absence:
+		return ofAbsence
+	case k == Anomaly:
+		return ofDetector
+	case k == Expr:
+		return ofExpr
+	case k == Rate:
+		return ofRate
+	case v == Average:
+		return ofAverage
+	case v == Score:
+		return ofScore
+	}
+	return ofValue
+}
+
 // MaxMetrics is how many other metrics of the device an expression may name.
 const MaxMetrics = 16
 
@@ -105,27 +136,29 @@ func (c *condition) judge(s *Subject, o *Observation, rate float64) verdict {
 
 // judge says whether the condition holds with this reading, given where it stood.
 func (r *Rule) judge(s *Subject, w *Watch, o *Observation, stood phase) verdict {
-	switch r.kind {
-	case Anomaly:
+	switch r.watches {
+	case ofDetector:
 		return r.judgeAnomaly(o, stood)
-	case Threshold:
-		return r.compare(r.observed(w, o), stood)
-	case Rate:
-		return r.compare(r.observed(w, o), stood)
-	case Expr:
-		rate := w.rate(o)
-		if stood == on && r.clear != nil {
-			switch r.clear.judge(s, o, rate) {
-			case yes:
-				return no
-			case no:
-				return yes
-			}
-			return unknown
-		}
+	case ofExpr:
+		return r.judgeExpr(s, w, o, stood)
+	case ofAbsence:
+		return no // here is a reading
+	}
+	return r.compare(r.observed(w, o), stood)
+}
+
+func (r *Rule) judgeExpr(s *Subject, w *Watch, o *Observation, stood phase) verdict {
+	rate := w.rate(o)
+	if stood != on || r.clear == nil {
 		return r.raise.judge(s, o, rate)
 	}
-	return no // Absence: here is a reading
+	switch r.clear.judge(s, o, rate) {
+	case yes:
+		return no
+	case no:
+		return yes
+	}
+	return unknown
 }
 
 // judgeAnomaly: the condition comes with an onset and stays while the detector alerts. It does not wait for Clear,
@@ -154,12 +187,12 @@ func (r *Rule) compare(v float64, stood phase) verdict {
 
 // observed is what the rule compares with its levels; NaN: nothing to compare.
 func (r *Rule) observed(w *Watch, o *Observation) float64 {
-	switch {
-	case r.kind == Rate:
+	switch r.watches {
+	case ofRate:
 		return w.rate(o)
-	case r.kind == Threshold && r.value == Average:
+	case ofAverage:
 		return o.Avg
-	case r.kind == Threshold && r.value == Score, r.kind == Anomaly:
+	case ofScore, ofDetector:
 		return o.Score
 	}
 	return o.Value
@@ -167,15 +200,15 @@ func (r *Rule) observed(w *Watch, o *Observation) float64 {
 
 // limit is the level that v passed when the condition came (yes) or went (no); NaN: there is none.
 func (r *Rule) limit(v float64, holds verdict) float64 {
-	switch r.kind {
-	case Anomaly:
+	switch r.watches {
+	case ofDetector:
 		if r.minScore > 0 {
 			return r.minScore
 		}
 		return math.NaN()
-	case Absence:
+	case ofAbsence:
 		return float64(r.hold) / 1e6
-	case Expr:
+	case ofExpr:
 		return math.NaN()
 	}
 	above, below := r.above, r.below

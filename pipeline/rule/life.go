@@ -189,7 +189,7 @@ func (w *Watch) Tick(s *Subject, version telemetry.Version, now int64, out []Tra
 // silent is when (processing time, µs) the rule finds its series absent. A series of which no reading is known, or
 // late ones only, is not.
 func (w *Watch) silent(r *Rule, st *state) int64 {
-	if r.kind != Absence || st.phase == on || w.used == 0 {
+	if r.watches != ofAbsence || st.phase == on || w.used == 0 {
 		return math.MaxInt64
 	}
 	return after(w.newest, r.hold)
@@ -222,7 +222,7 @@ func (w *Watch) Offline(s *Subject) bool {
 		return false
 	}
 	for i, r := range s.Rules {
-		if r.kind == Absence && w.states[i].phase == on {
+		if r.watches == ofAbsence && w.states[i].phase == on {
 			return true
 		}
 	}

@@ -151,13 +151,15 @@ func drawSpec(t *rapid.T) Spec {
 	seconds := func(name string, most int) time.Duration {
 		return time.Duration(rapid.IntRange(0, most).Draw(t, name)) * time.Second
 	}
-	s := Spec{Name: "r", Kind: Absence, For: time.Second + seconds("for", 20), KeepFiringFor: seconds("keep", 10)}
+	s := Spec{Name: "r", Kind: Absence, For: time.Second + seconds("for", 20), KeepFiringFor: rapid.SampledFrom([]time.Duration{0, 0, 1, 5, 40}).Draw(t, "keep") * time.Second}
 	if rapid.Bool().Draw(t, "threshold") {
-		s.Kind, s.For = Threshold, seconds("hold", 5)
+		s.Kind, s.For = Threshold, rapid.SampledFrom([]time.Duration{0, 0, 0, 1, 5}).Draw(t, "hold")*time.Second
 		s.Above, s.ClearAbove = level(2), level(float64(rapid.IntRange(0, 2).Draw(t, "clear")))
 	}
 	s.Flapping = Flapping{
-		Count: rapid.IntRange(2, 5).Draw(t, "count"), Period: time.Second + seconds("period", 60), Off: rapid.Bool().Draw(t, "off"),
+		Count:  rapid.IntRange(2, 5).Draw(t, "count"),
+		Period: rapid.SampledFrom([]time.Duration{1, 3, 10, 30, 100}).Draw(t, "period") * time.Second,
+		Off:    rapid.IntRange(0, 5).Draw(t, "off") == 0,
 	}
 	return s
 }
@@ -167,12 +169,12 @@ func drawEvents(t *rapid.T) []event {
 	var out []event
 	now := int64(1000)
 	for i := range rapid.IntRange(0, 120).Draw(t, "n") {
-		now += rapid.SampledFrom([]int64{0, 1, 1, 2, 3, 10, 30}).Draw(t, "step")
+		now += rapid.SampledFrom([]int64{0, 1, 1, 1, 2, 3, 10, 30}).Draw(t, "step")
 		e := event{version: telemetry.Version(i+1) << 12, now: now * second, tick: rapid.IntRange(0, 3).Draw(t, "tick") == 0}
 		if !e.tick {
 			e.now -= int64(rapid.IntRange(0, 2).Draw(t, "behind")) * second
 			e.time = e.now - int64(rapid.IntRange(0, 3).Draw(t, "delay"))*second
-			e.value = float64(rapid.IntRange(0, 3).Draw(t, "value"))
+			e.value = rapid.SampledFrom([]float64{0, 3, 0, 3, 1, 2}).Draw(t, "value")
 		}
 		out = append(out, e)
 	}

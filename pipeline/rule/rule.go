@@ -19,6 +19,7 @@ type Rule struct {
 	kind     Kind
 	severity telemetry.Severity
 
+	watches                              source
 	value                                Value
 	above, below, clearAbove, clearBelow float64
 	minScore                             float64
@@ -66,6 +67,7 @@ func (s *Spec) Compile() (*Rule, error) {
 			r.flapPeriod = DefaultFlapPeriod.Microseconds()
 		}
 	}
+	r.watches = sourceOf(r.kind, r.value)
 	r.hash = r.fingerprint(s)
 	return r, nil
 }

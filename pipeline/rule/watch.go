@@ -104,14 +104,11 @@ func (w *Watch) Observe(s *Subject, o *Observation, out []Transition) []Transiti
 		if o.Version <= st.moved {
 			continue
 		}
-		v := r.judge(s, w, o, st.phase)
-		if v == unknown || v == no && st.phase == off {
-			continue
+		switch v := r.judge(s, w, o, st.phase); {
+		case v == unknown, v == no && st.phase == off, v == yes && st.phase == on:
+		default:
+			out = w.step(s, i, o, v, out)
 		}
-		if v == yes && st.phase == on {
-			continue
-		}
-		out = w.step(s, i, o, v, out)
 	}
 	return out
 }

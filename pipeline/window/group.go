@@ -2,6 +2,9 @@ package window
 
 // Group is what a group of series has in the open windows of one Groupable Window: the merged partials of its
 // members. The zero value is empty and ready. It is not safe for concurrent use.
+//
+// It keeps the panes of one window and its grace, so close what is over before the partials of a later time are
+// merged, above all after a pause of all members.
 type Group struct{ state State }
 
 // Merge adds a partial of w, which is not used any further. It reports whether the partial was taken: one whose

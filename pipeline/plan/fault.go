@@ -1,0 +1,102 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Fault is something wrong with a file, and where: the path of the setting and its line, counted from 1. Line 0
+// is unknown; an empty Path is the file as a whole.
+type Fault struct {
+	Path   string
+	Line   int
+	Reason string
+}
+
+func (f *Fault) Error() string {
+	switch {
+	case f.Path == "" && f.Line == 0:
+		return f.Reason
+	case f.Path == "":
+		return fmt.Sprintf("line %d: %s", f.Line, f.Reason)
+	case f.Line == 0:
+		return fmt.Sprintf("%s: %s", f.Path, f.Reason)
+	}
+	return fmt.Sprintf("%s (line %d): %s", f.Path, f.Line, f.Reason)
+}
+
+// maxFaults bounds what is told of one file.
+const maxFaults = 200
+
+// faults collects what is wrong. Its order is that of the lines.
+type faults struct {
+	list  []*Fault
+	lines map[string]int
+	more  int
+}
+
+// at records a fault of the setting at path. The line is that of the setting, or of what it stands in.
+func (f *faults) at(path, format string, args ...any) {
+	if f.full() {
+		f.more++
+		return
+	}
+	f.list = append(f.list, &Fault{Path: path, Line: f.line(path), Reason: fmt.Sprintf(format, args...)})
+}
+
+// full reports whether no more faults are told, only counted.
+func (f *faults) full() bool { return len(f.list) == maxFaults }
+
+func (f *faults) count() int { return len(f.list) + f.more }
+
+func (f *faults) line(path string) int {
+	for path != "" {
+		if line, ok := f.lines[path]; ok {
+			return line
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+	return 0
+}
+
+// of records what a sub-package says about its part: errors, joined or single, that begin with "field: ".
+func (f *faults) of(path string, err error) {
+	if err == nil {
+		return
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			f.of(path, e)
+		}
+		return
+	}
+	text := err.Error()
+	if field, reason, ok := strings.Cut(text, ": "); ok && isField(field) {
+		path, text = path+"."+field, reason
+	}
+	f.at(path, "%s", text)
+}
+
+// isField reports whether text is the path of a setting rather than the begin of a sentence.
+func isField(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("_.[]", r)
+	})
+}
+
+func (f *faults) err() error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(f.list, func(a, b *Fault) int { return a.Line - b.Line })
+	errs := make([]error, 0, len(f.list)+1)
+	for _, e := range f.list {
+		errs = append(errs, e)
+	}
+	if f.more > 0 {
+		errs = append(errs, fmt.Errorf("and %d more", f.more))
+	}
+	return errors.Join(errs...)
+}

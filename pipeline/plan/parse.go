@@ -1,0 +1,227 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Bounds of a file.
+const (
+	MaxBytes   = 1 << 20
+	MaxEntries = 1000 // pipelines, derived series and groups; and as many patterns
+)
+
+// file is pipelines.yaml.
+type file struct {
+	Pipelines []entrySpec   `yaml:"pipelines"`
+	Derived   []derivedSpec `yaml:"derived"`
+	Groups    []groupSpec   `yaml:"groups"`
+	Limits    Limits        `yaml:"limits"`
+}
+
+// entrySpec is an entry of pipelines.
+type entrySpec struct {
+	Name     string   `yaml:"name"`
+	Match    Patterns `yaml:"match"`
+	Settings `yaml:",inline"`
+}
+
+// Limits bound what devices can make the pipeline remember.
+type Limits struct {
+	SeriesPerDevice int `yaml:"series_per_device" json:"series_per_device"`
+	SeriesPerTenant int `yaml:"series_per_tenant" json:"series_per_tenant"`
+}
+
+// DefaultLimits suit most installations.
+func DefaultLimits() Limits { return Limits{SeriesPerDevice: 500, SeriesPerTenant: 100_000} }
+
+// maxSeriesPerDevice is what the state of a device may hold at most.
+const maxSeriesPerDevice = 512
+
+// Parse reads pipelines.yaml. Its error joins a *Fault for everything that is wrong.
+func Parse(text []byte) (*Plan, error) {
+	f := &faults{lines: map[string]int{}}
+	p := parse(text, f)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Default is the plan without a file: every series has a moving average of a minute, the detector, and the one
+// rule that tells what it finds.
+func Default() *Plan {
+	p, err := Parse(nil)
+	if err != nil {
+		panic(err) // nothing was written that could be wrong
+	}
+	return p
+}
+
+func parse(text []byte, f *faults) *Plan {
+	root := readYAML(text, f)
+	if len(f.list) > 0 {
+		return nil
+	}
+	if countEntries(root, f); len(f.list) > 0 {
+		return nil
+	}
+	spec := file{Limits: DefaultLimits()}
+	d := decoder{faults: f, fresh: freshEntry}
+	if root != nil {
+		d.into(root, reflect.ValueOf(&spec).Elem(), "", "")
+	}
+	p := newPlan(text, &spec, root)
+	decoded := len(f.list) == 0
+	p.checkEntries(f)
+	p.checkDerived(&spec, f)
+	p.checkGroups(&spec, f)
+	spec.Limits.check(f)
+	// What follows compares entries with one another, and needs all of them.
+	if decoded && len(f.list) == 0 {
+		p.index()
+		p.checkTogether(f)
+	}
+	return p
+}
+
+func newPlan(text []byte, spec *file, root *yaml.Node) *Plan {
+	sum := sha256.Sum256(text)
+	p := &Plan{
+		text: slices.Clone(text), hash: hex.EncodeToString(sum[:8]), limits: spec.Limits,
+		treatments: map[string]*Treatment{}, sets: map[string]*deviceSet{},
+	}
+	for i, node := range section(root, "pipelines") {
+		e := &entry{spec: &spec.Pipelines[i], node: node, path: fmt.Sprintf("pipelines[%d]", i)}
+		if e.name = e.spec.Name; e.name == "" {
+			e.name = e.path
+		}
+		p.entries = append(p.entries, e)
+	}
+	return p
+}
+
+// freshEntry is what an entry begins with when it is checked by itself. The rule that is there without a file is
+// left out, so that places in lists are those of the file.
+func freshEntry(t reflect.Type) reflect.Value {
+	switch t {
+	case reflect.TypeFor[entrySpec]():
+		s := defaults()
+		s.Rules = nil
+		return reflect.ValueOf(entrySpec{Settings: s})
+	case reflect.TypeFor[derivedSpec]():
+		return reflect.ValueOf(derivedSpec{MaxAge: defaultMaxAge})
+	case reflect.TypeFor[groupSpec]():
+		return reflect.ValueOf(groupSpec{Every: defaultEvery})
+	}
+	return freshOf(t)
+}
+
+// readYAML returns the root of the file, or nil when it says nothing.
+func readYAML(text []byte, f *faults) *yaml.Node {
+	if len(text) > MaxBytes {
+		f.at("", "the file is larger than %d bytes", MaxBytes)
+		return nil
+	}
+	var document yaml.Node
+	in := yaml.NewDecoder(strings.NewReader(string(text)))
+	if err := in.Decode(&document); err != nil {
+		if !errors.Is(err, io.EOF) {
+			f.list = append(f.list, syntax(err))
+		}
+		return nil
+	}
+	var second yaml.Node
+	if err := in.Decode(&second); err == nil {
+		f.list = append(f.list, &Fault{Line: second.Line, Reason: "a second document is not possible"})
+	} else if !errors.Is(err, io.EOF) {
+		f.list = append(f.list, syntax(err))
+	}
+	refuseAliases(&document, f)
+	if len(document.Content) == 0 || isNull(document.Content[0]) {
+		return nil
+	}
+	root := document.Content[0]
+	if root.Kind != yaml.MappingNode {
+		f.list = append(f.list, &Fault{Line: root.Line, Reason: "must hold sections: pipelines, derived, groups, limits"})
+	}
+	return root
+}
+
+var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
+
+func syntax(err error) *Fault {
+	m := syntaxLine.FindStringSubmatch(err.Error())
+	if m == nil {
+		return &Fault{Reason: "is not YAML: " + err.Error()}
+	}
+	line, _ := strconv.Atoi(m[1])
+	return &Fault{Line: line, Reason: "is not YAML: " + m[2]}
+}
+
+// refuseAliases keeps out files that say in a few lines what takes memory without bound.
+func refuseAliases(n *yaml.Node, f *faults) {
+	if n.Kind == yaml.AliasNode || n.Anchor != "" || n.Tag == "!!merge" {
+		f.list = append(f.list, &Fault{Line: n.Line, Reason: "anchors, aliases and << are not possible"})
+		return
+	}
+	for _, c := range n.Content {
+		if len(f.list) > 0 {
+			return
+		}
+		refuseAliases(c, f)
+	}
+}
+
+// section are the items of a list at the top of the file.
+func section(root *yaml.Node, key string) []*yaml.Node {
+	if root == nil {
+		return nil
+	}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value == key && root.Content[i+1].Kind == yaml.SequenceNode {
+			return root.Content[i+1].Content
+		}
+	}
+	return nil
+}
+
+// countEntries bounds the work of all that follows.
+func countEntries(root *yaml.Node, f *faults) {
+	entries, patterns := 0, 0
+	for _, key := range []string{"pipelines", "derived", "groups"} {
+		for _, item := range section(root, key) {
+			entries++
+			for i := 0; i+1 < len(item.Content); i += 2 {
+				if item.Content[i].Value == "match" {
+					patterns += max(len(item.Content[i+1].Content), 1)
+				}
+			}
+		}
+	}
+	if entries > MaxEntries {
+		f.at("", "there are %d pipelines, derived series and groups, and may be %d", entries, MaxEntries)
+	}
+	if patterns > MaxEntries {
+		f.at("", "there are %d patterns, and may be %d", patterns, MaxEntries)
+	}
+}
+
+func (l Limits) check(f *faults) {
+	if l.SeriesPerDevice < 1 || l.SeriesPerDevice > maxSeriesPerDevice {
+		f.at("limits.series_per_device", "must be between 1 and %d, is %d", maxSeriesPerDevice, l.SeriesPerDevice)
+	}
+	if l.SeriesPerTenant < 1 {
+		f.at("limits.series_per_tenant", "must be at least 1, is %d", l.SeriesPerTenant)
+	}
+}
