@@ -3,7 +3,6 @@ package pipeline
 import (
 	"fmt"
 	"runtime/debug"
-	"weir/pipeline/detect"
 	"weir/pipeline/plan"
 
 	"weir/kafka"
@@ -164,7 +163,7 @@ type reading struct {
 	state              telemetry.State
 	fate               fate
 	// What the detector found besides.
-	head         detect.Head
+	head         string
 	onset, clear bool
 }
 

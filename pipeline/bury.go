@@ -29,7 +29,7 @@ func (g *registry) lay(of *series) {
 	metric := of.name[len(d.name)+1:]
 	delete(d.series, metric)
 	d.buried[metric], of.buried = of, true
-	of.setDerived(true)
+	g.setDerived(of, true)
 	g.seriesN--
 }
 
@@ -45,7 +45,7 @@ func (g *registry) unbury(of *series) *series {
 
 // forget removes a series of which nothing is to be remembered.
 func (g *registry) forget(of *series) {
-	of.setDerived(true)
+	g.setDerived(of, true)
 	delete(of.device.series, of.name[len(of.device.name)+1:])
 	g.seriesN--
 }

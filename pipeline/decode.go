@@ -153,11 +153,11 @@ func (s *decode) readings(b *Batch, r *record) {
 	r.device.remember(s.resolved)
 	if left.n > 0 {
 		s.m.surplus.Add(left.n)
-		r.fault = left.fault(s.registry.maxSeries, len(c.Time))
+		r.fault = left.fault(s.registry.limit(), len(c.Time))
 		if !r.device.full && left.code == wire.CodeTooManySeries {
 			r.device.full = true
 			s.log.Warn("device has no room for more series", "device", r.device.name,
-				"limit", s.registry.maxSeries, "metric", left.metric)
+				"limit", s.registry.limit(), "metric", left.metric)
 		}
 	}
 }
@@ -179,9 +179,14 @@ func (l *surplus) add(i int, metric, code string) {
 }
 
 func (l *surplus) fault(limit, of int) *fault {
-	why := "is one that the plan derives from others"
-	if l.code == wire.CodeTooManySeries {
+	var why string
+	switch l.code {
+	case wire.CodeTooManySeries:
 		why = fmt.Sprintf("would be a series more than the %d that the device may have", limit)
+	case wire.CodeTenantSeries:
+		why = "would be a series more than the tenant may have here"
+	default:
+		why = "is one that the plan derives from others"
 	}
 	return &fault{
 		code:     l.code,

@@ -92,15 +92,31 @@ func (s *series) forget() {
 	s.compute, s.average, s.detector, s.watch = nil, averageState{}, detectorState{}, watchState{due: never}
 }
 
+// tenant is the first segment of the device's path.
+func (d *device) tenant() string {
+	tenant, _, _ := strings.Cut(d.name, "/")
+	return tenant
+}
+
+// limit is how many series of its own a device may have.
+func (g *registry) limit() int { return min(g.maxSeries, g.plan.Limits().SeriesPerDevice) }
+
 // setDerived tells whether the series comes of others.
-func (s *series) setDerived(derived bool) {
+func (g *registry) setDerived(s *series, derived bool) {
+	n := 0
 	switch {
 	case s.derived && !derived:
-		s.device.own++
+		n = 1
 	case !s.derived && derived:
-		s.device.own--
+		n = -1
 	}
 	s.derived = derived
+	s.device.own += n
+	if tenant := s.device.tenant(); n != 0 {
+		if g.tenants[tenant] += n; g.tenants[tenant] == 0 {
+			delete(g.tenants, tenant)
+		}
+	}
 }
 
 // hears notes that a partial of that version came from a partition. It reports false when it had come before.
@@ -121,6 +137,8 @@ type registry struct {
 	// maxSeries of a device, derived ones not counted.
 	maxSeries int
 	seriesN   int
+	// tenants have so many series that are not derived.
+	tenants map[string]int
 	// plan in force, and at which offset it came; plans are that and the one before. fixed: it stays, whatever comes.
 	plan  *plan.Plan
 	fixed bool
@@ -134,7 +152,7 @@ type registry struct {
 func newRegistry(maxSeries int) *registry {
 	return &registry{
 		devices: make(map[string]*device), maxSeries: maxSeries,
-		plan: plan.Default(), treatments: make(map[*plan.Treatment]*treatment),
+		tenants: make(map[string]int), plan: plan.Default(), treatments: make(map[*plan.Treatment]*treatment),
 	}
 }
 
@@ -170,8 +188,12 @@ func (g *registry) admit(d *device, metric string) (of *series, code string) {
 	if of != nil && g.plan.Device(d.name).Outputs(metric) {
 		return nil, wire.CodeMetricDerived
 	}
-	if of == nil && d.own >= g.maxSeries {
+	if d.own >= g.limit() {
 		return nil, wire.CodeTooManySeries
+	}
+	// What was emitted once is not refused: a replay may find the tenant with more series than the first pass.
+	if d.buried[metric] == nil && g.tenants[d.tenant()] >= g.plan.Limits().SeriesPerTenant {
+		return nil, wire.CodeTenantSeries
 	}
 	switch buried := d.buried[metric]; {
 	case of != nil: // no plan derives it any more
@@ -180,7 +202,7 @@ func (g *registry) admit(d *device, metric string) (of *series, code string) {
 	default:
 		of = g.add(d, metric)
 	}
-	of.setDerived(false)
+	g.setDerived(of, false)
 	g.treat(of)
 	return of, ""
 }

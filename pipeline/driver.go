@@ -72,7 +72,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		compute:  newCompute(o.partition, from.partitions, o.m),
 		average:  &average{m: o.m},
 		judge:    &judge{m: o.m},
-		rules: &rules{
+		rules: &alerting{
 			partition: o.partition, timers: newTimers(), silences: from.silences, told: from.told, open: from.open, m: o.m,
 			subject: rule.Subject{Partition: o.partition}, find: from.find,
 		},

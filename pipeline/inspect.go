@@ -40,9 +40,12 @@ type Inspection struct {
 
 // Window is an open window of a series.
 type Window struct {
-	Name  string `json:"name"`
-	Start int64  `json:"start_ts"`
-	N     uint64 `json:"n"`
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+	// Ends is the source time (µs) at which the first open one ends; null: none is open.
+	Ends *int64 `json:"ends_ts"`
+	// Missed are readings that came after theirs had closed.
+	Missed uint64 `json:"missed"`
 }
 
 // inspection travels through the graph; each stage adds what it knows.
@@ -121,6 +124,25 @@ func (s *validate) inspect(q *inspection) {
 	}
 }
 
+func (s *compute) inspect(q *inspection) {
+	if q.of == nil || q.of.compute == nil {
+		return
+	}
+	c := q.of.compute
+	q.StateBytes += len(c.marshalAppend(nil))
+	if c.treat == nil || c.treat.outs == nil {
+		return
+	}
+	for i := range c.treat.outs.windows {
+		w := c.treat.outs.windows[i].w
+		view := Window{Name: w.Name(), Kind: w.Kind().String(), Missed: c.windows[i].Missed()}
+		if end := c.windows[i].Due(w); end != never {
+			view.Ends = &end
+		}
+		q.Windows = append(q.Windows, view)
+	}
+}
+
 func (s *average) inspect(q *inspection) {
 	if q.of == nil {
 		return
@@ -134,21 +156,17 @@ func (s *average) inspect(q *inspection) {
 }
 
 func (s *judge) inspect(q *inspection) {
-	if q.of == nil || q.treat.Detector == nil {
+	if q.of == nil || q.treat.detector == nil {
 		return
 	}
-	d := &q.of.detector
-	q.StateBytes += len(d.marshalAppend(nil))
-	if d.Detector != nil {
-		q.Detector = d.View(q.treat.Detector)
-	}
+	q.StateBytes += len(q.of.detector.marshalAppend(nil))
 }
 
-func (s *rules) inspect(q *inspection) {
+func (s *alerting) inspect(q *inspection) {
 	if q.of == nil {
 		return
 	}
-	for _, r := range q.treat.Rules {
+	for _, r := range q.treat.rules {
 		q.Rules = append(q.Rules, r.Name())
 	}
 	w := &q.of.watch

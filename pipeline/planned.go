@@ -35,7 +35,7 @@ func (c *checkpoint) plans(g *registry, headers []kafka.Header) {
 	for i := range g.plans {
 		if p := &g.plans[i]; !p.written {
 			p.written = true
-			c.state = append(c.state, kafka.Record{Key: c.planKey(p.offset), Value: []byte(p.plan.Text()), Headers: headers})
+			c.state = append(c.state, kafka.Record{Key: c.planKey(p.offset), Value: p.plan.Text(), Headers: headers})
 		}
 	}
 	for len(g.plans) > maxPlans {
@@ -129,7 +129,7 @@ func (d *driver) attendPlan(now time.Time) error {
 		return nil
 	}
 	d.clock.wanted, d.clock.wrote = wanted.Hash(), now
-	return d.write(d.work, &wire.Control{Kind: wire.ControlPlan, Time: now.UnixMicro(), By: d.member, Text: wanted.Text(), Hash: wanted.Hash()})
+	return d.write(d.work, &wire.Control{Kind: wire.ControlPlan, Time: now.UnixMicro(), By: d.member, Text: string(wanted.Text()), Hash: wanted.Hash()})
 }
 
 // write puts a control record into the owner's own partition of weir.readings.

@@ -82,7 +82,7 @@ func (r *Replay) newStages() *stages {
 		compute:   newCompute(o.Partition, o.Partitions, m),
 		average:   &average{m: m},
 		judge:     &judge{m: m},
-		rules:     &rules{partition: o.Partition, timers: newTimers(), m: m, subject: rule.Subject{Partition: o.Partition}},
+		rules:     &alerting{partition: o.Partition, timers: newTimers(), m: m, subject: rule.Subject{Partition: o.Partition}},
 		summarise: summarise,
 	}
 	s.decode.planHash.Store(&planHash{g.plan.Hash()})

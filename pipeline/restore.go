@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -262,7 +263,7 @@ func (r *restorer) readState(ctx context.Context) error {
 			var s *series
 			if s, err = r.out.registry.restoredSeries(name); err == nil {
 				before := s.summary.emitted
-				err = r.decoder.seriesState(s, rec.Value)
+				err = r.decoder.seriesState(r.out.registry, s, rec.Value)
 				s.inState, s.byState = true, s.byState || s.summary.emitted != before
 			}
 		case partitionKey:
@@ -379,8 +380,10 @@ func (r *restorer) place(ctx context.Context) error {
 	r.out.registry.begin(position)
 	r.out.alerted = make(map[string]*series)
 	for _, alert := range r.out.open {
-		if of := r.out.registry.series(alert.Series); of != nil {
-			r.out.alerted[alert.Series] = of
+		device, metric, _ := telemetry.SplitSeries(alert.Series)
+		if d := r.out.registry.devices[device]; d != nil {
+			// What is buried comes back when the replay meets it.
+			r.out.alerted[alert.Series] = cmp.Or(d.series[metric], d.buried[metric])
 		}
 	}
 	r.out.caughtUp = max(position, r.highest.Offset()+1)

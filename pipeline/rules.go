@@ -37,8 +37,8 @@ func (w *watchState) marshalAppend(dst []byte) []byte {
 	return w.MarshalAppend(dst)
 }
 
-// rules is the stage that turns readings, ticks and commands into transitions of alerts.
-type rules struct {
+// alerting is the stage that turns readings, ticks and commands into transitions of alerts.
+type alerting struct {
 	partition int
 	timers    *timers
 	silences  silences
@@ -56,7 +56,7 @@ type rules struct {
 	m         *counters
 }
 
-func (s *rules) apply(b *Batch) *Batch {
+func (s *alerting) apply(b *Batch) *Batch {
 	switch b.kind {
 	case look:
 		s.inspect(b.looked)
@@ -85,7 +85,7 @@ func (s *rules) apply(b *Batch) *Batch {
 	return b
 }
 
-func (s *rules) readings(b *Batch, r *record) {
+func (s *alerting) readings(b *Batch, r *record) {
 	readings := b.of(r)
 	for i := range readings {
 		s.reading(b, r, &readings[i])
@@ -93,7 +93,7 @@ func (s *rules) readings(b *Batch, r *record) {
 }
 
 // on makes of what the stage works on.
-func (s *rules) on(of *series, treat *treatment) *rule.Watch {
+func (s *alerting) on(of *series, treat *treatment) *rule.Watch {
 	w := &of.watch
 	if w.frozen != nil {
 		if err := w.Unmarshal(w.frozen.take()); err != nil {
@@ -106,7 +106,7 @@ func (s *rules) on(of *series, treat *treatment) *rule.Watch {
 	return &w.Watch
 }
 
-func (s *rules) reading(b *Batch, r *record, x *reading) {
+func (s *alerting) reading(b *Batch, r *record, x *reading) {
 	if x.fate == silent {
 		return
 	}
@@ -119,7 +119,7 @@ func (s *rules) reading(b *Batch, r *record, x *reading) {
 	s.out = w.Observe(&s.subject, &rule.Observation{
 		Version: x.version, Time: x.time, Ingest: r.ingest, Value: x.value,
 		Avg: x.avg, Lo: x.lo, Hi: x.hi, Score: x.score, Rate: x.rate,
-		State: x.state, Onset: x.onset, Clear: x.clear, Head: x.head.String(),
+		State: x.state, Onset: x.onset, Clear: x.clear, Head: x.head,
 	}, s.out[:0])
 	if len(s.out) > 0 || x.treat.timed && x.series.watch.due == never {
 		s.took(b, r, x.series)
@@ -127,7 +127,7 @@ func (s *rules) reading(b *Batch, r *record, x *reading) {
 }
 
 // took hands on the transitions of a series, and arms its timer.
-func (s *rules) took(b *Batch, r *record, of *series) {
+func (s *alerting) took(b *Batch, r *record, of *series) {
 	for i := range s.out {
 		s.tell(b, r, of, &s.out[i])
 	}
@@ -138,7 +138,7 @@ func (s *rules) took(b *Batch, r *record, of *series) {
 }
 
 // tick lets timers be due. A device whose state contains the tick has heard it.
-func (s *rules) tick(b *Batch, r *record) {
+func (s *alerting) tick(b *Batch, r *record) {
 	version := telemetry.VersionOf(r.offset, 0)
 	for _, of := range s.timers.take(r.tick) {
 		if of.watch.treat == nil {
@@ -162,7 +162,7 @@ func (s *rules) tick(b *Batch, r *record) {
 }
 
 // replan has the rules end that are no more.
-func (s *rules) replan(b *Batch, r *record) {
+func (s *alerting) replan(b *Batch, r *record) {
 	for i, of := range r.treated {
 		if r.offset <= of.device.contained || of.watch.treat == nil && of.watch.frozen == nil {
 			of.watch.treat = r.treatments[i]
@@ -177,7 +177,7 @@ func (s *rules) replan(b *Batch, r *record) {
 }
 
 // bury ends the alerts of a series that was deleted.
-func (s *rules) bury(b *Batch, r *record, of *series) {
+func (s *alerting) bury(b *Batch, r *record, of *series) {
 	if of.watch.treat != nil || of.watch.frozen != nil {
 		w := s.on(of, cmp.Or(of.watch.treat, noTreatment))
 		s.out = w.End(&s.subject, telemetry.SeriesDeleted, telemetry.VersionOf(r.offset, 0), r.ingest, s.out[:0])
@@ -189,7 +189,7 @@ func (s *rules) bury(b *Batch, r *record, of *series) {
 }
 
 // tell emits a transition, unless a predecessor has.
-func (s *rules) tell(b *Batch, r *record, of *series, t *rule.Transition) {
+func (s *alerting) tell(b *Batch, r *record, of *series, t *rule.Transition) {
 	a := &t.Alert
 	of.device.note(a)
 	if told, ok := s.told[a.ID]; ok && a.Version <= told {
@@ -206,7 +206,7 @@ func (s *rules) tell(b *Batch, r *record, of *series, t *rule.Transition) {
 
 // settle resolves the alerts that readers take for open, although no rule knows of them: the state that they were in
 // could not be read back, or the replay has not raised them again. Nobody else would ever resolve them.
-func (s *rules) settle(b *Batch) {
+func (s *alerting) settle(b *Batch) {
 	for _, id := range slices.Sorted(maps.Keys(s.open)) {
 		a := s.open[id]
 		if a == nil || a.Phase == telemetry.Resolved || s.adopt(b, id, a) {
@@ -223,7 +223,7 @@ func (s *rules) settle(b *Batch) {
 }
 
 // adopt has the rules go on with an alert that they do not know of. It reports false when there is no such series.
-func (s *rules) adopt(b *Batch, id string, a *telemetry.Alert) bool {
+func (s *alerting) adopt(b *Batch, id string, a *telemetry.Alert) bool {
 	of := s.find(a.Series)
 	if of == nil || of.watch.treat == nil {
 		return false
@@ -240,14 +240,14 @@ func (s *rules) adopt(b *Batch, id string, a *telemetry.Alert) bool {
 	return true
 }
 
-func (s *rules) silence(r *record) {
+func (s *alerting) silence(r *record) {
 	if err := s.silences.put(r.control.Silence, r.control.Time); err != nil {
 		r.fault = &fault{code: wire.CodeRecordMalformed, message: err.Error()}
 	}
 }
 
 // command does to an alert what a person asked for.
-func (s *rules) command(b *Batch, r *record) {
+func (s *alerting) command(b *Batch, r *record) {
 	c := r.control
 	of := r.target
 	if of == nil {

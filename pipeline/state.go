@@ -173,7 +173,7 @@ func (x *stateDecoder) deviceState(d *device, b []byte) error {
 
 // seriesState replaces the state of s, but keeps a newer place in the chain of updates. With errLayout, all that is
 // more than that place begins anew.
-func (x *stateDecoder) seriesState(s *series, b []byte) error {
+func (x *stateDecoder) seriesState(g *registry, s *series, b []byte) error {
 	m := &x.series
 	m.Reset()
 	if err := m.UnmarshalVTUnsafe(b); err != nil {
@@ -184,7 +184,7 @@ func (x *stateDecoder) seriesState(s *series, b []byte) error {
 	}
 	s.forget()
 	s.newest = newestState{time: m.NewestTime, value: m.NewestValue, changed: m.ChangedTime}
-	s.setDerived(m.Derived)
+	g.setDerived(s, m.Derived)
 	if m.Layout != seriesLayout {
 		if s.newest.value, s.newest.changed = math.NaN(), m.NewestTime; m.NewestTime > s.device.newestTime {
 			s.device.newestTime = m.NewestTime

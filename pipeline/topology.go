@@ -14,7 +14,7 @@ type stages struct {
 	compute   *compute
 	average   *average
 	judge     *judge
-	rules     *rules
+	rules     *alerting
 	summarise *summarise
 	emit      *emit
 }
