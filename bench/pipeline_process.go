@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -166,8 +167,12 @@ func (p *Process) metrics(ctx context.Context) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseMetrics(string(body)), nil
+}
+
+func parseMetrics(text string) map[string]float64 {
 	all := make(map[string]float64)
-	for line := range strings.Lines(string(body)) {
+	for line := range strings.Lines(text) {
 		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
 		if brace := strings.LastIndexByte(line, '}'); brace >= 0 {
 			name, value, ok = line[:strings.IndexByte(line, '{')], strings.TrimSpace(line[brace+1:]), true
@@ -175,12 +180,11 @@ func (p *Process) metrics(ctx context.Context) (map[string]float64, error) {
 		if !ok || strings.HasPrefix(line, "#") {
 			continue
 		}
-		var v float64
-		if _, err := fmt.Sscan(value, &v); err == nil {
+		if v, err := strconv.ParseFloat(value, 64); err == nil {
 			all[name] += v
 		}
 	}
-	return all, nil
+	return all
 }
 
 // liveHeap collects garbage and tells what is left, in bytes.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Micro benchmarks and the end-to-end profiles, into bench/results/ with commit, machine and command.
+# Micro benchmarks, the end-to-end profiles and the pipeline alone, into bench/results/ with commit, machine and command.
 # COUNT (default 3) is how often each micro benchmark runs; compare two files with `go tool -modfile=tools/go.mod benchstat`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,3 +29,8 @@ e2e --profile single --rate 500
 e2e --profile single --rate 10000
 e2e --profile single --rate 30000
 e2e --profile single --rate 150000
+
+: > "$results/pipeline.jsonl"
+echo "== weir bench pipeline" >&2
+printf '{"commit":"%s","command":"weir bench pipeline","result":%s}\n' "$commit" "$(bin/weir bench pipeline --json)" |
+  tee -a "$results/pipeline.jsonl"

@@ -89,26 +89,52 @@ class FakeSeries {
   }
 
   transition(now, value, score, [lo, hi]) {
+    this.samples = [...(this.samples ?? []).slice(-47), { ts: now, value }];
     if (this.state === 4 && !this.alert) {
       const summary = `${this.name.split("/").at(-1)} is far ${value > hi ? "above" : "below"} its expected band`;
       const where = { id: `0-${this.i}-${this.version}`, rule: "deviation", series: this.name };
-      const seen = { value, score, lo, hi, detector: "ewma", summary };
+      const when = { version: this.version, raised: this.version, started_ts: now, ts: now };
+      const severity = ["critical", "warning", "info"][this.i % 3];
+      // Every fourth comes and goes, and every fifth has a limit.
+      const phase = this.i % 4 === 1 ? "flapping" : "firing";
       this.alert = {
         ...where,
-        phase: "firing",
-        version: this.version,
-        raised: this.version,
-        started_ts: now,
-        ts: now,
-        ...seen,
+        ...when,
+        phase,
+        reason: phase === "firing" ? "raised" : "flapping",
+        severity,
+        ...{ value, score, lo, hi, limit: this.i % 5 === 0 ? hi + (hi - lo) : null },
+        detector: "deviation",
+        summary,
+        labels: { team: "press shop", line: this.name.split("/")[1] },
+        annotations: { runbook: "https://example.org/runbooks/press" },
+        samples: this.samples,
+        quality: { n: this.count, late: 3, invalid: 1, gap_us: 480_000 },
+        flaps: phase === "flapping" ? { count: 5, period_us: 600e6 } : { count: 1, period_us: 600e6 },
+        link: `#/series/${this.name}?at=${now}`,
       };
       return this.alert;
     }
-    if (this.alert && this.state !== 4 && now - this.alert.ts > 4e6) {
-      const over = { ...this.alert, phase: "resolved", version: this.version, ts: now };
+    const lasts = this.alert?.acknowledged || this.alert?.comments ? 60e6 : 4e6;
+    if (this.alert && this.state !== 4 && now - this.alert.ts > lasts) {
+      const over = { ...this.alert, phase: "resolved", reason: "cleared", version: this.version, ts: now };
       this.alert = null;
       return over;
     }
     return null;
+  }
+
+  /** What somebody does to the open alert; returns its transition. */
+  act(now, action, body, by) {
+    const note = { by, time: now, text: body.comment ?? body.text };
+    const changes = {
+      ack: { phase: "acknowledged", reason: "acknowledged", acknowledged: note },
+      unack: { phase: "firing", reason: "unacknowledged", acknowledged: undefined },
+      comment: { reason: "commented", comments: [...(this.alert.comments ?? []), note] },
+      assign: { reason: "assigned", assignee: body.to },
+      silence: { silences: [body.id] },
+    };
+    this.alert = { ...this.alert, ...changes[action], version: this.version + 1 };
+    return this.alert;
   }
 }

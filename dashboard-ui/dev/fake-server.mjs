@@ -3,7 +3,7 @@
 //   node dev/fake-server.mjs [--port 7420] [--series 36] [--hz 20] [--insecure] [--seed 1] [--guard [--service]]
 //
 // While it runs: GET /fake/spike?i=3 plants a fault, /fake/mute stops sending, /fake/drop closes all
-// connections and refuses new ones for 8 s, /fake/gap leaves a row out. With --guard it wants to know who looks
+// connections and refuses new ones for 8 s, /fake/gap leaves a row out, /fake/refuse has what is done to alerts fail. With --guard it wants to know who looks
 // (the keys are in fake-session.mjs; #code=once signs in): /fake/expiring announces the end of all sessions,
 // /fake/expire and /fake/revoke are that. With --service it also offers to send people to a sign-in service.
 
@@ -13,6 +13,7 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { WebSocketServer } from "ws";
+import { handleAlerts } from "./fake-alerts.mjs";
 import { makeSeries, random } from "./fake-series.mjs";
 import { Sessions } from "./fake-session.mjs";
 
@@ -36,7 +37,7 @@ const series = makeSeries(Number(flags.series));
 const chance = random(Number(flags.seed));
 const clients = new Set();
 const sessions = flags.guard ? new Sessions({ service: flags.service }) : null;
-const mode = { muted: false, refuseUntil: 0, skipRow: false };
+const mode = { muted: false, refuseUntil: 0, skipRow: false, refusing: false };
 const us = () => Date.now() * 1000;
 
 const CONTROLS = {
@@ -47,6 +48,9 @@ const CONTROLS = {
   "/fake/drop": () => {
     mode.refuseUntil = Date.now() + 8000;
     for (const c of clients) c.socket.close(1001, "draining");
+  },
+  "/fake/refuse": () => {
+    mode.refusing = true;
   },
   "/fake/gap": () => {
     mode.skipRow = true;
@@ -73,6 +77,12 @@ const server = createServer(async (req, res) => {
     return;
   }
   if (await sessions?.handle(req, res, url.pathname)) return;
+  const user = sessions ? sessions.of(req) : { subject: "operator", roles: ["admin"] };
+  const tell = (alert) => {
+    for (const c of clients) c.send("alert", alert);
+  };
+  const about = { series, user: user ?? { roles: [] }, now: us(), failing: mode.refusing, tell };
+  if (await handleAlerts(req, res, url.pathname, about)) return;
   const path = normalize(join(DIST, url.pathname === "/" ? "index.html" : url.pathname));
   if (!path.startsWith(DIST) || !existsSync(path)) {
     res.writeHead(404).end();

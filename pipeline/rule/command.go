@@ -10,8 +10,8 @@ import (
 // Bounds of what people leave on an alert; longer texts are cut.
 const (
 	MaxComments     = 8 // the newest
-	MaxCommentBytes = 1024
-	MaxPersonBytes  = 128
+	MaxCommentBytes = 2000
+	MaxPersonBytes  = 255
 )
 
 var (

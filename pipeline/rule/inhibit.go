@@ -88,7 +88,7 @@ func (in *Inhibitor) By(a *telemetry.Alert, by *Rule, open iter.Seq[View]) strin
 	}
 	var found View
 	for v := range open {
-		if v.ID == "" || v.ID == a.ID || !in.inhibits(&v, a, by) {
+		if v.ID == "" || !in.inhibits(&v, a, by) {
 			continue
 		}
 		if found.ID == "" || v.Raised < found.Raised || v.Raised == found.Raised && v.ID < found.ID {
@@ -109,7 +109,7 @@ func (in *Inhibitor) concerns(a *telemetry.Alert, by *Rule) bool {
 }
 
 func (in *Inhibitor) inhibits(v *View, a *telemetry.Alert, by *Rule) bool {
-	if by != nil && v.Rule != a.Rule && slices.Contains(by.inhibitedBy, v.Rule) {
+	if by != nil && slices.Contains(by.inhibitedBy, v.Rule) {
 		return true
 	}
 	if in == nil {
@@ -117,8 +117,10 @@ func (in *Inhibitor) inhibits(v *View, a *telemetry.Alert, by *Rule) bool {
 	}
 	for i := range in.pairs {
 		p := &in.pairs[i]
-		if p.source.match(v.Rule, v.Series, v.Severity) && p.target.match(a.Rule, a.Series, a.Severity) &&
-			!(p.source.match(a.Rule, a.Series, a.Severity) && p.target.match(v.Rule, v.Series, v.Severity)) {
+		if !p.source.match(v.Rule, v.Series, v.Severity) || !p.target.match(a.Rule, a.Series, a.Severity) {
+			continue
+		}
+		if mutual := p.source.match(a.Rule, a.Series, a.Severity) && p.target.match(v.Rule, v.Series, v.Severity); !mutual {
 			return true
 		}
 	}

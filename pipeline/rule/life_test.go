@@ -95,6 +95,32 @@ func TestAlertDoesNotMoveTwiceAtOneVersion(t *testing.T) {
 	b.none(b.w.Observe(&b.s, &o, nil))
 	b.none(b.w.Tick(&b.s, o.Version, 1000*second, nil))
 	b.one(b.read(3, 70), telemetry.Resolved, telemetry.Cleared)
+	s := hot()
+	s.KeepFiringFor = time.Minute
+	b = newBed(t, s)
+	raised := b.one(b.read(1, 90), telemetry.Firing, telemetry.Raised)
+	b.none(b.read(2, 70))
+	b.none(b.w.Tick(&b.s, raised.Version, 1000*second, nil))
+	b.one(b.tick(1000), telemetry.Resolved, telemetry.Cleared)
+}
+
+func TestWhatCameBeforeFlappingEndedDoesNotCountThoughAClockIsBehind(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		b := newBed(t, flappy())
+		b.beat(0)
+		b.beat(10)
+		b.read(20, 90)
+		if !on {
+			b.none(b.read(21, 70))
+		}
+		if got := b.tick(82); len(got) != 1 {
+			t.Fatalf("%+v", got)
+		}
+		b.read(40, 70)
+		if got := b.read(50, 90); len(got) != 1 || got[0].Reason != telemetry.Raised {
+			t.Errorf("%+v", got)
+		}
+	}
 }
 
 func (b *bed) command(id string, action telemetry.AlertAction, text string) ([]Transition, error) {
@@ -156,7 +182,8 @@ func TestCommandsLeaveWhatPeopleSaid(t *testing.T) {
 	if z := b.one(b.done(b.command(id, telemetry.ActionUnacknowledge, "")), telemetry.Firing, telemetry.Unacked); z.Marked != nil {
 		t.Errorf("still acknowledged: %+v", z.Marked)
 	}
-	if len(y.Comments) != MaxComments || y.Comments[0].Text != "old" {
+	b.done(b.command(id, telemetry.ActionComment, "newer"))
+	if y.Comments[MaxComments-2].Text != "old" {
 		t.Error("a transition changed after it was handed out")
 	}
 }

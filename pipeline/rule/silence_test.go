@@ -88,9 +88,9 @@ func TestSilencesThatAreMalformedOrTooManyAreRefused(t *testing.T) {
 	var s Silences
 	for field, change := range map[string]func(*telemetry.Silence){
 		"id": func(x *telemetry.Silence) { x.ID = "" }, "series": func(x *telemetry.Silence) { x.Series = "a/#/b" },
-		"rules[0]": func(x *telemetry.Silence) { x.Rules = []string{" "} }, "until": func(x *telemetry.Silence) { x.Until = 9 },
+		"rules[0]": func(x *telemetry.Silence) { x.Rules = []string{""} }, "until": func(x *telemetry.Silence) { x.Until = 9 },
 		"severities[0]": func(x *telemetry.Silence) { x.Severities = []telemetry.Severity{"x"} },
-		"by":            func(x *telemetry.Silence) { x.By = fmt.Sprintf("%0129d", 1) },
+		"by":            func(x *telemetry.Silence) { x.By = fmt.Sprintf("%02049d", 1) },
 	} {
 		x := sample("a")
 		change(&x)

@@ -141,6 +141,7 @@ func (s *Spec) check() error {
 		"has to be between 1s and %v", MaxDuration)
 	for i, name := range s.InhibitedBy {
 		c.that(validName(name), fmt.Sprintf("inhibited_by[%d]", i), "%q is no name of a rule", name)
+		c.that(name != s.Name, fmt.Sprintf("inhibited_by[%d]", i), "is the rule itself")
 	}
 	s.checkKind(&c)
 	return errors.Join(c.errs...)

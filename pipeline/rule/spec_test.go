@@ -54,6 +54,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		"flapping.count":  {Name: "x", Kind: Anomaly, Flapping: Flapping{Count: 1}},
 		"flapping.period": {Name: "x", Kind: Anomaly, Flapping: Flapping{Period: time.Millisecond}},
 		"inhibited_by[1]": {Name: "x", Kind: Anomaly, InhibitedBy: []string{"a", ""}},
+		"inhibited_by[0]": {Name: "x", Kind: Anomaly, InhibitedBy: []string{"x"}},
 		"min_score":       {Name: "x", Kind: Anomaly, MinScore: 1},
 		"heads":           {Name: "x", Kind: Absence, For: time.Minute, Heads: []string{"novelty"}},
 		"raise":           {Name: "x", Kind: Expr, Raise: "value >"},

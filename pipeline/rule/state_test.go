@@ -2,6 +2,7 @@ package rule
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"testing"
@@ -89,7 +90,7 @@ func TestRestoredWatchAnswersAsTheOriginal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := &Subject{Series: "plant1/a/b", Rules: rules, Others: func(string) (float64, bool) { return 2, true }}
 		var whole, restored Watch
-		now, last := int64(100*second), map[string]telemetry.Version{}
+		now, last := 100*second, map[string]telemetry.Version{}
 		for i := range rapid.IntRange(0, 60).Draw(t, "n") {
 			state := whole.MarshalAppend([]byte("prefix"))[len("prefix"):]
 			if rapid.Bool().Draw(t, "restore") {
@@ -128,7 +129,7 @@ func TestVersionsOfAnAlertGrowWhateverComes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := &Subject{Series: "plant1/a/b", Rules: rules}
 		var w Watch
-		now, last, open := int64(100*second), map[string]telemetry.Version{}, map[string]bool{}
+		now, last, open := 100*second, map[string]telemetry.Version{}, map[string]bool{}
 		for range rapid.IntRange(0, 60).Draw(t, "n") {
 			i := rapid.IntRange(0, 5).Draw(t, "i")
 			for _, x := range act(t, i, &now, nil, &w, s)(&w) {
@@ -153,6 +154,32 @@ func TestVersionsOfAnAlertGrowWhateverComes(t *testing.T) {
 			t.Fatalf("something is left: %+v", w)
 		}
 	})
+}
+
+func TestImpossibleStateIsRefused(t *testing.T) {
+	open := func() *alert { return &alert{rule: "a", raised: 5} }
+	for name, st := range map[string]state{
+		"on without an alert":        {phase: on},
+		"no phase":                   {phase: on + 1},
+		"due without an alert":       {due: 7},
+		"due before the epoch":       {due: -7, phase: on, alert: open()},
+		"waits for nothing":          {alert: open()},
+		"flaps for ever":             {phase: on, moved: 5, alert: &alert{flapping: true, count: 1, told: 1}},
+		"told before it was raised":  {phase: on, moved: 4, alert: open()},
+		"version before the first":   {moved: -2},
+		"flaps without a count":      {phase: on, due: 1, moved: 5, alert: &alert{flapping: true}},
+		"counts without flapping":    {phase: on, moved: 5, alert: &alert{count: 2, told: 2}},
+		"told more than was counted": {phase: on, due: 1, moved: 5, alert: &alert{flapping: true, count: 2, told: 3}},
+	} {
+		w := Watch{states: []state{st}}
+		if err := new(Watch).Unmarshal(w.MarshalAppend(nil)); !errors.Is(err, ErrState) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	good := Watch{states: []state{{phase: on, moved: 5, alert: open()}}}
+	if err := new(Watch).Unmarshal(good.MarshalAppend(nil)); err != nil {
+		t.Error(err)
+	}
 }
 
 func FuzzUnmarshal(f *testing.F) {

@@ -284,6 +284,10 @@ func TestEvidenceTellsSamplesQualityAndLink(t *testing.T) {
 	if want := (telemetry.Quality{N: 1, Gap: 31 * second}); y.Quality != want {
 		t.Errorf("quality after the alert before %+v, want %+v", y.Quality, want)
 	}
+	z := b.one(b.read(52, 90), telemetry.Firing, telemetry.Raised)
+	if want := (telemetry.Quality{N: 2, Gap: 31 * second}); z.Quality != want {
+		t.Errorf("quality of the next alert %+v, want %+v", z.Quality, want)
+	}
 }
 
 func TestSamplesAreByTimeThoughReadingsCameOtherwise(t *testing.T) {

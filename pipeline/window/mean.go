@@ -106,8 +106,7 @@ func (m *Mean) open(t int64, v float64, window int64) {
 	if newest < 0 || uint64(t-m.start(newest)) >= uint64(window) {
 		m.restart(t)
 	} else if uint64(t-m.base)>>m.shift > math.MaxUint32 {
-		m.evict(t, window)
-		m.rebase()
+		m.rebase() // the oldest pane is less than two windows before t, which a start can count
 	}
 	if len(m.panes) == cap(m.panes) {
 		m.makeRoom()

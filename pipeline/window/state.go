@@ -213,7 +213,9 @@ func (s *State) dropBefore(start int64) {
 	switch {
 	case n == len(s.panes):
 		s.panes = s.panes[:0]
-	case n > 0:
+	case n == 1:
+		s.remove(0)
+	case n > 1:
 		slices.Reverse(s.panes[:n]) // rotate left by n, in place
 		slices.Reverse(s.panes[n:])
 		slices.Reverse(s.panes)

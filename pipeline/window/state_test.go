@@ -224,6 +224,38 @@ func TestWindowsOfASilentDeviceAreClosedWithTheGapMarked(t *testing.T) {
 	}
 }
 
+func TestAReadingBehindTheGraceIsMissedAlthoughItsWindowWasEmpty(t *testing.T) {
+	for _, spec := range []Spec{
+		{Size: time.Second, Functions: everything},
+		{Kind: Hopping, Size: 2 * time.Second, Every: time.Second, Functions: everything},
+		{Kind: Session, Gap: time.Second, Functions: everything},
+	} {
+		w := compile(t, spec)
+		var s State
+		s.Add(w, 60_000_000, 1, 60_000_000, nil)
+		if out := s.Add(w, 30_000_000, 1, 60_000_000, nil); len(out) != 0 || s.Missed() != 1 || len(s.panes) != 1 {
+			t.Errorf("%v: %v, %d missed, %d panes", spec.Kind, out, s.Missed(), len(s.panes))
+		}
+	}
+}
+
+func TestReadingsExactlyAGapApartAreTwoSessions(t *testing.T) {
+	w := compile(t, Spec{Kind: Session, Gap: time.Second, Functions: []string{"count"}})
+	var s State
+	for _, at := range []int64{0, 999_999, 1_999_999, 2_500_000} {
+		s.Add(w, at, 1, at, nil)
+	}
+	got := s.Advance(w, math.MaxInt64, nil)
+	if len(got) != 2 || got[0].End != 1_999_999 || got[1].Start != 1_999_999 || got[1].End != 3_500_000 {
+		t.Errorf("%v", got)
+	}
+	s.Add(w, 10_000_000, 1, 10_000_000, nil)
+	s.Add(w, 9_000_000, 1, 10_000_000, nil)
+	if got := s.Advance(w, math.MaxInt64, nil); len(got) != 2 {
+		t.Errorf("the later one first: %v", got)
+	}
+}
+
 func TestReadingsFarAheadOfTheWatermarkCloseTheOldestWindow(t *testing.T) {
 	for _, spec := range []Spec{
 		{Size: time.Second, Functions: everything},

@@ -3,7 +3,7 @@ import { decimate } from "../data/decimate";
 import { Points } from "../data/points";
 import type { Series } from "../data/series";
 import { formatTick, formatTime } from "../ui/format";
-import { drawPoints, type Plane } from "./draw";
+import { drawMark, drawPoints, type Plane } from "./draw";
 import type { Drawable, FrameLoop } from "./loop";
 import type { Palette } from "./palette";
 import { extent, type Range, settle } from "./range";
@@ -39,6 +39,8 @@ export class Chart implements Drawable {
   private palette: Palette;
   private window: number;
   private range: Range | null = null;
+  /** An instant, ms, that is pointed out; NaN: none. */
+  private mark = Number.NaN;
   private drawnRevision = -1;
   private drawnStep = Number.NaN;
   private visible = false;
@@ -67,6 +69,11 @@ export class Chart implements Drawable {
   setWindow(window: number): void {
     this.window = window;
     this.range = null;
+    this.invalidate();
+  }
+
+  setMark(mark: number): void {
+    this.mark = mark;
     this.invalidate();
   }
 
@@ -129,6 +136,7 @@ export class Chart implements Drawable {
       ratio: uPlot.pxRatio,
     };
     drawPoints(plane, this.points, this.palette);
+    drawMark(plane, this.mark, this.palette.muted);
   }
 
   private plotOptions(): uPlot.Options {

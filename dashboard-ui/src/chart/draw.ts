@@ -36,6 +36,22 @@ export function drawPoints(plane: Plane, points: Points, palette: Palette): void
   ctx.restore();
 }
 
+/** A dashed line from top to bottom at an instant, if it is in the plot. */
+export function drawMark(plane: Plane, time: number, colour: string): void {
+  const { ctx, ratio } = plane;
+  const x = plane.x(time);
+  if (!(x >= plane.left && x <= plane.left + plane.width)) return;
+  ctx.save();
+  ctx.beginPath();
+  ctx.setLineDash([2 * ratio, 3 * ratio]);
+  ctx.moveTo(x, plane.top);
+  ctx.lineTo(x, plane.top + plane.height);
+  ctx.lineWidth = 1.5 * ratio;
+  ctx.strokeStyle = colour;
+  ctx.stroke();
+  ctx.restore();
+}
+
 function strokeLine(plane: Plane, points: Points, values: Float64Array, colour: string, width: number): void {
   const { ctx } = plane;
   ctx.beginPath();

@@ -22,9 +22,14 @@ export class AlertFeed {
     return [...this.entries.values()].sort((a, b) => b.alert.ts - a.alert.ts);
   }
 
+  get(id: string): FeedEntry | undefined {
+    return this.entries.get(id);
+  }
+
+  /** How many want somebody's attention. */
   firing(): number {
     let n = 0;
-    for (const entry of this.entries.values()) if (isOpen(entry)) n++;
+    for (const entry of this.entries.values()) if (isPressing(entry)) n++;
     return n;
   }
 
@@ -60,5 +65,20 @@ export class AlertFeed {
 }
 
 export function isOpen(entry: FeedEntry): boolean {
-  return entry.alert.phase === "firing" && !entry.endedUnseen;
+  return entry.alert.phase !== "resolved" && !entry.endedUnseen;
+}
+
+/** Open, and neither in somebody's hands nor kept quiet. */
+export function isPressing(entry: FeedEntry): boolean {
+  return (
+    isOpen(entry) &&
+    !entry.alert.acknowledged &&
+    entry.alert.phase !== "acknowledged" &&
+    !isQuiet(entry.alert)
+  );
+}
+
+/** A silence covers it, or a graver alert stands for it. */
+export function isQuiet(alert: AlertMessage): boolean {
+  return (alert.silences?.length ?? 0) > 0 || Boolean(alert.inhibited_by);
 }

@@ -136,7 +136,7 @@ describe("order", () => {
 });
 
 describe("alert feed", () => {
-  const alert = (id: string, phase: "firing" | "resolved", ts: number): AlertMessage => ({
+  const alert = (id: string, phase: AlertMessage["phase"], ts: number): AlertMessage => ({
     id,
     rule: "deviation",
     series: "a/t",
@@ -174,6 +174,21 @@ describe("alert feed", () => {
       ["y", true],
       ["x", false],
     ]);
+  });
+
+  it("counts as firing what nobody has in hand, whatever phase is open", () => {
+    const list = new AlertFeed();
+    const note = { by: "alice", time: 1 };
+    list.add(alert("firing", "firing", 1));
+    list.add(alert("flapping", "flapping", 2));
+    list.add({ ...alert("flapping, in hand", "flapping", 3), acknowledged: note });
+    list.add(alert("acknowledged", "acknowledged", 4));
+    list.add({ ...alert("silenced", "firing", 5), silences: ["s"] });
+    list.add({ ...alert("inhibited", "firing", 6), inhibited_by: "x" });
+    list.add(alert("over", "resolved", 7));
+    expect(list.firing()).toBe(2);
+    expect(list.list().filter(isOpen)).toHaveLength(6);
+    expect(list.get("over")?.alert.phase).toBe("resolved");
   });
 
   it("is bounded, and drops what is over before what is open", () => {

@@ -66,7 +66,12 @@ export interface AlertMessage {
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly samples?: readonly { readonly ts: number; readonly value: number | null }[];
-  readonly quality?: { readonly n: number; readonly late: number; readonly invalid: number; readonly gap_us: number };
+  readonly quality?: {
+    readonly n: number;
+    readonly late: number;
+    readonly invalid: number;
+    readonly gap_us: number;
+  };
   readonly flaps?: { readonly count: number; readonly period_us: number };
   readonly acknowledged?: Note;
   readonly assignee?: string;

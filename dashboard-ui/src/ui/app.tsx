@@ -1,4 +1,5 @@
 import { useComputed, useSignalEffect } from "@preact/signals";
+import { AlertDetail } from "./alert-detail";
 import { Banners } from "./banners";
 import { Blank } from "./blank";
 import { Charts } from "./charts";
@@ -50,6 +51,7 @@ export function App() {
 }
 
 function Primary() {
-  const { series } = useModel().view.value;
+  const { series, alert } = useModel().view.value;
+  if (alert) return <AlertDetail id={alert} key={alert} />;
   return series ? <Focus name={series} /> : <Charts />;
 }

@@ -29,12 +29,18 @@ export function ChartHost({ series, kind, label, onCursor }: Props) {
       ...(onCursor ? { onCursor } : {}),
     });
     chart.current = made;
+    const { at, series: focused } = model.view.peek();
+    if (at > 0 && focused === series.name) made.setMark(at / 1000);
     return () => {
       chart.current = null;
       made.destroy();
     };
   }, [series, kind, model, onCursor]);
   useSignalEffect(() => chart.current?.setWindow(model.view.value.window * 1000));
+  useSignalEffect(() => {
+    const { at, series: focused } = model.view.value;
+    chart.current?.setMark(at > 0 && focused === series.name ? at / 1000 : Number.NaN);
+  });
   useSignalEffect(() => chart.current?.setPalette(model.palette.value));
   return <div class={`chart chart-${kind}`} ref={host} role="img" aria-label={label} />;
 }

@@ -1,7 +1,7 @@
-import { type FeedEntry, isOpen } from "../data/alerts";
+import { type FeedEntry, isOpen, isPressing } from "../data/alerts";
+import { PhaseBadges, SeverityBadge } from "./alert-badges";
 import { formatAge, formatTime, formatValue } from "./format";
-import { Icon, StateIcon } from "./icons";
-import { SeriesLink } from "./link";
+import { SeriesLink, ViewLink } from "./link";
 import { useModel } from "./model";
 
 const SHOWN = 50;
@@ -11,22 +11,33 @@ export function Feed() {
   const model = useModel();
   model.slowTick.value;
   const { alerts } = model.store;
-  const { series } = model.view.value;
+  const { series, alert: chosen } = model.view.value;
   const all = alerts.list();
   const entries = series ? all.filter((e) => e.alert.series === series) : all;
-  const firing = entries.filter(isOpen).length;
+  const open = entries.filter(isOpen).length;
+  const pressing = entries.filter(isPressing).length;
   return (
     <section class="feed" aria-label="Alerts" id="alerts">
       <div class="section-head">
         <h2>Alerts</h2>
-        <span class={`count ${firing > 0 ? "state-alert" : ""}`} data-testid="firing">
-          {firing} firing
+        <span class={`count ${pressing > 0 ? "state-alert" : ""}`} data-testid="firing">
+          {pressing} firing
         </span>
+        {open > pressing && (
+          <span class="count" title="Acknowledged, silenced or inhibited">
+            {open - pressing} in hand
+          </span>
+        )}
       </div>
       <div class="card feed-list" role="log" aria-relevant="additions" data-testid="feed">
         <ol>
           {entries.slice(0, SHOWN).map((entry) => (
-            <Entry key={entry.alert.id} entry={entry} now={model.store.now()} />
+            <Entry
+              key={entry.alert.id}
+              entry={entry}
+              now={model.store.now()}
+              chosen={entry.alert.id === chosen}
+            />
           ))}
           {entries.length === 0 && (
             <li class="blank">
@@ -40,23 +51,22 @@ export function Feed() {
   );
 }
 
-function Entry({ entry, now }: { entry: FeedEntry; now: number }) {
+function Entry({ entry, now, chosen }: { entry: FeedEntry; now: number; chosen: boolean }) {
   const { alert } = entry;
   const open = isOpen(entry);
+  const look = isPressing(entry) ? "is-alert" : open ? "is-in-hand" : "is-over";
   return (
-    <li class={`entry ${open ? "is-alert" : "is-over"}`} data-testid="alert" data-phase={alert.phase}>
+    <li
+      class={`entry ${look} ${chosen ? "is-chosen" : ""}`}
+      data-testid="alert"
+      data-phase={alert.phase}
+      data-alert={alert.id}
+    >
       <div class="entry-head">
-        {open ? (
-          <span class="state-label state-alert">
-            <StateIcon state="alert" />
-            firing
-          </span>
-        ) : (
-          <span class="state-label state-ok">
-            <Icon name="check" />
-            {entry.endedUnseen ? "ended while disconnected" : "resolved"}
-          </span>
-        )}
+        <span class="badges">
+          <SeverityBadge severity={alert.severity} />
+          <PhaseBadges entry={entry} />
+        </span>
         <time dateTime={new Date(alert.ts / 1000).toISOString()} title={formatTime(alert.ts)}>
           {ago(alert.ts, now)}
         </time>
@@ -66,26 +76,45 @@ function Entry({ entry, now }: { entry: FeedEntry; now: number }) {
       </SeriesLink>
       <p class="entry-summary">{alert.summary}</p>
       <dl class="evidence">
-        <div>
-          <dt>value</dt>
-          <dd>{formatValue(alert.value ?? Number.NaN)}</dd>
-        </div>
-        <div>
-          <dt>expected</dt>
-          <dd>
-            {formatValue(alert.lo ?? Number.NaN)} … {formatValue(alert.hi ?? Number.NaN)}
-          </dd>
-        </div>
-        <div>
-          <dt>score</dt>
-          <dd>{(alert.score ?? 0).toFixed(2)}</dd>
-        </div>
+        <Seen name="value" value={alert.value} />
+        {(alert.lo !== null || alert.hi !== null) && (
+          <div>
+            <dt>expected</dt>
+            <dd>
+              {formatValue(alert.lo ?? Number.NaN)} … {formatValue(alert.hi ?? Number.NaN)}
+            </dd>
+          </div>
+        )}
+        <Seen name="limit" value={alert.limit} />
+        <Seen name="score" value={alert.score} digits={2} />
         <div>
           <dt>{open ? "for" : "lasted"}</dt>
           <dd>{formatAge(Math.max(0, (open ? now : alert.ts / 1000) - alert.started_ts / 1000))}</dd>
         </div>
       </dl>
+      <p class="entry-foot">
+        {alert.assignee && <span class="muted">assigned to {alert.assignee}</span>}
+        <ViewLink
+          to={{ alert: alert.id }}
+          class="link"
+          aria-label={`Details of the alert of ${alert.series}`}
+          aria-current={chosen ? "true" : undefined}
+          data-testid="alert-open"
+        >
+          Details
+        </ViewLink>
+      </p>
     </li>
+  );
+}
+
+function Seen({ name, value, digits }: { name: string; value: number | null | undefined; digits?: number }) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return null;
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{digits === undefined ? formatValue(value) : value.toFixed(digits)}</dd>
+    </div>
   );
 }
 

@@ -29,8 +29,32 @@ export function Focus({ name }: { name: string }) {
         </h2>
         {series && <FocusNow series={series} />}
       </div>
+      <Instant />
       {series ? <FocusBody series={series} key={name} /> : <NoSuchSeries />}
     </section>
+  );
+}
+
+/** Where somebody was led: a line in the chart as long as the window holds it, and a word when it does not. */
+function Instant() {
+  const model = useModel();
+  model.slowTick.value;
+  const { at, window } = model.view.value;
+  if (at === 0) return null;
+  const age = model.store.now() - at / 1000;
+  return (
+    <p class="instant" role="status" data-testid="instant">
+      <Icon name="right" />
+      <span>
+        {formatTime(at, model.store.now())}, {formatAge(Math.max(0, age))} ago.{" "}
+        {age > window * 1000
+          ? "The chart does not reach back to it; the alert has the values of that time."
+          : "It is marked in the chart."}
+      </span>
+      <button type="button" onClick={() => model.go({ at: 0 })}>
+        Remove the mark
+      </button>
+    </p>
   );
 }
 

@@ -10,7 +10,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["[ ]", "previous, next page of charts"],
   ["↑ ↓ Home End", "move in the table"],
   ["Enter", "open the series"],
-  ["Esc", "back to all charts"],
+  ["Esc", "close the alert or the series"],
   ["t", "theme"],
 ];
 

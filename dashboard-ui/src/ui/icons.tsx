@@ -45,6 +45,8 @@ const PATHS = {
   moon: "M13.5 9.5A6 6 0 1 1 6.5 2.5a5 5 0 0 0 7 7z",
   auto: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zM8 2v12",
   check: "M3 8.5l3.5 3.5L13 4.5",
+  flap: "M1 11.5 4.5 4l3.5 8 3.5-8L15 11.5",
+  mute: "M2 6h2.5L8 3v10L4.5 10H2zM10.5 6l4 4m0-4-4 4",
 } as const;
 
 export function Icon({ name }: { name: keyof typeof PATHS }) {

@@ -42,8 +42,9 @@ function act(model: Model, key: string): boolean {
       model.helpOpen.value = true;
       return true;
     case "Escape":
-      if (view.series) model.go({ series: "" }, "push");
-      return view.series !== "";
+      if (view.alert) model.go({ alert: "" }, "push");
+      else if (view.series) model.go({ series: "" }, "push");
+      return view.alert !== "" || view.series !== "";
     default:
       return false;
   }

@@ -5,6 +5,7 @@ import { Access, codeOf } from "../access/access";
 import { type AccessState, ASKING } from "../access/machine";
 import { FrameLoop } from "../chart/loop";
 import { type Palette, readPalette } from "../chart/palette";
+import { AlertActions } from "../data/actions";
 import { filterSeries } from "../data/order";
 import type { Series } from "../data/series";
 import { Store } from "../data/store";
@@ -13,7 +14,7 @@ import type { Socket } from "../live/connection";
 import { INITIAL, type LinkState } from "../live/machine";
 import { Session } from "../live/session";
 import { type Theme, themeSignal } from "./theme";
-import { DEFAULT_VIEW, formatView, parseView, type ViewState } from "./url";
+import { changed, DEFAULT_VIEW, formatView, parseInstant, parseView, type ViewState, WINDOWS } from "./url";
 
 /** How often texts (values, ages) and orders are renewed, ms. */
 const TICK = 250;
@@ -30,6 +31,7 @@ export class Model {
   readonly loop = new FrameLoop();
   readonly session: Session<Series>;
   readonly access: Access;
+  readonly actions: AlertActions;
   readonly link: Signal<LinkState> = signal(INITIAL);
   /** Whether the person in front may see the page. */
   readonly who: Signal<AccessState> = signal(ASKING);
@@ -63,6 +65,13 @@ export class Model {
       ask: (path, init) => fetch(path, init),
       onState: (state, before) => this.admit(state, before),
     });
+    this.actions = new AlertActions({
+      ask: (path, init) => fetch(path, init),
+      onAlert: (alert) => {
+        this.store.alert(alert);
+        this.refresh();
+      },
+    });
     this.matching = computed(() => {
       this.slowTick.value;
       const { filter, state } = this.view.value;
@@ -77,7 +86,9 @@ export class Model {
     addEventListener("hashchange", () => {
       const code = takeCode();
       if (code) void this.access.begin(code);
+      this.followFragment();
     });
+    this.followFragment();
     setInterval(() => this.advance(), TICK);
     addEventListener("popstate", () => this.show(parseView(location.search)));
     addEventListener("online", () => this.retry());
@@ -93,16 +104,32 @@ export class Model {
 
   /** Change the view. Steps that "back" should undo are pushed; small changes are not. */
   go(change: Partial<ViewState>, step: "push" | "replace" = "replace"): void {
-    const next = { ...this.view.value, ...change };
+    const next = changed(this.view.value, change);
     const address = location.pathname + formatView(next);
     if (step === "push") history.pushState(null, "", address);
     else history.replaceState(null, "", address);
     this.show(next);
   }
 
+  /** Whether the person may act on alerts. What they may see is theirs to act on, too. */
+  mayAct(): boolean {
+    const who = this.who.value;
+    if (who.name === "open") return true;
+    return who.name === "signed-in" && who.identity.roles.some((r) => r === "operator" || r === "admin");
+  }
+
+  /** Go to the instant that the address's fragment names, in a window that holds it if there is one. */
+  private followFragment(): void {
+    const to = parseInstant(location.hash);
+    if (!to) return;
+    const age = (this.store.now() - to.at / 1000) / 1000;
+    const window = WINDOWS.find((s) => s > age + 5) ?? WINDOWS.at(-1) ?? DEFAULT_VIEW.window;
+    this.go({ ...to, window }, "replace");
+  }
+
   /** Address of the view with this change. */
   href(change: Partial<ViewState>): string {
-    return formatView({ ...this.view.value, ...change }) || "?";
+    return formatView(changed(this.view.value, change)) || "?";
   }
 
   retry(): void {

@@ -10,6 +10,10 @@ export interface ViewState {
   readonly page: number;
   /** Series in the large chart, or "". */
   readonly series: string;
+  /** An instant of that series that somebody was led to, µs; 0: none. */
+  readonly at: number;
+  /** Id of the alert that is open in place of the charts, or "". */
+  readonly alert: string;
   readonly filter: string;
   readonly state: StateName | "";
   readonly sort: Sort;
@@ -22,10 +26,18 @@ export const DEFAULT_VIEW: ViewState = {
   window: 60,
   page: 0,
   series: "",
+  at: 0,
+  alert: "",
   filter: "",
   state: "",
   sort: { key: "worst", descending: true },
 };
+
+/** The view after a change. Who goes to another series leaves the instant, and the alert that was open. */
+export function changed(v: ViewState, change: Partial<ViewState>): ViewState {
+  const left = change.series === undefined ? {} : { at: 0, alert: "" };
+  return { ...v, ...left, ...change };
+}
 
 /** Read a query string; whatever is missing or wrong is the default's. */
 export function parseView(search: string): ViewState {
@@ -38,6 +50,8 @@ export function parseView(search: string): ViewState {
     window: WINDOWS.includes(window) ? window : DEFAULT_VIEW.window,
     page: Number.isInteger(page) && page > 0 ? page - 1 : 0,
     series: q.get("series") ?? "",
+    at: instant(q.get("at")),
+    alert: q.get("alert") ?? "",
     filter: q.get("filter") ?? "",
     state: state ?? "",
     sort: parseSort(q.get("sort") ?? ""),
@@ -51,12 +65,30 @@ export function formatView(v: ViewState): string {
   if (v.window !== DEFAULT_VIEW.window) q.set("window", String(v.window));
   if (v.page > 0) q.set("page", String(v.page + 1));
   if (v.series) q.set("series", v.series);
+  if (v.series && v.at > 0) q.set("at", String(v.at));
+  if (v.alert) q.set("alert", v.alert);
   if (v.filter) q.set("filter", v.filter);
   if (v.state) q.set("state", v.state);
   const sort = formatSort(v.sort);
   if (sort !== formatSort(DEFAULT_VIEW.sort)) q.set("sort", sort);
   const text = q.toString().replaceAll("%2F", "/");
   return text ? `?${text}` : "";
+}
+
+/** Where a fragment `#/series/PATH?at=µs` leads, as alerts link to an instant; null for any other. */
+export function parseInstant(fragment: string): { series: string; at: number } | null {
+  const found = /^#\/series\/([^?]+)(?:\?(.*))?$/.exec(fragment);
+  if (!found?.[1]) return null;
+  try {
+    return { series: decodeURIComponent(found[1]), at: instant(new URLSearchParams(found[2]).get("at")) };
+  } catch {
+    return null; // an escape that is none
+  }
+}
+
+function instant(text: string | null): number {
+  const us = Number(text);
+  return Number.isSafeInteger(us) && us > 0 ? us : 0;
 }
 
 function parseSort(text: string): Sort {
