@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"runtime/debug"
+	"weir/pipeline/plan"
 
 	"weir/kafka"
 	"weir/telemetry"
@@ -15,10 +16,14 @@ type kind uint8
 const (
 	// data holds the records of one fetch.
 	data kind = iota
-	// tick makes the summaries go out that wait for the flush period to pass.
-	tick
+	// flush makes the summaries go out that wait for the flush period to pass.
+	flush
 	// barrier makes all summaries go out, and tells when it has passed the last stage.
 	barrier
+	// settled says that the replay has passed all that a predecessor emitted.
+	settled
+	// look asks every stage what it knows of a series.
+	look
 )
 
 // Batch is the item of the graph: the records of one fetch with everything the stages find out about
@@ -42,11 +47,21 @@ type Batch struct {
 	emitted int64
 	// earlier is what goes out before: a deletion comes behind all that was told of the device.
 	earlier []deletion
+	// touched are series whose state changed without a reading.
+	touched []*series
+	// silent are the series that fell silent.
+	silent []reading
+	// partials are for the groups that series of this partition are members of.
+	partials []partial
+	// looked is what is asked for with look.
+	looked *inspection
+	// late: there are late readings in it.
+	late bool
 
 	// Of a barrier, when it has passed: the offsets of weir.updates and weir.alerts after all that was
 	// emitted before it, and the dead letters and the alerts that changed since the last one.
 	updatesEnd, alertsEnd int64
-	dead                  []kafka.Record
+	dead, backlog         []kafka.Record
 	changed               map[string]*telemetry.Alert
 }
 
@@ -55,6 +70,12 @@ type deletion struct {
 	rows    []telemetry.Update
 	emitted int64
 	control wire.Control
+}
+
+// partial is what series of this partition contribute to a group, for the partition of that.
+type partial struct {
+	partition int
+	control   wire.Control
 }
 
 // verdict tells what becomes of a record. The values are bits, so that a stage can take several.
@@ -90,6 +111,21 @@ type record struct {
 	// deleted: it is the command to delete the device, whose series are buried.
 	deleted bool
 	buried  []*series
+	// tick is the processing time (µs) that the record advances the partition to, if it is a tick. Devices whose state
+	// contains the record (contained) have heard it.
+	tick int64
+	// control is a command to the device or the partition that stages behind decode carry out.
+	control *wire.Control
+	// target is the series that control is about; nil: there is none.
+	target *output
+	// treated are the series that have another treatment from this record on.
+	treated    []*series
+	treatments []*treatment
+	plan       *plan.Plan
+	// leads: some reading of it leads to other series; derives: to some that are made of several.
+	leads, derives bool
+	// group is the one that a partial in control is for.
+	group *grouping
 }
 
 // fault says why a record went to the dead letters.
@@ -107,18 +143,28 @@ const (
 	counted fate = iota
 	late
 	invalid
+	// silent is no reading: the series has been absent for too long.
+	silent
 )
 
 // reading is one sample of a series on its way through the stages.
 type reading struct {
-	series  *series
-	version telemetry.Version
-	time    int64
-	value   float64
+	series *series
+	treat  *treatment
+	// watermark is the newest source time of the device, this reading included.
+	watermark int64
+	version   telemetry.Version
+	time      int64
+	value     float64
+	// rate is the change per second since the reading before, NaN at the first.
+	rate float64
 
 	avg, lo, hi, score float64
 	state              telemetry.State
 	fate               fate
+	// What the detector found besides.
+	head         string
+	onset, clear bool
 }
 
 // reset makes room for the next fetch. What one exceptional batch made large is given back.
@@ -132,6 +178,9 @@ func (b *Batch) reset() {
 		readings: b.readings[:0],
 		raw:      b.raw[:0],
 		alerts:   b.alerts[:0],
+		touched:  b.touched[:0],
+		partials: b.partials[:0],
+		silent:   b.silent[:0],
 	}
 }
 

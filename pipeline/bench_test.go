@@ -142,8 +142,10 @@ func (s *stages) steps() []step {
 	return []step{
 		{name: "decode", apply: s.decode.apply},
 		{name: "validate", apply: s.validate.apply},
+		{name: "compute", apply: s.compute.apply},
 		{name: "average", apply: s.average.apply},
 		{name: "detect", apply: s.judge.apply},
+		{name: "rules", apply: s.rules.apply},
 		{name: "summarise", apply: s.summarise.apply},
 		{name: "emit", apply: func(b *Batch) *Batch { s.emit.apply(b); return b }},
 	}
@@ -324,11 +326,11 @@ func BenchmarkRestore(b *testing.B) {
 // without what it points to.
 func BenchmarkMemory(b *testing.B) {
 	const n = 50_000
-	before := heap()
+	before := heapBytes()
 	stream := newStream(n)
-	of := heap() - before
+	of := heapBytes() - before
 	s := warmed(stream, func(*Batch) {})
-	size := heap() - before - of
+	size := heapBytes() - before - of
 	for b.Loop() {
 	}
 	b.ReportMetric(float64(size)/n, "B/series")
@@ -343,7 +345,7 @@ func BenchmarkMemory(b *testing.B) {
 	runtime.KeepAlive(stream)
 }
 
-func heap() int64 {
+func heapBytes() int64 {
 	runtime.GC()
 	runtime.GC() // what the first has only found unused
 	var m runtime.MemStats

@@ -1,5 +1,7 @@
 package pipeline
 
+import "weir/telemetry"
+
 // A device that is deleted loses its series, but a batch before the command may still be in the graph, and what a
 // predecessor emitted of them is not to be emitted again. So they are buried: out of the device's series, and their
 // names are free for others, but at hand until the next checkpoint, which writes their tombstones.
@@ -27,6 +29,7 @@ func (g *registry) lay(of *series) {
 	metric := of.name[len(d.name)+1:]
 	delete(d.series, metric)
 	d.buried[metric], of.buried = of, true
+	g.setDerived(of, true)
 	g.seriesN--
 }
 
@@ -42,8 +45,15 @@ func (g *registry) unbury(of *series) *series {
 
 // forget removes a series of which nothing is to be remembered.
 func (g *registry) forget(of *series) {
+	g.setDerived(of, true)
 	delete(of.device.series, of.name[len(of.device.name)+1:])
 	g.seriesN--
+}
+
+// series is the one of a name, if there is one.
+func (g *registry) series(name string) *series {
+	device, metric, _ := telemetry.SplitSeries(name)
+	return g.known(device, metric)
 }
 
 // known is the series of a path, if there is one.
@@ -65,12 +75,7 @@ func (g *registry) retire(d *device) {
 
 // mourning adds to the devices that changed those that have buried series, and forgets which they are.
 func (g *registry) mourning(changed []*device) []*device {
-	for _, d := range g.mourned {
-		if !d.dirty {
-			d.dirty = true
-			changed = append(changed, d)
-		}
-	}
+	changed = join(changed, g.mourned)
 	g.mourned = g.mourned[:0]
 	return changed
 }

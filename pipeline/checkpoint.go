@@ -21,11 +21,14 @@ type checkpoint struct {
 	marker  wire.Marker
 
 	dead    []kafka.Record
+	backlog []kafka.Record
 	state   []kafka.Record
 	devices []int // where in state each device ends
 	latest  []kafka.Record
 	// committed: the group has taken the offset.
 	committed bool
+	// planned is the offset of the plan in weir.state, spoken the silences there.
+	planned int64
 	// devicesN and seriesN are how many there are, changed or not.
 	devicesN, seriesN int
 
@@ -35,14 +38,18 @@ type checkpoint struct {
 // take encodes what changed. The graph must be drained: b is a barrier that has passed it.
 func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.Header) {
 	c.marker = wire.Marker{Updates: b.updatesEnd, Alerts: b.alertsEnd, Readings: position}
+	c.backlog = b.backlog
 	c.dead, c.state, c.devices, c.latest = b.dead, c.state[:0], c.devices[:0], c.latest[:0]
 	c.devicesN, c.seriesN = len(s.decode.registry.devices), s.decode.registry.seriesN
 	c.encoder.reset()
-	c.retire(s.decode.registry, headers)
-	for _, d := range s.decode.registry.mourning(s.decode.dedupe.take()) {
-		c.device(d, headers)
-		s.decode.registry.retire(d)
+	g := s.decode.registry
+	c.plans(g, headers)
+	c.retire(g, headers)
+	for _, d := range g.mourning(join(s.decode.dedupe.take(), s.summarise.takeDirty())) {
+		c.device(d, position, headers)
+		g.retire(d)
 	}
+	c.silences(&s.rules.silences, headers)
 	for _, of := range s.summarise.stale {
 		c.newest(of, headers)
 	}
@@ -54,14 +61,11 @@ func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.H
 }
 
 // device adds the header of a device and its changed series.
-func (c *checkpoint) device(d *device, headers []kafka.Header) {
+func (c *checkpoint) device(d *device, position int64, headers []kafka.Header) {
 	d.dirty = false
 	e := &c.encoder
-	c.state = append(c.state, kafka.Record{Key: e.keyed(deviceKey, d.name), Value: e.deviceState(d), Headers: headers})
+	c.state = append(c.state, kafka.Record{Key: e.keyed(deviceKey, d.name), Value: e.deviceState(d, position), Headers: headers})
 	for s := d.dirtySeries; s != nil; {
-		if s.alert.last != nil {
-			s.alert.takeOver() // the stage was left out for the record that should have come by
-		}
 		if !s.buried {
 			c.state = append(c.state, kafka.Record{Key: e.keyed(seriesKey, s.name), Value: e.seriesState(s), Headers: headers})
 		}
@@ -76,6 +80,17 @@ func (c *checkpoint) device(d *device, headers []kafka.Header) {
 	}
 	d.buried = nil
 	c.devices = append(c.devices, len(c.state))
+}
+
+// join adds to the devices of a list those of another that are not in it.
+func join(changed, others []*device) []*device {
+	for _, d := range others {
+		if !d.dirty {
+			d.dirty = true
+			changed = append(changed, d)
+		}
+	}
+	return changed
 }
 
 // retire removes the devices that had nothing left at the checkpoint before, which has been written, and of which
@@ -117,6 +132,9 @@ func (c *checkpoint) alert(id string, alert *telemetry.Alert, headers []kafka.He
 // persist writes the checkpoint.
 func (o *owner) persist(ctx context.Context, c *checkpoint) error {
 	if err := o.writeAll(ctx, wire.TopicDeadLetters, each(c.dead)); err != nil {
+		return err
+	}
+	if err := o.writeAll(ctx, wire.TopicBacklog, each(c.backlog)); err != nil {
 		return err
 	}
 	if err := o.at("dead letters written"); err != nil {

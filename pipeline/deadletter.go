@@ -19,23 +19,49 @@ const (
 	maxRaw     = 512 << 10
 	maxMessage = 8 << 10
 	maxKey     = 1 << 10
-	// maxBuried bounds the dead letters, in bytes, that wait for the next checkpoint.
+	// maxBuried bounds what an outbox holds, in bytes, until the next checkpoint.
 	maxBuried = 1 << 20
 )
 
-// deadLetters waits for the next checkpoint, which writes them before it commits. A replay, which starts at a
-// commit, buries again what its predecessor had buried since: a dead letter is there at least once. Only
-// when too many wait they are written early; early is the flight of those, which a checkpoint waits for.
-type deadLetters struct {
+// outbox holds records of a topic that the next checkpoint writes before it commits. A replay, which starts at a
+// commit, writes again what its predecessor had written since: a record is there at least once. Only when too many
+// wait they are written early; early is the flight of those, which a checkpoint waits for.
+type outbox struct {
+	topic   string
 	records []kafka.Record
 	bytes   int
 	early   flight
 }
 
-func (d *deadLetters) take() []kafka.Record {
+func (d *outbox) add(key, value []byte, headers []kafka.Header) {
+	d.records = append(d.records, kafka.Record{Key: bytes.Clone(key), Value: value, Headers: headers})
+	d.bytes += len(value)
+}
+
+func (d *outbox) take() []kafka.Record {
 	records := d.records
 	d.records, d.bytes = nil, 0
 	return records
+}
+
+// relieve writes early what an outbox holds, if that is too much.
+func (s *emit) relieve(d *outbox) error {
+	if d.bytes < maxBuried {
+		return nil
+	}
+	for _, record := range d.take() {
+		landed := d.early.begin()
+		err := s.producer.Produce(s.ctx, d.topic, s.partition, []kafka.Record{record}, func(base int64, err error) {
+			landed(base, err)
+			if err != nil {
+				s.fail(err)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bury takes the records of b that cannot be applied.
@@ -47,26 +73,10 @@ func (s *emit) bury(b *Batch) error {
 		}
 		key := r.key[:min(len(r.key), maxKey)]
 		value := wire.AppendDeadLetter(nil, s.letter(r, key))
-		s.dead.records = append(s.dead.records, kafka.Record{Key: bytes.Clone(key), Value: value, Headers: s.headers})
-		s.dead.bytes += len(value)
+		s.dead.add(key, value, s.headers)
 		s.m.buried(r.fault.code)
 	}
-	if s.dead.bytes < maxBuried {
-		return nil
-	}
-	for _, record := range s.dead.take() {
-		landed := s.dead.early.begin()
-		err := s.producer.Produce(s.ctx, wire.TopicDeadLetters, s.partition, []kafka.Record{record}, func(base int64, err error) {
-			landed(base, err)
-			if err != nil {
-				s.fail(err)
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.relieve(&s.dead)
 }
 
 // letter tells all that is known about a record with a fault.

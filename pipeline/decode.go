@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"weir/kafka"
 	"weir/telemetry"
@@ -28,11 +29,20 @@ type decode struct {
 	m        *counters
 	gauges   *gauges
 	log      *slog.Logger
+
+	// ticked is the time of the newest tick, planHash what the plan in force is known by. The driver reads them.
+	ticked   *atomic.Int64
+	planHash *atomic.Pointer[planHash]
 }
+
+type planHash struct{ string }
 
 func (s *decode) apply(b *Batch) *Batch {
 	b.each("decode", fresh, func(r *record) { s.record(b, r) })
-	if b.kind == data {
+	switch b.kind {
+	case look:
+		s.inspect(b.looked)
+	case data:
 		if ingest := b.records[0].ingest; ingest > 0 {
 			s.m.fetched.Update(float64(b.arrived-ingest) / 1e6)
 		}
@@ -44,7 +54,7 @@ func (s *decode) apply(b *Batch) *Batch {
 func (s *decode) record(b *Batch, r *record) {
 	r.first, r.end = len(b.readings), len(b.readings)
 	if wire.IsControl(r.value) {
-		s.command(r)
+		s.control(r)
 		return
 	}
 	c := &s.columns
@@ -66,35 +76,6 @@ func (s *decode) record(b *Batch, r *record) {
 	if r.verdict == fresh {
 		s.readings(b, r)
 	}
-}
-
-// command applies a command to delete a device. It counts as a record of the device: a replay passes it over. The
-// device begins anew, its sequence numbers included.
-func (s *decode) command(r *record) {
-	c, err := wire.DecodeControl(r.value)
-	if err == nil && c.Kind != wire.ControlDeleteDevice {
-		err = fmt.Errorf("a command of kind %q is not known", c.Kind)
-	}
-	if err != nil {
-		r.refuse(&fault{code: wire.CodeRecordMalformed, message: err.Error()})
-		return
-	}
-	d := s.registry.devices[c.Device]
-	if d == nil {
-		if f := s.checkDevice(c.Device); f != nil {
-			r.refuse(f)
-			return
-		}
-		r.verdict = replayed // there is nothing to delete
-		return
-	}
-	r.device, r.ingest = d, c.Time
-	if s.dedupe.record(r, 0); r.verdict != fresh {
-		return
-	}
-	d.seen = nil
-	r.deleted, r.buried = true, s.registry.bury(d)
-	s.m.deleted.Inc()
 }
 
 // look fills resolved with the series that there are and checks the names of those that there are not. It
@@ -124,6 +105,10 @@ func (s *decode) checkDevice(name string) *fault {
 	if err := telemetry.CheckDevice(name); err != nil {
 		return pathFault(err)
 	}
+	return s.checkPlace(name)
+}
+
+func (s *decode) checkPlace(name string) *fault {
 	if p := kafka.PartitionFor(name, s.partitions); p != s.partition {
 		return &fault{
 			code:    wire.CodeWrongPartition,
@@ -144,15 +129,21 @@ func (s *decode) readings(b *Batch, r *record) {
 			metric = c.Metric[i]
 		}
 		of := s.resolved[metric]
-		if of == nil {
-			if of = s.registry.admit(r.device, c.Metrics[metric]); of == nil {
-				left.add(i, c.Metrics[metric])
+		if of == nil || of.derived {
+			var code string
+			if of, code = s.registry.admit(r.device, c.Metrics[metric]); of == nil {
+				left.add(i, c.Metrics[metric], code)
 				continue
 			}
 			s.resolved[metric] = of
 		}
+		if outs := of.treat.outs; outs != nil {
+			r.leads = true
+			r.derives = r.derives || outs.derives
+		}
 		b.readings = append(b.readings, reading{
 			series:  of,
+			treat:   of.treat,
 			version: telemetry.VersionOf(r.offset, i),
 			time:    t,
 			value:   c.Value[i],
@@ -162,11 +153,11 @@ func (s *decode) readings(b *Batch, r *record) {
 	r.device.remember(s.resolved)
 	if left.n > 0 {
 		s.m.surplus.Add(left.n)
-		r.fault = left.fault(s.registry.maxSeries, len(c.Time))
-		if !r.device.full {
+		r.fault = left.fault(s.registry.limit(), len(c.Time))
+		if !r.device.full && left.code == wire.CodeTooManySeries {
 			r.device.full = true
 			s.log.Warn("device has no room for more series", "device", r.device.name,
-				"limit", s.registry.maxSeries, "metric", left.metric)
+				"limit", s.registry.limit(), "metric", left.metric)
 		}
 	}
 }
@@ -175,24 +166,33 @@ func (s *decode) readings(b *Batch, r *record) {
 type surplus struct {
 	n, first int
 	metric   string
+	code     string
 	indexes  []uint32
 }
 
-func (l *surplus) add(i int, metric string) {
+func (l *surplus) add(i int, metric, code string) {
 	if l.n == 0 {
-		l.first, l.metric = i, metric
+		l.first, l.metric, l.code = i, metric, code
 	}
 	l.n++
 	l.indexes = append(l.indexes, uint32(i))
 }
 
 func (l *surplus) fault(limit, of int) *fault {
+	var why string
+	switch l.code {
+	case wire.CodeTooManySeries:
+		why = fmt.Sprintf("would be a series more than the %d that the device may have", limit)
+	case wire.CodeTenantSeries:
+		why = "would be a series more than the tenant may have here"
+	default:
+		why = "is one that the plan derives from others"
+	}
 	return &fault{
-		code:     wire.CodeTooManySeries,
+		code:     l.code,
 		rejected: l.indexes,
 		path:     fmt.Sprintf("readings[%d].metric", l.first),
-		message: fmt.Sprintf("the device has %d series and gets no more: %d of %d readings are left out, the first of metric %q",
-			limit, l.n, of, l.metric),
+		message:  fmt.Sprintf("%d of %d readings are left out; metric %q, of the first of them, %s", l.n, of, l.metric, why),
 	}
 }
 

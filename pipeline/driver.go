@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/kafka"
+	"weir/pipeline/rule"
 	"weir/pipeline/rx"
+	"weir/wire"
 )
 
 // renewEvery is how often an owner renews its producer id, renewAgain when that took too long. A broker forgets a
@@ -37,6 +40,9 @@ type driver struct {
 
 	checkpoint checkpoint
 	logs       compactor
+	clock      clockwork
+	// isSettled: the graph was told that the replay has passed what was emitted.
+	isSettled bool
 	// persisting is nil while no checkpoint is being written.
 	persisting chan error
 }
@@ -54,17 +60,22 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		// the ones before grow.
 		unclean: true,
 	}
-	d.checkpoint.encoder.average = o.config.Average
 	summarise := newSummarise(o.config.FlushPeriod, d.requestTick, o.m)
 	summarise.stale = from.stale
 	d.stages = &stages{
 		decode: &decode{
 			registry: from.registry, dedupe: &dedupe{m: o.m}, partition: o.partition, partitions: from.partitions,
 			m: o.m, gauges: o.gauges, log: o.log,
+			ticked: new(atomic.Int64), planHash: new(atomic.Pointer[planHash]),
 		},
-		validate:  newValidate(o.config.Lateness, o.m),
-		average:   &average{config: o.config.Average},
-		judge:     &judge{partition: o.partition, m: o.m},
+		validate: newValidate(o.config.Lateness, o.m),
+		compute:  newCompute(o.partition, from.partitions, o.m),
+		average:  &average{m: o.m},
+		judge:    &judge{m: o.m},
+		rules: &alerting{
+			partition: o.partition, timers: newTimers(), silences: from.silences, told: from.told, open: from.open, m: o.m,
+			subject: rule.Subject{Partition: o.partition}, find: from.find,
+		},
 		summarise: summarise,
 		emit: &emit{
 			ctx: o.work, producer: o.producer, partition: o.partition, headers: o.headers,
@@ -72,8 +83,11 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 			giveBack: summarise.giveBack, acknowledged: summarise.acknowledged,
 			fail: o.fail, at: o.at, done: d.done,
 			changed: from.changed, m: o.m,
+			dead: outbox{topic: wire.TopicDeadLetters}, backlog: outbox{topic: wire.TopicBacklog},
 		},
 	}
+	d.stages.decode.planHash.Store(&planHash{from.registry.plan.Hash()})
+	d.stages.arm(from)
 	return d
 }
 
@@ -92,7 +106,7 @@ func (d *driver) done(b *Batch) {
 		d.lag.passed()
 		b.reset()
 		d.free <- b // never blocks: there is room for all of them
-	case tick:
+	case flush, settled:
 		b.reset()
 		select {
 		case d.ticks <- b:
@@ -144,6 +158,11 @@ func (d *driver) loop(stop context.Context) error {
 	defer checkpoint.Stop()
 	renew := time.NewTimer(renewEvery)
 	defer renew.Stop()
+	attend := time.NewTicker(lookEvery)
+	defer attend.Stop()
+	if err := d.settle(); err != nil {
+		return err
+	}
 	for {
 		var err error
 		select {
@@ -157,6 +176,10 @@ func (d *driver) loop(stop context.Context) error {
 			flush.Reset(after)
 		case <-flush.C:
 			err = d.source.Send(d.work, d.tick())
+		case now := <-attend.C:
+			err = d.attend(now)
+		case asked := <-d.asked:
+			err = d.source.Send(d.work, &Batch{kind: look, looked: asked})
 		case <-checkpoint.C:
 			checkpoint.Reset(d.config.CheckpointPeriod)
 			err = d.tryCheckpoint()
@@ -199,16 +222,27 @@ func (d *driver) feed(b *Batch) error {
 	}
 	d.position = next
 	d.unclean = true
-	return nil
+	return d.settle()
+}
+
+// settle tells the graph, once, when the replay has passed all that a predecessor emitted.
+func (d *driver) settle() error {
+	if d.isSettled || d.position < d.caughtUp {
+		return nil
+	}
+	d.isSettled = true
+	b := d.tick()
+	b.kind, b.next = settled, d.position
+	return d.source.Send(d.work, b)
 }
 
 func (d *driver) tick() *Batch {
 	select {
 	case b := <-d.ticks:
-		b.kind = tick
+		b.kind = flush
 		return b
 	default:
-		return &Batch{kind: tick}
+		return &Batch{kind: flush}
 	}
 }
 

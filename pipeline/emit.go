@@ -41,7 +41,9 @@ type emit struct {
 	// done takes the batch back.
 	done func(*Batch)
 
-	dead deadLetters
+	dead, backlog outbox
+	// partials is the flight of what goes to groups.
+	partials flight
 	// changed holds the alerts of which weir.latest does not know the newest transition.
 	changed map[string]*telemetry.Alert
 	buf     []byte
@@ -53,6 +55,9 @@ type emit struct {
 func (s *emit) apply(b *Batch) {
 	// The batch goes back even if a bug panics here, or the driver would wait for a barrier forever.
 	defer s.done(b)
+	if b.kind == look {
+		close(b.looked.done)
+	}
 	if s.ctx.Err() != nil {
 		return
 	}
@@ -63,6 +68,14 @@ func (s *emit) apply(b *Batch) {
 
 func (s *emit) write(b *Batch) error {
 	if err := s.bury(b); err != nil {
+		return err
+	}
+	if b.late {
+		if err := s.late(b); err != nil {
+			return err
+		}
+	}
+	if err := s.sendPartials(b.partials); err != nil {
 		return err
 	}
 	if err := s.sendAlerts(b.alerts); err != nil {
@@ -178,6 +191,25 @@ func (s *emit) send(topic string, l *lane, after func()) error {
 	})
 }
 
+// sendPartials brings what this partition contributes to groups to their partitions.
+func (s *emit) sendPartials(all []partial) error {
+	for i := range all {
+		p := &all[i]
+		record := kafka.Record{Key: []byte(p.control.Device), Value: wire.AppendControl(nil, &p.control)}
+		landed := s.partials.begin()
+		err := s.producer.Produce(s.ctx, wire.TopicReadings, p.partition, []kafka.Record{record}, func(base int64, err error) {
+			landed(base, err)
+			if err != nil {
+				s.fail(err)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settle completes a barrier.
 func (s *emit) settle(b *Batch) (err error) {
 	if b.updatesEnd, err = s.updates.settled(s.ctx); err != nil {
@@ -186,10 +218,12 @@ func (s *emit) settle(b *Batch) (err error) {
 	if b.alertsEnd, err = s.alerts.settled(s.ctx); err != nil {
 		return err
 	}
-	if err = s.dead.early.wait(s.ctx); err != nil {
-		return err
+	for _, f := range []*flight{&s.dead.early, &s.backlog.early, &s.partials} {
+		if err = f.wait(s.ctx); err != nil {
+			return err
+		}
 	}
-	b.dead = s.dead.take()
+	b.dead, b.backlog = s.dead.take(), s.backlog.take()
 	b.changed, s.changed = s.changed, make(map[string]*telemetry.Alert)
 	return nil
 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,8 +18,6 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/kafka"
-	"weir/pipeline/detect"
-	"weir/pipeline/window"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -200,12 +199,16 @@ type fleet struct {
 	deletions int
 
 	// The undisturbed pass.
-	seen        map[string]bool
-	admitted    map[string]int // series by device
-	refused     map[int64]bool // records with a metric too many
-	readings    uint64
-	expected    map[string]*expectation
-	transitions []string
+	seen     map[string]bool
+	admitted map[string]int // series by device
+	refused  map[int64]bool // records with a metric too many
+	readings uint64
+	expected map[string]*expectation
+	newest   map[string]int64 // source time by device
+	// model is what a Replay made of all records, transitions what it told of alerts.
+	model       *Replay
+	transitions map[string]bool
+	open        map[string]bool
 }
 
 // fleetSeries is how many series a device may have; they send more metrics than that.
@@ -215,18 +218,14 @@ const fleetSeries = 4
 type expectation struct {
 	n, late, invalid uint64
 	min, max, sum    float64
-	newest           int64
 	version          telemetry.Version
-	mean             window.Mean
-	detector         detect.Deviation
-	open             bool
-	raised           telemetry.Version
 }
 
 func newFleet(seed uint64) *fleet {
 	return &fleet{
 		rng: rand.New(rand.NewPCG(seed, 1)), config: testConfig(),
 		sent: make(map[string][]*telemetry.Batch), clock: make(map[string]int64),
+		newest: make(map[string]int64), transitions: make(map[string]bool), open: make(map[string]bool),
 		seen: make(map[string]bool), expected: make(map[string]*expectation),
 		admitted: make(map[string]int), refused: make(map[int64]bool),
 	}
@@ -267,14 +266,11 @@ func (f *fleet) delete(w *world, device string) {
 		if of, _, _ := telemetry.SplitSeries(name); of != device || ended(name) {
 			continue
 		}
-		if e.open {
-			f.transitions = append(f.transitions, transition(telemetry.Resolved, name, version, e.raised))
-			e.open = false
-		}
 		delete(f.expected, name)
 		f.expected[endedAt(name, version)] = e
 	}
 	delete(f.admitted, device)
+	delete(f.newest, device)
 	for key := range f.seen {
 		if strings.HasPrefix(key, device) {
 			delete(f.seen, key)
@@ -344,43 +340,26 @@ func (f *fleet) pass(b *telemetry.Batch, offset int64) {
 		f.readings++
 		if e == nil {
 			f.admitted[b.Device]++
-			e = &expectation{min: math.Inf(1), max: math.Inf(-1), newest: math.MinInt64}
+			e = &expectation{min: math.Inf(1), max: math.Inf(-1)}
 			f.expected[name] = e
 		}
 		e.version = telemetry.VersionOf(offset, i)
 		switch {
 		case math.IsNaN(r.Value):
 			e.invalid++
-		case e.newest != math.MinInt64 && e.newest-r.Time > f.config.Lateness.Microseconds():
+		case f.newest[b.Device]-r.Time > f.config.Lateness.Microseconds():
 			e.late++
 		default:
-			f.count(name, e, r)
+			f.newest[b.Device] = max(f.newest[b.Device], r.Time)
+			e.n++
+			e.min, e.max, e.sum = min(e.min, r.Value), max(e.max, r.Value), e.sum+r.Value
 		}
 	}
 }
 
-func (f *fleet) count(name string, e *expectation, r telemetry.Reading) {
-	e.n++
-	e.min, e.max, e.sum = min(e.min, r.Value), max(e.max, r.Value), e.sum+r.Value
-	e.newest = max(e.newest, r.Time)
-	e.mean.Add(r.Time, r.Value, &f.config.Average)
-	v := e.detector.Observe(r.Time, r.Value)
-	switch {
-	case v.Onset:
-		e.open, e.raised = true, e.version
-		f.transitions = append(f.transitions, transition(telemetry.Firing, name, e.version, e.raised))
-	case v.Clear:
-		e.open = false
-		f.transitions = append(f.transitions, transition(telemetry.Resolved, name, e.version, e.raised))
-	}
-}
-
-func transition(phase telemetry.Phase, series string, version, raised telemetry.Version) string {
-	return fmt.Sprintf("%s %s at %d: %s", phase, series, version, alertID(0, ruleDeviation, series, raised))
-}
-
 // check compares everything that is stored with the undisturbed pass.
 func (f *fleet) check(t *testing.T, w *world) {
+	f.replay(t, w)
 	f.checkChains(t, w.chains())
 	f.checkAlerts(t, w)
 	f.checkLatest(t, w)
@@ -419,17 +398,45 @@ func (f *fleet) checkChains(t *testing.T, chains map[string]*chain) {
 	}
 }
 
-func (f *fleet) checkAlerts(t *testing.T, w *world) {
-	missing := make(map[string]bool)
-	for _, transition := range f.transitions {
-		missing[transition] = true
+// replay has the sequential model of the graph run over all records, some at a time.
+func (f *fleet) replay(t *testing.T, w *world) {
+	config := testConfig()
+	config.MaxSeriesPerDevice = fleetSeries
+	var err error
+	f.model, err = NewReplay(ReplayOptions{Config: config, Partitions: 1, Alert: func(a *telemetry.Alert) {
+		f.transitions[transition(t, a)] = true
+		f.open[a.ID] = a.Phase != telemetry.Resolved
+	}})
+	if err != nil {
+		t.Fatal(err)
 	}
+	records := w.records(wire.TopicReadings, 0)
+	for len(records) > 0 {
+		n := min(len(records), 1+f.rng.IntN(20))
+		if err := f.model.Feed(records[:n], records[n-1].Offset+1); err != nil {
+			t.Fatal(err)
+		}
+		records = records[n:]
+	}
+}
+
+// transition is all that an alert says.
+func transition(t *testing.T, a *telemetry.Alert) string {
+	text, err := json.Marshal(json.RawMessage(wire.AppendAlertJSON(nil, a)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (f *fleet) checkAlerts(t *testing.T, w *world) {
+	missing := maps.Clone(f.transitions)
 	for _, r := range w.records(wire.TopicAlerts, 0) {
 		a, err := wire.DecodeAlert(r.Value)
 		if err != nil {
 			t.Fatal(err)
 		}
-		key := fmt.Sprintf("%s %s at %d: %s", a.Phase, a.Series, a.Version, a.ID)
+		key := transition(t, &a)
 		if !missing[key] {
 			t.Errorf("alert was emitted twice, or should not be: %s", key)
 		}
@@ -470,9 +477,10 @@ func (f *fleet) checkLatest(t *testing.T, w *world) {
 		if versions[name] != e.version {
 			t.Errorf("weir.latest has %s at version %d, want %d", name, versions[name], e.version)
 		}
-		id := alertID(0, ruleDeviation, name, e.raised)
-		if e.raised != 0 && alerts[id] != e.open {
-			t.Errorf("weir.latest says that alert %s of %s is open: %v, want %v", id, name, alerts[id], e.open)
+	}
+	for id, open := range f.open {
+		if alerts[id] != open {
+			t.Errorf("weir.latest says that alert %s is open: %v, want %v", id, alerts[id], open)
 		}
 	}
 }
@@ -485,10 +493,7 @@ func (f *fleet) checkState(t *testing.T, w *world) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &restorer{
-		o: o, fences: fences{state: end[0].End}, out: restored{registry: newRegistry(100)},
-		decoder: stateDecoder{average: p.config.Average},
-	}
+	r := &restorer{o: o, fences: fences{state: end[0].End}, out: restored{registry: newRegistry(100)}}
 	if err := r.readState(w.context()); err != nil {
 		t.Fatal(err)
 	}
@@ -510,15 +515,15 @@ func (f *fleet) checkState(t *testing.T, w *world) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.newestTime != e.newest || s.summary.version != e.version || s.alert.open != e.open {
-			t.Errorf("state of %s: newest %d version %d alert %v, want %d, %d, %v",
-				name, s.newestTime, s.summary.version, s.alert.open, e.newest, e.version, e.open)
+		model := f.model.stages.decode.registry.series(name)
+		if model == nil {
+			t.Errorf("%s is not known to the model", name)
+			continue
 		}
-		if !bytes.Equal(s.mean.MarshalAppend(nil), e.mean.MarshalAppend(nil)) {
-			t.Errorf("moving average of %s has seen other readings than it should", name)
-		}
-		if !bytes.Equal(s.detector.MarshalAppend(nil), e.detector.MarshalAppend(nil)) {
-			t.Errorf("detector of %s has seen other readings than it should", name)
+		var encoder stateEncoder
+		got, want := bytes.Clone(encoder.seriesState(s)), encoder.seriesState(model)
+		if !bytes.Equal(got, want) || s.summary.version != e.version {
+			t.Errorf("state of %s has seen other readings than it should:\n%x\n%x", name, got, want)
 		}
 	}
 }

@@ -19,13 +19,26 @@ type counters struct {
 	deleted    *metrics.Counter
 	forgotten  *metrics.Counter
 	late       *metrics.Counter
-	invalid    *metrics.Counter
-	surplus    *metrics.Counter
+	invalid    [whys]*metrics.Counter
+	// undecided counts filters that came to no decision, underived values that came to no number.
+	undecided *metrics.Counter
+	underived *metrics.Counter
+	// gaps counts windows that closed because their device fell silent; missed readings that came after theirs had
+	// closed; ungrouped partials for groups that are no more.
+	gaps      *metrics.Counter
+	missed    *metrics.Counter
+	ungrouped *metrics.Counter
+	plans     *metrics.Counter
+	// adopted counts alerts that go on although the state they were in is lost.
+	adopted *metrics.Counter
+	ticks   *metrics.Counter
+	surplus *metrics.Counter
 	// lost counts records of weir.readings that were deleted unread or cannot be read.
 	lost        *metrics.Counter
 	deadLetters map[string]*metrics.Counter
 	panics      *metrics.Counter
 	transitions map[telemetry.Phase]*metrics.Counter
+	stages      map[string]*metrics.FloatCounter
 
 	flushes *metrics.Counter
 	rows    *metrics.Counter
@@ -48,22 +61,25 @@ type counters struct {
 func newCounters(set *metrics.Set) *counters {
 	counter := func(what string) *metrics.Counter { return set.GetOrCreateCounter("weir_pipeline_" + what) }
 	histogram := func(what string) *metrics.Histogram { return set.GetOrCreateHistogram("weir_pipeline_" + what) }
-	return &counters{
-		readings:    counter("readings_total"),
-		replayed:    counter("replayed_records_total"),
-		duplicates:  counter("duplicates_total"),
-		deleted:     counter("devices_deleted_total"),
-		forgotten:   counter("sequences_out_of_window_total"),
-		late:        counter("late_total"),
-		invalid:     counter("invalid_total"),
-		surplus:     counter("surplus_readings_total"),
-		lost:        counter("lost_records_total"),
-		deadLetters: deadLetterCounters(counter),
-		panics:      counter("panics_total"),
-		transitions: map[telemetry.Phase]*metrics.Counter{
-			telemetry.Firing:   counter(`alerts_total{phase="firing"}`),
-			telemetry.Resolved: counter(`alerts_total{phase="resolved"}`),
-		},
+	c := &counters{
+		readings:     counter("readings_total"),
+		replayed:     counter("replayed_records_total"),
+		duplicates:   counter("duplicates_total"),
+		deleted:      counter("devices_deleted_total"),
+		forgotten:    counter("sequences_out_of_window_total"),
+		late:         counter("late_total"),
+		undecided:    counter("filters_undecided_total"),
+		underived:    counter("underived_total"),
+		gaps:         counter("windows_closed_by_silence_total"),
+		missed:       counter("group_readings_missed_total"),
+		ungrouped:    counter("partials_without_group_total"),
+		plans:        counter("plans_total"),
+		adopted:      counter("alerts_adopted_total"),
+		ticks:        counter("ticks_total"),
+		surplus:      counter("surplus_readings_total"),
+		lost:         counter("lost_records_total"),
+		deadLetters:  deadLetterCounters(counter),
+		panics:       counter("panics_total"),
 		flushes:      counter("flushes_total"),
 		rows:         counter("rows_total"),
 		merged:       counter("merged_readings_total"),
@@ -77,8 +93,23 @@ func newCounters(set *metrics.Set) *counters {
 		layouts:      counter("unknown_layouts_total"),
 		skipped:      counter("skipped_records_total"),
 		compactions:  counter("compactions_total"),
+		transitions:  make(map[telemetry.Phase]*metrics.Counter),
+		stages:       make(map[string]*metrics.FloatCounter),
 	}
+	for w := notFinite; w < whys; w++ {
+		c.invalid[w] = counter(fmt.Sprintf("invalid_total{reason=%q}", whyNames[w]))
+	}
+	for _, phase := range []telemetry.Phase{telemetry.Firing, telemetry.Acknowledged, telemetry.Flapping, telemetry.Resolved} {
+		c.transitions[phase] = counter(fmt.Sprintf("alerts_total{phase=%q}", phase))
+	}
+	for _, stage := range stageNames {
+		c.stages[stage] = set.GetOrCreateFloatCounter(fmt.Sprintf("weir_pipeline_stage_seconds_total{stage=%q}", stage))
+	}
+	return c
 }
+
+// transition counts one of an alert.
+func (c *counters) transition(phase telemetry.Phase) { c.transitions[phase].Inc() }
 
 // deadLetterCounters has one for each code that a record can be refused with.
 func deadLetterCounters(counter func(string) *metrics.Counter) map[string]*metrics.Counter {

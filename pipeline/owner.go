@@ -38,6 +38,8 @@ type owner struct {
 	free   chan *Batch
 	ticks  chan *Batch
 	passed chan *Batch
+	// asked takes what somebody wants to know of a series.
+	asked chan *inspection
 }
 
 // errStopTimeout is why the last checkpoint was given up.
@@ -53,6 +55,7 @@ func (p *Pipeline) newOwner(partition int, committed int64, commit func(context.
 		free:      make(chan *Batch, p.config.InFlight),
 		ticks:     make(chan *Batch, 2),
 		passed:    make(chan *Batch, 1),
+		asked:     make(chan *inspection),
 	}
 	for range p.config.InFlight {
 		o.free <- new(Batch)

@@ -23,6 +23,8 @@ type Options struct {
 	// Trimmer bounds weir.state and weir.latest where the broker does not compact them itself; nil where it
 	// does.
 	Trimmer kafka.Trimmer
+	// Plans tells what pipelines are declared; nil: whatever is in force stays.
+	Plans Plans
 	// MemberName is what Kafka's tools call this process.
 	MemberName string
 	Logger     *slog.Logger
@@ -34,6 +36,7 @@ type Pipeline struct {
 	client  *kafka.Client
 	config  Config
 	trimmer kafka.Trimmer
+	plans   Plans
 	member  string
 	log     *slog.Logger
 	metrics *metrics.Set
@@ -67,7 +70,7 @@ func New(o Options) (*Pipeline, error) {
 		set = metrics.NewSet()
 	}
 	return &Pipeline{
-		client: o.Client, config: o.Config, trimmer: o.Trimmer, member: o.MemberName,
+		client: o.Client, config: o.Config, trimmer: o.Trimmer, plans: o.Plans, member: o.MemberName,
 		log: orDiscard(o.Logger), metrics: set, m: newCounters(set),
 		owned: make(map[int]*owner),
 	}, nil

@@ -1,14 +1,14 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"weir/kafka"
-	"weir/pipeline/detect"
-	"weir/pipeline/window"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -32,9 +32,18 @@ type restored struct {
 	// stale are the series, changed the alerts, whose newest in weir.latest is not up to date.
 	stale   []*series
 	changed map[string]*telemetry.Alert
+	// told and open are what rules needs to know of the alerts that predecessors emitted.
+	told     map[string]telemetry.Version
+	open     map[string]*telemetry.Alert
+	silences silences
+	// alerted are the series of the alerts in open.
+	alerted map[string]*series
 	// logs tells how much weir.state and weir.latest hold.
 	logs compactor
 }
+
+// find is a series as it was restored.
+func (r *restored) find(name string) *series { return r.alerted[name] }
 
 // restorer reads back what predecessors left.
 type restorer struct {
@@ -49,17 +58,17 @@ type restorer struct {
 	markerFence int64
 	// highest is the newest version that was emitted since the marker.
 	highest telemetry.Version
-	// alerted are the series with a transition since the marker.
-	alerted []*series
 }
 
 func (o *owner) restore(ctx context.Context, f fences) (*restored, error) {
 	started := time.Now()
 	r := &restorer{
-		o: o, fences: f, highest: telemetry.NoVersion, decoder: stateDecoder{average: o.config.Average},
+		o: o, fences: f, highest: telemetry.NoVersion,
 		out: restored{
 			registry: newRegistry(o.config.MaxSeriesPerDevice),
 			changed:  make(map[string]*telemetry.Alert),
+			told:     make(map[string]telemetry.Version),
+			open:     make(map[string]*telemetry.Alert),
 		},
 	}
 	for _, step := range []func(context.Context) error{r.readLatest, r.readUpdates, r.readAlerts, r.readState, r.place} {
@@ -142,6 +151,15 @@ func (r *restorer) readLatest(ctx context.Context) error {
 				of.summary.newest, of.summary.version, of.summary.emitted = *u, u.Version, u.Version
 				of.inLatest = true
 			})
+		case wire.LatestAlert:
+			if rec.Value == nil {
+				delete(r.out.open, name)
+				return nil
+			}
+			var alert telemetry.Alert
+			if alert, err = wire.DecodeAlert(rec.Value); err == nil {
+				r.out.open[name] = &alert
+			}
 		}
 		return err
 	})
@@ -217,16 +235,8 @@ func (r *restorer) readAlerts(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		of, err := r.out.registry.restoredSeries(alert.Series)
-		if err != nil {
-			return err
-		}
-		if of.alert.last == nil {
-			r.alerted = append(r.alerted, of)
-		}
-		of.alert.last = &alert
 		r.highest = max(r.highest, alert.Version)
-		r.out.changed[alert.ID] = &alert
+		r.out.changed[alert.ID], r.out.open[alert.ID], r.out.told[alert.ID] = &alert, &alert, alert.Version
 		return nil
 	})
 }
@@ -234,7 +244,7 @@ func (r *restorer) readAlerts(ctx context.Context) error {
 // readState reads devices and series. It comes last: what the chain of a series says goes before, and so do the
 // transitions that a replay will not come by.
 func (r *restorer) readState(ctx context.Context) error {
-	err := r.scanAll(ctx, wire.TopicState, r.fences.state, func(rec *kafka.Record) error {
+	return r.scanAll(ctx, wire.TopicState, r.fences.state, func(rec *kafka.Record) error {
 		r.out.logs.state.add(*rec)
 		if len(rec.Key) < len(deviceKey) {
 			return nil
@@ -253,9 +263,11 @@ func (r *restorer) readState(ctx context.Context) error {
 			var s *series
 			if s, err = r.out.registry.restoredSeries(name); err == nil {
 				before := s.summary.emitted
-				err = r.decoder.seriesState(s, rec.Value)
+				err = r.decoder.seriesState(r.out.registry, s, rec.Value)
 				s.inState, s.byState = true, s.byState || s.summary.emitted != before
 			}
+		case partitionKey:
+			err = r.ofPartition(string(rec.Key), rec.Value)
 		}
 		if errors.Is(err, errLayout) {
 			r.o.m.layouts.Inc()
@@ -263,12 +275,17 @@ func (r *restorer) readState(ctx context.Context) error {
 		}
 		return err
 	})
-	for _, of := range r.alerted {
-		if of.alert.last.Version.Offset() <= of.device.applied {
-			of.alert.takeOver()
-		}
+}
+
+// ofPartition reads state of the partition as a whole.
+func (r *restorer) ofPartition(key string, value []byte) error {
+	if offset, ok := strings.CutPrefix(key, planKey); ok {
+		return r.out.registry.restorePlan(offset, value)
 	}
-	return err
+	if key == silencesKey {
+		return known(r.out.silences.Unmarshal(value))
+	}
+	return nil
 }
 
 // noState takes back what was read of a device or series that was deleted.
@@ -277,16 +294,17 @@ func (r *restorer) noState(prefix, name string) {
 	switch prefix {
 	case deviceKey:
 		if d := g.devices[name]; d != nil {
-			d.applied, d.seen = -1, nil
+			d.applied, d.contained, d.seen, d.sources = -1, -1, nil, nil
 		}
 	case seriesKey:
 		deviceName, metric, _ := telemetry.SplitSeries(name)
 		if s := g.known(deviceName, metric); s != nil {
-			s.inState, s.newestTime, s.mean, s.detector, s.alert.open = false, minTime, window.Mean{}, detect.Deviation{}, false
+			s.inState = false
+			s.forget()
 			if s.byState {
 				s.byState, s.summary = false, newSummaryState(s.name, telemetry.NoVersion)
 			}
-			if !s.inLatest && s.summary.emitted == telemetry.NoVersion && s.alert.last == nil {
+			if !s.inLatest && s.summary.emitted == telemetry.NoVersion {
 				g.forget(s)
 			}
 		}
@@ -359,6 +377,15 @@ func (r *restorer) place(ctx context.Context) error {
 		r.settle(position)
 	}
 	r.out.position = position
+	r.out.registry.begin(position)
+	r.out.alerted = make(map[string]*series)
+	for _, alert := range r.out.open {
+		device, metric, _ := telemetry.SplitSeries(alert.Series)
+		if d := r.out.registry.devices[device]; d != nil {
+			// What is buried comes back when the replay meets it.
+			r.out.alerted[alert.Series] = cmp.Or(d.series[metric], d.buried[metric])
+		}
+	}
 	r.out.caughtUp = max(position, r.highest.Offset()+1)
 	return nil
 }

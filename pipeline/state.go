@@ -3,10 +3,11 @@ package pipeline
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
+	"math"
+	"slices"
 	"strings"
 
-	"weir/pipeline/detect"
-	"weir/pipeline/window"
 	"weir/telemetry"
 	"weir/wire/weirpb"
 )
@@ -15,26 +16,39 @@ import (
 const (
 	deviceKey = "d/"
 	seriesKey = "s/"
+	// Of the partition as a whole.
+	partitionKey = "p/"
+	planKey      = partitionKey + "plan/"
+	silencesKey  = partitionKey + "silences"
 )
 
-// Versions of what the opaque parts of state records hold. The moving average begins with the window it was
-// made for, the detector with a version of its parameters: another one makes it begin anew.
+// Versions of what the opaque parts of state records hold. Each part begins with what it was made by, and begins
+// anew if that is another one now.
 const (
 	deviceLayout = 1
-	seriesLayout = 2
+	seriesLayout = 3
 )
 
-// errLayout: written by a version whose layout this one does not know, or under another configuration.
+// errLayout: written by a version whose layout this one does not know.
 var errLayout = errors.New("unknown state layout")
+
+// frozen is a part of a series' state as weir.state has it. Its stage takes it apart when the next reading or timer of
+// the series comes: a partition is restored without looking into what nobody asks for.
+type frozen []byte
+
+// take returns what is frozen, once.
+func (f *frozen) take() []byte {
+	b := *f
+	*f = nil
+	return b
+}
 
 // stateEncoder encodes state records into buf. It reuses its messages.
 type stateEncoder struct {
-	average window.Config
 	buf     []byte
 	device  weirpb.DeviceState
 	windows [maxSessions]weirpb.SessionWindow
 	series  weirpb.SeriesState
-	alert   weirpb.OpenAlert
 	scratch []byte
 }
 
@@ -63,9 +77,14 @@ func (e *stateEncoder) message(m vtMessage) []byte {
 	return out
 }
 
-func (e *stateEncoder) deviceState(d *device) []byte {
+// deviceState is the header of a device in a checkpoint that is taken before offset position of weir.readings.
+func (e *stateEncoder) deviceState(d *device, position int64) []byte {
 	m := &e.device
-	m.Layout, m.AppliedOffset, m.Sessions = deviceLayout, d.applied, m.Sessions[:0]
+	m.Layout, m.AppliedOffset, m.Sessions, m.Sources = deviceLayout, max(d.applied, position-1), m.Sessions[:0], m.Sources[:0]
+	m.NewestTime = 0
+	if d.newestTime != minTime {
+		m.NewestTime = d.newestTime
+	}
 	e.scratch = e.scratch[:0]
 	for i := range d.seen {
 		w, out := &d.seen[i], &e.windows[i]
@@ -76,29 +95,50 @@ func (e *stateEncoder) deviceState(d *device) []byte {
 		out.Session, out.MaxSeq, out.Seen = w.session, w.max, e.scratch[start:]
 		m.Sessions = append(m.Sessions, out)
 	}
+	for _, source := range slices.Sorted(maps.Keys(d.sources)) {
+		m.Sources = append(m.Sources, &weirpb.PartialSource{Partition: int32(source), Version: int64(d.sources[source])})
+	}
 	return e.message(m)
 }
 
 func (e *stateEncoder) seriesState(s *series) []byte {
 	m := &e.series
-	m.Layout, m.Version, m.NewestTime = seriesLayout, int64(s.summary.version), s.newestTime
-	e.scratch = binary.AppendVarint(e.scratch[:0], e.average.Window.Microseconds())
-	e.scratch = s.mean.MarshalAppend(e.scratch)
-	split := len(e.scratch)
-	e.scratch = s.detector.MarshalAppend(e.scratch)
-	m.Mean, m.Detector, m.Alerts = e.scratch[:split], e.scratch[split:], m.Alerts[:0]
-	if s.alert.open {
-		e.alert.Rule, e.alert.Raised, e.alert.StartedTime = ruleDeviation, int64(s.alert.raised), s.alert.started
-		m.Alerts = append(m.Alerts, &e.alert)
+	m.Reset()
+	m.Layout, m.Version, m.Derived = seriesLayout, int64(s.summary.version), s.derived
+	m.NewestTime, m.NewestValue, m.ChangedTime = s.newest.time, s.newest.value, s.newest.changed
+	e.scratch = e.scratch[:0]
+	part := func(marshal func([]byte) []byte) []byte {
+		start := len(e.scratch)
+		e.scratch = marshal(e.scratch)
+		return e.scratch[start:len(e.scratch):len(e.scratch)]
 	}
+	// What scratch held before it grew stays valid until the message is written.
+	m.Mean = part(s.average.marshalAppend)
+	m.Detector = part(s.detector.marshalAppend)
+	m.Watch, m.WatchDue = part(s.watch.marshalAppend), due(s.watch.due)
+	if c := s.compute; c != nil {
+		m.Compute, m.ComputeDue = part(c.marshalAppend), due(c.due)
+		m.Input = &weirpb.InputState{Time: c.time, IngestTime: c.ingest, Value: c.value, InputTime: c.inputTime, Input: c.input}
+	}
+	if s.watch.last.known {
+		m.LastValue = &s.watch.last.value
+	}
+	m.StandsFor = s.standsFor
 	return e.message(m)
+}
+
+// due is how a timer is written: 0 for none.
+func due(at int64) int64 {
+	if at == never {
+		return 0
+	}
+	return at
 }
 
 // stateDecoder reads state records into devices and series.
 type stateDecoder struct {
-	average window.Config
-	device  weirpb.DeviceState
-	series  weirpb.SeriesState
+	device weirpb.DeviceState
+	series weirpb.SeriesState
 }
 
 // deviceState replaces the header of d. With errLayout, all but its duplicates' windows is read.
@@ -108,7 +148,13 @@ func (x *stateDecoder) deviceState(d *device, b []byte) error {
 	if err := m.UnmarshalVTUnsafe(b); err != nil {
 		return err
 	}
-	d.applied, d.seen = m.AppliedOffset, nil
+	d.applied, d.contained, d.seen, d.sources, d.newestTime = m.AppliedOffset, m.AppliedOffset, nil, nil, minTime
+	if m.NewestTime != 0 {
+		d.newestTime = m.NewestTime
+	}
+	for _, source := range m.Sources {
+		d.hears(int(source.Partition), telemetry.Version(source.Version))
+	}
 	if m.Layout != deviceLayout {
 		return errLayout
 	}
@@ -125,37 +171,53 @@ func (x *stateDecoder) deviceState(d *device, b []byte) error {
 	return nil
 }
 
-// seriesState replaces the state of s, but keeps a newer place in the chain of updates. With errLayout, moving
-// average or detector or both begin anew.
-func (x *stateDecoder) seriesState(s *series, b []byte) error {
+// seriesState replaces the state of s, but keeps a newer place in the chain of updates. With errLayout, all that is
+// more than that place begins anew.
+func (x *stateDecoder) seriesState(g *registry, s *series, b []byte) error {
 	m := &x.series
 	m.Reset()
 	if err := m.UnmarshalVTUnsafe(b); err != nil {
 		return err
 	}
-	s.newestTime = m.NewestTime
 	if v := telemetry.Version(m.Version); v > s.summary.emitted {
 		s.summary = newSummaryState(s.name, v)
 	}
-	s.alert.open = false
-	for _, a := range m.Alerts {
-		if a.Rule == ruleDeviation {
-			s.alert.open, s.alert.raised, s.alert.started = true, telemetry.Version(a.Raised), a.StartedTime
+	s.forget()
+	s.newest = newestState{time: m.NewestTime, value: m.NewestValue, changed: m.ChangedTime}
+	g.setDerived(s, m.Derived)
+	if m.Layout != seriesLayout {
+		if s.newest.value, s.newest.changed = math.NaN(), m.NewestTime; m.NewestTime > s.device.newestTime {
+			s.device.newestTime = m.NewestTime
+		}
+		return errLayout
+	}
+	parts := append(append(append(append([]byte(nil), m.Mean...), m.Detector...), m.Watch...), m.Compute...)
+	cut := func(n int) frozen {
+		part := parts[:n:n]
+		parts = parts[n:]
+		return part
+	}
+	s.average.frozen = cut(len(m.Mean))
+	s.detector.frozen = cut(len(m.Detector))
+	s.watch.frozen, s.watch.due = cut(len(m.Watch)), orNever(m.WatchDue)
+	if in := m.Input; in != nil {
+		s.compute = &computeState{
+			time: in.Time, ingest: in.IngestTime, value: in.Value, inputTime: in.InputTime, input: in.Input,
+			frozen: cut(len(m.Compute)), due: orNever(m.ComputeDue),
 		}
 	}
-	s.mean, s.detector = window.Mean{}, detect.Deviation{}
-	if m.Layout != seriesLayout {
-		return errLayout
+	if m.LastValue != nil {
+		s.watch.last = lastValue{*m.LastValue, true}
 	}
-	return errors.Join(x.mean(s, m.Mean), known(s.detector.Unmarshal(m.Detector)))
+	s.standsFor = strings.Clone(m.StandsFor)
+	return nil
 }
 
-func (x *stateDecoder) mean(s *series, b []byte) error {
-	span, n := binary.Varint(b)
-	if n <= 0 || span != x.average.Window.Microseconds() {
-		return errLayout
+func orNever(due int64) int64 {
+	if due == 0 {
+		return never
 	}
-	return known(s.mean.Unmarshal(b[n:]))
+	return due
 }
 
 // known makes errLayout of any error.

@@ -1,79 +1,85 @@
 package pipeline
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"reflect"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
 	"weir/pipeline/window"
-	"weir/telemetry"
 )
 
 func TestStateSurvivesARoundTrip(t *testing.T) {
-	config := window.DefaultConfig()
 	rapid.Check(t, func(t *rapid.T) {
-		g := newRegistry(10)
-		d := g.restoredDevice("plant/a")
-		d.applied = rapid.Int64Min(-1).Draw(t, "applied")
-		for i := range rapid.IntRange(0, 3*maxSessions).Draw(t, "sessions") {
-			w := d.seen.window(rapid.StringMatching("[a-f]").Draw(t, "session"))
-			w.see(rapid.Uint64().Draw(t, "seq"))
-			w.see(uint64(i))
+		x := newBench(DefaultConfig())
+		g := x.decode.registry
+		offset := int64(0)
+		for range rapid.IntRange(1, 200).Draw(t, "records") {
+			b := oneReading("plant/a", "x", epoch+offset*1e6, rapid.Float64Range(-1e6, 1e6).Draw(t, "value"))
+			if rapid.Bool().Draw(t, "seq") {
+				b.Session, b.Seq = rapid.StringMatching("[a-f]").Draw(t, "session"), rapid.Uint64().Draw(t, "seq")
+			}
+			x.apply(batchOf(offset, b))
+			offset++
 		}
-		s := g.add(d, "x")
-		s.summary.version = telemetry.Version(rapid.Int64Range(0, 1<<53).Draw(t, "version"))
-		s.newestTime = rapid.Int64().Draw(t, "newest")
-		for i := range rapid.Int64Range(0, 100).Draw(t, "readings") {
-			v := rapid.Float64Range(-1e6, 1e6).Draw(t, "value")
-			s.mean.Add(epoch+i*1e6, v, &config)
-			s.detector.Observe(epoch+i*1e6, v)
-		}
-		if rapid.Bool().Draw(t, "open") {
-			s.alert.open, s.alert.raised, s.alert.started = true, 7, epoch
+		d := g.devices["plant/a"]
+		s := d.series["x"]
+		if s == nil {
+			t.Skip("all were duplicates")
 		}
 
 		var encoder stateEncoder
 		var decoder stateDecoder
-		d2 := newRegistry(10).restoredDevice("plant/a")
-		if err := decoder.deviceState(d2, encoder.deviceState(d)); err != nil {
+		g2 := newRegistry(10)
+		d2 := g2.restoredDevice("plant/a")
+		if err := decoder.deviceState(d2, encoder.deviceState(d, offset)); err != nil {
 			t.Fatal(err)
 		}
-		if d2.applied != d.applied || !reflect.DeepEqual(d2.seen, d.seen) {
+		if d2.applied != offset-1 || d2.contained != offset-1 || d2.newestTime != d.newestTime || !reflect.DeepEqual(d2.seen, d.seen) {
 			t.Fatalf("device %+v became %+v", d, d2)
 		}
-		s2 := newRegistry(10).add(d2, "x")
-		if err := decoder.seriesState(s2, encoder.seriesState(s)); err != nil {
+		s2 := g2.add(d2, "x")
+		first := bytes.Clone(encoder.seriesState(s))
+		if err := decoder.seriesState(g2, s2, first); err != nil {
 			t.Fatal(err)
 		}
-		if s2.summary.version != s.summary.version || s2.newestTime != s.newestTime || s2.alert != s.alert || s2.detector != s.detector {
+		if s2.summary.version != s.summary.version || s2.newest != s.newest || s2.derived != s.derived || s2.watch.last != s.watch.last {
 			t.Fatalf("series %+v became %+v", s, s2)
 		}
-		if string(s2.mean.MarshalAppend(nil)) != string(s.mean.MarshalAppend(nil)) {
+		if again := encoder.seriesState(s2); !bytes.Equal(first, again) {
+			t.Fatal("what was not taken apart is written as another state")
+		}
+		g2.treat(s2)
+		s2.average.use(&s2.treat.Average)
+		if s.average.spec != nil && s2.average.Value(&s2.treat.Average) != s.average.Value(&s.treat.Average) {
 			t.Fatal("moving average changed")
+		}
+		if again := encoder.seriesState(s2); !bytes.Equal(first, again) {
+			t.Fatal("what was taken apart is written as another state")
 		}
 	})
 }
 
-func TestMovingAverageOfAnotherWindowBeginsAnewAndTheDetectorDoesNot(t *testing.T) {
-	g := newRegistry(10)
-	s := g.add(g.restoredDevice("plant/a"), "x")
-	encoder := stateEncoder{average: window.DefaultConfig()}
+func TestMovingAverageOfOtherSettingsBeginsAnew(t *testing.T) {
+	spec := window.AverageSpec{}.WithDefaults()
+	a := averageState{}
+	a.use(&spec)
 	for i := range int64(50) {
-		s.mean.Add(epoch+i, 1, &encoder.average)
-		s.detector.Observe(epoch+i, 1)
+		a.Add(epoch+i, 1, &spec)
 	}
-	b := encoder.seriesState(s)
-	restored := newRegistry(10).add(g.restoredDevice("plant/a"), "x")
-	decoder := stateDecoder{average: window.Config{Window: time.Second}}
-	if err := decoder.seriesState(restored, b); !errors.Is(err, errLayout) {
-		t.Errorf("error %v", err)
+	other := window.AverageSpec{Kind: window.Exponential}.WithDefaults()
+	restored := averageState{frozen: a.marshalAppend(nil)}
+	if restored.use(&other) {
+		t.Error("the state of a simple average was taken for one of an exponential one")
 	}
-	if avg := restored.mean.Average(); !math.IsNaN(avg) || restored.detector != s.detector {
-		t.Errorf("average %v, detector %+v, want none and %+v", avg, restored.detector, s.detector)
+	if v := restored.Value(&other); !math.IsNaN(v) {
+		t.Errorf("average %v, want none", v)
+	}
+	if again := (averageState{frozen: a.marshalAppend(nil)}); !again.use(&spec) || again.Value(&spec) != 1 {
+		t.Error("it does not go on with the same settings")
 	}
 }
 
@@ -84,7 +90,7 @@ func TestDecoderTakesAnyBytes(t *testing.T) {
 		d := g.restoredDevice("plant/a")
 		var decoder stateDecoder
 		_ = decoder.deviceState(d, b)
-		_ = decoder.seriesState(g.add(d, "x"), b)
+		_ = decoder.seriesState(g, g.add(d, "x"), b)
 	})
 }
 
@@ -97,23 +103,11 @@ func TestNewerPlaceInTheChainIsKept(t *testing.T) {
 	s.summary = newSummaryState(s.name, 9)
 	s.summary.newest.N = 3
 	var decoder stateDecoder
-	if err := decoder.seriesState(s, b); err != nil {
+	if err := decoder.seriesState(g, s, b); err != nil {
 		t.Fatal(err)
 	}
 	if s.summary.version != 9 || s.summary.newest.N != 3 {
 		t.Errorf("%+v", s.summary)
-	}
-}
-
-func TestCheckpointContainsAnAlertWhoseReadingNoStageSaw(t *testing.T) {
-	x := newBench(DefaultConfig())
-	b := x.apply(batchOf(0, oneReading("plant/a", "x", epoch, 1)))
-	of := b.readings[0].series
-	of.alert.last = &telemetry.Alert{Phase: telemetry.Firing, Version: 0, Raised: 7}
-	var c checkpoint
-	c.take(&Batch{}, x.stages, 1, nil)
-	if len(c.state) != 2 || !of.alert.open || of.alert.raised != 7 {
-		t.Errorf("%d records, alert %+v", len(c.state), of.alert)
 	}
 }
 

@@ -74,6 +74,8 @@ type summarise struct {
 	wake  func(time.Duration)
 	// stale are the series whose newest Update is not in weir.latest.
 	stale []*series
+	// dirty are the devices with series that changed since the last checkpoint.
+	dirty []*device
 	m     *counters
 
 	// unacked counts flushes on their way; written by emit's acknowledgements as well.
@@ -83,8 +85,11 @@ type summarise struct {
 }
 
 func (s *summarise) apply(b *Batch) *Batch {
-	if b.kind == tick {
+	if b.kind == flush {
 		s.armed = false
+	}
+	if b.kind == look {
+		s.inspect(b.looked)
 	}
 	b.each("summarise", fresh|poisoned, func(r *record) {
 		if r.deleted {
@@ -96,6 +101,15 @@ func (s *summarise) apply(b *Batch) *Batch {
 		}
 		s.record(b, r)
 	})
+	for _, of := range b.touched {
+		s.touch(of)
+	}
+	for i := range b.silent {
+		if len(s.rows) == 0 {
+			s.oldest = b.arrived
+		}
+		s.reading(&b.silent[i], 0)
+	}
 	if len(s.rows) == 0 {
 		return b
 	}
@@ -132,11 +146,7 @@ func (s *summarise) record(b *Batch, r *record) {
 
 func (s *summarise) reading(r *reading, ingest int64) {
 	state := &r.series.summary
-	if !state.dirty {
-		state.dirty = true
-		state.nextDirty = r.series.device.dirtySeries
-		r.series.device.dirtySeries = r.series
-	}
+	s.touch(r.series)
 	// The former owner emitted this reading already: it counts for the state only.
 	if r.version <= state.emitted {
 		return
@@ -150,12 +160,34 @@ func (s *summarise) reading(r *reading, ingest int64) {
 	case invalid:
 		u.Version = r.version
 		u.Invalid++
+	case silent:
+		u.Version = r.version
+		u.State, u.Worst = r.state, max(u.Worst, r.state)
 	default:
 		u.Add(r.version, r.time, r.value)
 		u.Avg, u.Lo, u.Hi, u.State = r.avg, r.lo, r.hi, r.state
 		u.Score = max(u.Score, r.score)
 		u.Worst = max(u.Worst, r.state)
 	}
+}
+
+// touch notes that something of a series has changed since the last checkpoint.
+func (s *summarise) touch(of *series) {
+	state, d := &of.summary, of.device
+	if state.dirty {
+		return
+	}
+	if d.dirtySeries == nil {
+		s.dirty = append(s.dirty, d)
+	}
+	state.dirty, state.nextDirty, d.dirtySeries = true, d.dirtySeries, of
+}
+
+// takeDirty returns the devices with series that changed since the last call.
+func (s *summarise) takeDirty() []*device {
+	dirty := s.dirty
+	s.dirty = s.dirty[:0]
+	return dirty
 }
 
 // row returns the Update of a series that is under construction.
@@ -199,9 +231,12 @@ func (s *summarise) flush(b *Batch, now time.Time) {
 	for i, of := range s.series {
 		u, state := &s.rows[i], &of.summary
 		u.EmitTime = b.emitted
-		if u.N == 0 { // nothing has changed but the version
+		if u.N == 0 { // nothing has changed but the version, and perhaps that the series fell silent
 			newest := &state.newest
-			u.Avg, u.Lo, u.Hi, u.State, u.Worst = newest.Avg, newest.Lo, newest.Hi, newest.State, newest.State
+			u.Avg, u.Lo, u.Hi = newest.Avg, newest.Lo, newest.Hi
+			if u.Worst != telemetry.Offline {
+				u.State, u.Worst = newest.State, newest.State
+			}
 		}
 		merged += u.N + u.Late + u.Invalid
 		state.take(u)

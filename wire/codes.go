@@ -39,6 +39,8 @@ const (
 	CodeRecordCorrupt   = "record_corrupt"
 	CodeWrongPartition  = "wrong_partition"
 	CodeTooManySeries   = "too_many_series"
+	CodeTenantSeries    = "too_many_series_of_tenant"
+	CodeMetricDerived   = "metric_derived"
 	CodePipelinePanic   = "pipeline_panic"
 
 	CodeMessageType        = "message_type"
@@ -157,6 +159,8 @@ var codes = []CodeInfo{
 	{CodeRecordCorrupt, "record", 422, "the records of these offsets cannot be read from the log"},
 	{CodeWrongPartition, "record", 422, "the device belongs to another partition; produce with partitioner=murmur2"},
 	{CodeTooManySeries, "record", 422, "the device has as many series as it may have; readings of further metrics are left out"},
+	{CodeTenantSeries, "record", 422, "the tenant's devices have as many series as they may have; readings of others are left out"},
+	{CodeMetricDerived, "record", 422, "the pipelines derive a series of this name from others; a device cannot send it"},
 	{CodePipelinePanic, "record", 500, "the pipeline failed on the record"},
 
 	{telemetry.CodePathEmpty, "path", 400, "the path is empty"},

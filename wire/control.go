@@ -50,7 +50,9 @@ type Partial struct {
 	// Source is the partition, Version that of the record there which made it send: both together tell a repetition.
 	Source  int               `json:"source"`
 	Version telemetry.Version `json:"version"`
-	// Group is the series of the group, Windows their encoded contents as package pipeline/window has them.
+	// As is the group as the plan has it, Group the series that holds the first of its functions, Windows are contents as
+	// package pipeline/window encodes them.
+	As      string   `json:"as"`
 	Group   string   `json:"group"`
 	Windows [][]byte `json:"windows"`
 }

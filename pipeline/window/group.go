@@ -92,3 +92,9 @@ func (c *Collector) Drain(yield func(*Partial)) {
 	}
 	c.state.panes = c.state.panes[:0]
 }
+
+// MarshalAppend appends the state to dst, as State's does.
+func (c *Collector) MarshalAppend(dst []byte, w *Window) []byte { return c.state.MarshalAppend(dst, w) }
+
+// Unmarshal replaces c by the state in b, as State's does.
+func (c *Collector) Unmarshal(b []byte, w *Window) error { return c.state.Unmarshal(b, w) }

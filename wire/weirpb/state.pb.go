@@ -29,10 +29,15 @@ type DeviceState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of the layout of sessions. An owner that does not know it forgets them.
 	Layout uint32 `protobuf:"varint,1,opt,name=layout,proto3" json:"layout,omitempty"`
-	// Records of weir.readings up to this offset are contained in the device's state.
+	// Records of weir.readings up to this offset are contained in the device's state, those of the partition as a whole
+	// (ticks, plans) included.
 	AppliedOffset int64 `protobuf:"varint,2,opt,name=applied_offset,json=appliedOffset,proto3" json:"applied_offset,omitempty"`
 	// Least recently used first.
-	Sessions      []*SessionWindow `protobuf:"bytes,3,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	Sessions []*SessionWindow `protobuf:"bytes,3,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	// Newest source time of its readings; 0: none.
+	NewestTime int64 `protobuf:"varint,4,opt,name=newest_time,json=newestTime,proto3" json:"newest_time,omitempty"`
+	// Of a group: up to which version partials of each partition are contained.
+	Sources       []*PartialSource `protobuf:"bytes,5,rep,name=sources,proto3" json:"sources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -88,6 +93,72 @@ func (x *DeviceState) GetSessions() []*SessionWindow {
 	return nil
 }
 
+func (x *DeviceState) GetNewestTime() int64 {
+	if x != nil {
+		return x.NewestTime
+	}
+	return 0
+}
+
+func (x *DeviceState) GetSources() []*PartialSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+type PartialSource struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     int32                  `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Version       int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartialSource) Reset() {
+	*x = PartialSource{}
+	mi := &file_weir_v1_state_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartialSource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartialSource) ProtoMessage() {}
+
+func (x *PartialSource) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_v1_state_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartialSource.ProtoReflect.Descriptor instead.
+func (*PartialSource) Descriptor() ([]byte, []int) {
+	return file_weir_v1_state_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PartialSource) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *PartialSource) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 // SessionWindow tells which of the newest sequence numbers of a session were seen.
 type SessionWindow struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -101,7 +172,7 @@ type SessionWindow struct {
 
 func (x *SessionWindow) Reset() {
 	*x = SessionWindow{}
-	mi := &file_weir_v1_state_proto_msgTypes[1]
+	mi := &file_weir_v1_state_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -113,7 +184,7 @@ func (x *SessionWindow) String() string {
 func (*SessionWindow) ProtoMessage() {}
 
 func (x *SessionWindow) ProtoReflect() protoreflect.Message {
-	mi := &file_weir_v1_state_proto_msgTypes[1]
+	mi := &file_weir_v1_state_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -126,7 +197,7 @@ func (x *SessionWindow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionWindow.ProtoReflect.Descriptor instead.
 func (*SessionWindow) Descriptor() ([]byte, []int) {
-	return file_weir_v1_state_proto_rawDescGZIP(), []int{1}
+	return file_weir_v1_state_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SessionWindow) GetSession() string {
@@ -150,25 +221,45 @@ func (x *SessionWindow) GetSeen() []byte {
 	return nil
 }
 
-// SeriesState is kept under the key "s/" + series.
+// SeriesState is kept under the key "s/" + series. Each of its parts begins with what it was made by, and begins anew
+// when that is another one now.
 type SeriesState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the layout of mean and detector. An owner that does not know it warms the series up anew.
+	// Version of the layout of the parts. An owner that does not know it warms the series up anew.
 	Layout uint32 `protobuf:"varint,1,opt,name=layout,proto3" json:"layout,omitempty"`
 	// Version of the series' last Update emitted.
 	Version int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	// Newest source time.
-	NewestTime    int64        `protobuf:"varint,3,opt,name=newest_time,json=newestTime,proto3" json:"newest_time,omitempty"`
-	Mean          []byte       `protobuf:"bytes,4,opt,name=mean,proto3" json:"mean,omitempty"`
-	Detector      []byte       `protobuf:"bytes,5,opt,name=detector,proto3" json:"detector,omitempty"`
-	Alerts        []*OpenAlert `protobuf:"bytes,6,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	NewestTime int64  `protobuf:"varint,3,opt,name=newest_time,json=newestTime,proto3" json:"newest_time,omitempty"`
+	Mean       []byte `protobuf:"bytes,4,opt,name=mean,proto3" json:"mean,omitempty"`
+	Detector   []byte `protobuf:"bytes,5,opt,name=detector,proto3" json:"detector,omitempty"`
+	// Of layouts below 3.
+	Alerts []*OpenAlert `protobuf:"bytes,6,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	// Rules and their alerts.
+	Watch []byte `protobuf:"bytes,7,opt,name=watch,proto3" json:"watch,omitempty"`
+	// What the series' readings lead to: rates, windows, derived series, groups.
+	Compute []byte `protobuf:"bytes,8,opt,name=compute,proto3" json:"compute,omitempty"`
+	// The value at newest_time, and since when it has been that.
+	NewestValue float64 `protobuf:"fixed64,9,opt,name=newest_value,json=newestValue,proto3" json:"newest_value,omitempty"`
+	ChangedTime int64   `protobuf:"varint,10,opt,name=changed_time,json=changedTime,proto3" json:"changed_time,omitempty"`
+	// It comes of other series, not from the device.
+	Derived bool `protobuf:"varint,11,opt,name=derived,proto3" json:"derived,omitempty"`
+	// When the first timer of watch, and of compute, is due (processing time); 0: none.
+	WatchDue   int64 `protobuf:"varint,12,opt,name=watch_due,json=watchDue,proto3" json:"watch_due,omitempty"`
+	ComputeDue int64 `protobuf:"varint,13,opt,name=compute_due,json=computeDue,proto3" json:"compute_due,omitempty"`
+	// The newest value that rules have seen; absent: none.
+	LastValue *float64 `protobuf:"fixed64,14,opt,name=last_value,json=lastValue,proto3,oneof" json:"last_value,omitempty"`
+	// What compute has seen last.
+	Input *InputState `protobuf:"bytes,15,opt,name=input,proto3" json:"input,omitempty"`
+	// The group, as the plan has it, whose state is kept with the series.
+	StandsFor     string `protobuf:"bytes,16,opt,name=stands_for,json=standsFor,proto3" json:"stands_for,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SeriesState) Reset() {
 	*x = SeriesState{}
-	mi := &file_weir_v1_state_proto_msgTypes[2]
+	mi := &file_weir_v1_state_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +271,7 @@ func (x *SeriesState) String() string {
 func (*SeriesState) ProtoMessage() {}
 
 func (x *SeriesState) ProtoReflect() protoreflect.Message {
-	mi := &file_weir_v1_state_proto_msgTypes[2]
+	mi := &file_weir_v1_state_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +284,7 @@ func (x *SeriesState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesState.ProtoReflect.Descriptor instead.
 func (*SeriesState) Descriptor() ([]byte, []int) {
-	return file_weir_v1_state_proto_rawDescGZIP(), []int{2}
+	return file_weir_v1_state_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SeriesState) GetLayout() uint32 {
@@ -238,6 +329,154 @@ func (x *SeriesState) GetAlerts() []*OpenAlert {
 	return nil
 }
 
+func (x *SeriesState) GetWatch() []byte {
+	if x != nil {
+		return x.Watch
+	}
+	return nil
+}
+
+func (x *SeriesState) GetCompute() []byte {
+	if x != nil {
+		return x.Compute
+	}
+	return nil
+}
+
+func (x *SeriesState) GetNewestValue() float64 {
+	if x != nil {
+		return x.NewestValue
+	}
+	return 0
+}
+
+func (x *SeriesState) GetChangedTime() int64 {
+	if x != nil {
+		return x.ChangedTime
+	}
+	return 0
+}
+
+func (x *SeriesState) GetDerived() bool {
+	if x != nil {
+		return x.Derived
+	}
+	return false
+}
+
+func (x *SeriesState) GetWatchDue() int64 {
+	if x != nil {
+		return x.WatchDue
+	}
+	return 0
+}
+
+func (x *SeriesState) GetComputeDue() int64 {
+	if x != nil {
+		return x.ComputeDue
+	}
+	return 0
+}
+
+func (x *SeriesState) GetLastValue() float64 {
+	if x != nil && x.LastValue != nil {
+		return *x.LastValue
+	}
+	return 0
+}
+
+func (x *SeriesState) GetInput() *InputState {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *SeriesState) GetStandsFor() string {
+	if x != nil {
+		return x.StandsFor
+	}
+	return ""
+}
+
+// InputState is the newest reading of a series that leads to others.
+type InputState struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Time       int64                  `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
+	IngestTime int64                  `protobuf:"varint,2,opt,name=ingest_time,json=ingestTime,proto3" json:"ingest_time,omitempty"`
+	Value      float64                `protobuf:"fixed64,3,opt,name=value,proto3" json:"value,omitempty"`
+	// The newest that derived series were made of.
+	InputTime     int64   `protobuf:"varint,4,opt,name=input_time,json=inputTime,proto3" json:"input_time,omitempty"`
+	Input         float64 `protobuf:"fixed64,5,opt,name=input,proto3" json:"input,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InputState) Reset() {
+	*x = InputState{}
+	mi := &file_weir_v1_state_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InputState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InputState) ProtoMessage() {}
+
+func (x *InputState) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_v1_state_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InputState.ProtoReflect.Descriptor instead.
+func (*InputState) Descriptor() ([]byte, []int) {
+	return file_weir_v1_state_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *InputState) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *InputState) GetIngestTime() int64 {
+	if x != nil {
+		return x.IngestTime
+	}
+	return 0
+}
+
+func (x *InputState) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *InputState) GetInputTime() int64 {
+	if x != nil {
+		return x.InputTime
+	}
+	return 0
+}
+
+func (x *InputState) GetInput() float64 {
+	if x != nil {
+		return x.Input
+	}
+	return 0
+}
+
 type OpenAlert struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
@@ -249,7 +488,7 @@ type OpenAlert struct {
 
 func (x *OpenAlert) Reset() {
 	*x = OpenAlert{}
-	mi := &file_weir_v1_state_proto_msgTypes[3]
+	mi := &file_weir_v1_state_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -261,7 +500,7 @@ func (x *OpenAlert) String() string {
 func (*OpenAlert) ProtoMessage() {}
 
 func (x *OpenAlert) ProtoReflect() protoreflect.Message {
-	mi := &file_weir_v1_state_proto_msgTypes[3]
+	mi := &file_weir_v1_state_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -274,7 +513,7 @@ func (x *OpenAlert) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenAlert.ProtoReflect.Descriptor instead.
 func (*OpenAlert) Descriptor() ([]byte, []int) {
-	return file_weir_v1_state_proto_rawDescGZIP(), []int{3}
+	return file_weir_v1_state_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OpenAlert) GetRule() string {
@@ -302,15 +541,21 @@ var File_weir_v1_state_proto protoreflect.FileDescriptor
 
 const file_weir_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x13weir/v1/state.proto\x12\aweir.v1\"\x80\x01\n" +
+	"\x13weir/v1/state.proto\x12\aweir.v1\"\xd3\x01\n" +
 	"\vDeviceState\x12\x16\n" +
 	"\x06layout\x18\x01 \x01(\rR\x06layout\x12%\n" +
 	"\x0eapplied_offset\x18\x02 \x01(\x03R\rappliedOffset\x122\n" +
-	"\bsessions\x18\x03 \x03(\v2\x16.weir.v1.SessionWindowR\bsessions\"V\n" +
+	"\bsessions\x18\x03 \x03(\v2\x16.weir.v1.SessionWindowR\bsessions\x12\x1f\n" +
+	"\vnewest_time\x18\x04 \x01(\x03R\n" +
+	"newestTime\x120\n" +
+	"\asources\x18\x05 \x03(\v2\x16.weir.v1.PartialSourceR\asources\"G\n" +
+	"\rPartialSource\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\"V\n" +
 	"\rSessionWindow\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x17\n" +
 	"\amax_seq\x18\x02 \x01(\x04R\x06maxSeq\x12\x12\n" +
-	"\x04seen\x18\x03 \x01(\fR\x04seen\"\xbc\x01\n" +
+	"\x04seen\x18\x03 \x01(\fR\x04seen\"\x87\x04\n" +
 	"\vSeriesState\x12\x16\n" +
 	"\x06layout\x18\x01 \x01(\rR\x06layout\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x1f\n" +
@@ -318,7 +563,31 @@ const file_weir_v1_state_proto_rawDesc = "" +
 	"newestTime\x12\x12\n" +
 	"\x04mean\x18\x04 \x01(\fR\x04mean\x12\x1a\n" +
 	"\bdetector\x18\x05 \x01(\fR\bdetector\x12*\n" +
-	"\x06alerts\x18\x06 \x03(\v2\x12.weir.v1.OpenAlertR\x06alerts\"Z\n" +
+	"\x06alerts\x18\x06 \x03(\v2\x12.weir.v1.OpenAlertR\x06alerts\x12\x14\n" +
+	"\x05watch\x18\a \x01(\fR\x05watch\x12\x18\n" +
+	"\acompute\x18\b \x01(\fR\acompute\x12!\n" +
+	"\fnewest_value\x18\t \x01(\x01R\vnewestValue\x12!\n" +
+	"\fchanged_time\x18\n" +
+	" \x01(\x03R\vchangedTime\x12\x18\n" +
+	"\aderived\x18\v \x01(\bR\aderived\x12\x1b\n" +
+	"\twatch_due\x18\f \x01(\x03R\bwatchDue\x12\x1f\n" +
+	"\vcompute_due\x18\r \x01(\x03R\n" +
+	"computeDue\x12\"\n" +
+	"\n" +
+	"last_value\x18\x0e \x01(\x01H\x00R\tlastValue\x88\x01\x01\x12)\n" +
+	"\x05input\x18\x0f \x01(\v2\x13.weir.v1.InputStateR\x05input\x12\x1d\n" +
+	"\n" +
+	"stands_for\x18\x10 \x01(\tR\tstandsForB\r\n" +
+	"\v_last_value\"\x8c\x01\n" +
+	"\n" +
+	"InputState\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1f\n" +
+	"\vingest_time\x18\x02 \x01(\x03R\n" +
+	"ingestTime\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\x01R\x05value\x12\x1d\n" +
+	"\n" +
+	"input_time\x18\x04 \x01(\x03R\tinputTime\x12\x14\n" +
+	"\x05input\x18\x05 \x01(\x01R\x05input\"Z\n" +
 	"\tOpenAlert\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06raised\x18\x02 \x01(\x03R\x06raised\x12!\n" +
@@ -336,21 +605,25 @@ func file_weir_v1_state_proto_rawDescGZIP() []byte {
 	return file_weir_v1_state_proto_rawDescData
 }
 
-var file_weir_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_weir_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_weir_v1_state_proto_goTypes = []any{
 	(*DeviceState)(nil),   // 0: weir.v1.DeviceState
-	(*SessionWindow)(nil), // 1: weir.v1.SessionWindow
-	(*SeriesState)(nil),   // 2: weir.v1.SeriesState
-	(*OpenAlert)(nil),     // 3: weir.v1.OpenAlert
+	(*PartialSource)(nil), // 1: weir.v1.PartialSource
+	(*SessionWindow)(nil), // 2: weir.v1.SessionWindow
+	(*SeriesState)(nil),   // 3: weir.v1.SeriesState
+	(*InputState)(nil),    // 4: weir.v1.InputState
+	(*OpenAlert)(nil),     // 5: weir.v1.OpenAlert
 }
 var file_weir_v1_state_proto_depIdxs = []int32{
-	1, // 0: weir.v1.DeviceState.sessions:type_name -> weir.v1.SessionWindow
-	3, // 1: weir.v1.SeriesState.alerts:type_name -> weir.v1.OpenAlert
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 0: weir.v1.DeviceState.sessions:type_name -> weir.v1.SessionWindow
+	1, // 1: weir.v1.DeviceState.sources:type_name -> weir.v1.PartialSource
+	5, // 2: weir.v1.SeriesState.alerts:type_name -> weir.v1.OpenAlert
+	4, // 3: weir.v1.SeriesState.input:type_name -> weir.v1.InputState
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_weir_v1_state_proto_init() }
@@ -358,13 +631,14 @@ func file_weir_v1_state_proto_init() {
 	if File_weir_v1_state_proto != nil {
 		return
 	}
+	file_weir_v1_state_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weir_v1_state_proto_rawDesc), len(file_weir_v1_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,345 @@
+package pipeline
+
+import (
+	"math"
+
+	"weir/kafka"
+	"weir/pipeline/expr"
+	"weir/pipeline/window"
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// computeState is what a series' readings have come to in the series that it leads to.
+type computeState struct {
+	// treat is the treatment that the parts below are of, nil before the first reading.
+	treat *treatment
+	// The newest reading by source time (µs), and when it reached Weir.
+	time, ingest int64
+	value        float64
+	// The newest that derived series were made of. Within a record they are made in order of time, whatever the order of
+	// the readings in it.
+	inputTime  int64
+	input      float64
+	averages   []window.Average
+	windows    []window.State
+	collectors []window.Collector
+	// group holds the windows of a group, in the first of the series that it leads to.
+	group *window.Group
+	// due is when the first timer is (processing time, µs), or earlier.
+	due int64
+	frozen
+}
+
+// compute is the stage that makes series of series: rates of counters, averages and windows of one, expressions over
+// several of a device, and what goes to groups of devices. What it makes goes on as readings of these series, behind
+// the reading that led to it and with its version.
+type compute struct {
+	partition, partitions int
+	timers                *timers
+
+	spare   []reading
+	passed  int
+	results []window.Result
+	order   []int32
+	pending []*derivation
+	env     expr.Env
+	m       *counters
+}
+
+func newCompute(partition, partitions int, m *counters) *compute {
+	return &compute{partition: partition, partitions: partitions, timers: newTimers(), m: m}
+}
+
+func (s *compute) apply(b *Batch) *Batch {
+	if b.kind == look {
+		s.inspect(b.looked)
+	}
+	if !s.leads(b) {
+		return b
+	}
+	// Readings are inserted, so all move to another slice.
+	from := b.readings
+	b.readings, s.spare = s.spare[:0], nil
+	b.each("compute", fresh|poisoned|duplicate|replayed|unreadable, func(r *record) {
+		of := from[r.first:r.end]
+		r.first, s.passed = len(b.readings), 0
+		defer func() {
+			b.readings = append(b.readings, of[s.passed:]...) // what a panic left behind counts as invalid
+			r.end = len(b.readings)
+		}()
+		if r.verdict == fresh {
+			s.record(b, r, of)
+		}
+	})
+	s.spare = from[:0]
+	return b
+}
+
+func (s *compute) record(b *Batch, r *record, of []reading) {
+	switch {
+	case r.tick > 0:
+		s.tick(b, r)
+	case r.plan != nil:
+		s.replan(r)
+	case r.deleted:
+		for _, of := range r.buried {
+			if of.compute != nil {
+				*of.compute = *newComputeState()
+			}
+		}
+	case r.group != nil:
+		s.merge(r)
+	default:
+		s.readings(b, r, of)
+	}
+	if r.derives || r.tick > 0 {
+		s.derive(b, r)
+	}
+}
+
+// leads reports whether there is anything for the stage to do in the batch.
+func (s *compute) leads(b *Batch) bool {
+	for i := range b.records {
+		r := &b.records[i]
+		if r.verdict == fresh && (r.leads || r.tick > 0 || r.plan != nil || r.deleted || r.group != nil) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *compute) readings(b *Batch, r *record, of []reading) {
+	for i := range of {
+		b.readings = append(b.readings, of[i])
+		s.passed++
+		if x := &of[i]; x.treat.outs != nil && x.fate == counted {
+			s.reading(b, r, x)
+		}
+	}
+}
+
+// on is the state of a series for a treatment; what belongs to another one begins anew.
+func (s *compute) on(of *series, treat *treatment) *computeState {
+	c := of.compute
+	if c == nil {
+		c = newComputeState()
+		of.compute = c
+	}
+	if c.treat != treat {
+		s.use(c, treat)
+	}
+	return c
+}
+
+func newComputeState() *computeState {
+	return &computeState{time: minTime, value: unknown, inputTime: minTime, input: unknown, due: never}
+}
+
+// reading makes what a reading alone leads to. What it makes may lead to more.
+func (s *compute) reading(b *Batch, r *record, x *reading) {
+	c, outs := s.on(x.series, x.treat), x.treat.outs
+	before, beforeTime := c.value, c.time
+	if x.time >= c.time {
+		c.time, c.value, c.ingest = x.time, x.value, r.ingest
+	}
+	if outs.rate != nil && beforeTime != minTime && x.time > beforeTime {
+		s.made(b, r, x, outs.rate, x.time, perSecond(before, x.value, x.time-beforeTime))
+	}
+	for i := range outs.averages {
+		out := &outs.averages[i]
+		s.made(b, r, x, out.to, x.time, c.averages[i].Add(x.time, x.value, out.spec))
+	}
+	for i := range outs.windows {
+		out := &outs.windows[i]
+		s.results = c.windows[i].Add(out.w, x.time, x.value, x.watermark, s.results[:0])
+		s.closed(b, r, x, out)
+	}
+	for i := range outs.groups {
+		s.collect(b, r, x, c, i)
+	}
+	s.arm(x.series, c, r.ingest)
+}
+
+// perSecond is the rate of a counter, which begins at 0 again when it falls.
+func perSecond(before, value float64, elapsed int64) float64 {
+	if value < before {
+		before = 0
+	}
+	return (value - before) / (float64(elapsed) / 1e6)
+}
+
+// made appends a reading of a series that x led to, and what that leads to. What is not finite is no reading.
+func (s *compute) made(b *Batch, r *record, x *reading, to *output, time int64, value float64) {
+	if value-value != 0 {
+		s.m.underived.Inc()
+		return
+	}
+	y := reading{series: to.series, treat: to.treat, version: x.version, time: time, value: value, rate: unknown, watermark: x.watermark}
+	b.readings = append(b.readings, y)
+	if to.treat.outs != nil {
+		s.reading(b, r, &y)
+	}
+}
+
+// closed makes readings of the results of a window. Their time is the end of the window.
+func (s *compute) closed(b *Batch, r *record, x *reading, out *windowOut) {
+	results := s.results
+	for i := range results {
+		if results[i].Gap {
+			s.m.gaps.Inc()
+		}
+		for j, to := range out.to {
+			s.made(b, r, x, to, results[i].End, results[i].Values[j])
+		}
+	}
+}
+
+// collect adds a reading to what its series contributes to a group.
+func (s *compute) collect(b *Batch, r *record, x *reading, c *computeState, i int) {
+	out := &x.treat.outs.groups[i]
+	if c.collectors[i].Add(out.w, x.time, x.value) {
+		return
+	}
+	s.send(b, r, x.series, c, i)
+	c.collectors[i].Add(out.w, x.time, x.value)
+}
+
+// send hands on what a series contributes to a group.
+func (s *compute) send(b *Batch, r *record, of *series, c *computeState, i int) {
+	out := &c.treat.outs.groups[i]
+	p := s.partialFor(b, out, telemetry.VersionOf(r.offset, 0))
+	c.collectors[i].Drain(func(part *window.Partial) {
+		p.Windows = append(p.Windows, part.MarshalAppend(nil, out.w))
+	})
+}
+
+// partialFor is the partial of a group that goes out with a record. A record makes one at most for each group.
+func (s *compute) partialFor(b *Batch, out *groupOut, version telemetry.Version) *wire.Partial {
+	for i := range b.partials {
+		if p := b.partials[i].control.Partial; p.Group == out.series && p.Version == version {
+			return p
+		}
+	}
+	b.partials = append(b.partials, partial{
+		partition: kafka.PartitionFor(out.device, s.partitions),
+		control: wire.Control{Kind: wire.ControlPartial, Device: out.device, Partial: &wire.Partial{
+			Source: s.partition, Version: version, As: out.as, Group: out.series,
+		}},
+	})
+	return b.partials[len(b.partials)-1].control.Partial
+}
+
+// merge takes what a partition contributes to a group of a device here.
+func (s *compute) merge(r *record) {
+	g := r.group
+	c := s.on(g.anchor.series, g.anchor.treat)
+	if c.group == nil {
+		c.group = new(window.Group)
+	}
+	for _, encoded := range r.control.Partial.Windows {
+		var p window.Partial
+		if err := p.Unmarshal(encoded, g.w); err != nil {
+			s.m.ungrouped.Inc() // of a window that another plan had
+			continue
+		}
+		if !c.group.Merge(g.w, &p) {
+			s.m.missed.Add(int(p.N))
+		}
+	}
+	s.arm(g.anchor.series, c, r.ingest)
+}
+
+// groupSendEvery is how long (µs) a partition gathers what it contributes to groups.
+const groupSendEvery = 1e6
+
+// arm sees to it that a tick comes when the series has something to do then.
+func (s *compute) arm(of *series, c *computeState, now int64) {
+	if due := s.dueOf(c, now); due < c.due {
+		c.due = due
+		s.timers.arm(of, due)
+	}
+}
+
+// dueOf is when (processing time) the first window would close if nothing comes, or the series' contributions to groups
+// are to go out.
+func (s *compute) dueOf(c *computeState, now int64) int64 {
+	outs := c.treat.outs
+	if outs == nil {
+		return never
+	}
+	due := int64(never)
+	for i := range outs.groups {
+		if c.collectors[i].Len() > 0 {
+			due = min(due, now+groupSendEvery)
+		}
+	}
+	for i := range outs.windows {
+		if end := c.windows[i].Due(outs.windows[i].w); end != math.MaxInt64 {
+			due = min(due, c.silence(end, outs.windows[i].w))
+		}
+	}
+	if c.group != nil && outs.group != nil {
+		if end := c.group.Due(outs.group.w); end != math.MaxInt64 {
+			due = min(due, end+outs.group.w.Grace())
+		}
+	}
+	return due
+}
+
+// silence is when (processing time) a window that ends at end (source time) closes although nothing came: as long
+// after the newest reading came as the end and the grace are after its source time.
+func (c *computeState) silence(end int64, w *window.Window) int64 {
+	return c.ingest + max(end-c.time, 0) + w.Grace()
+}
+
+// tick lets timers be due. A device whose state contains the tick has heard it.
+func (s *compute) tick(b *Batch, r *record) {
+	for _, of := range s.timers.take(r.tick) {
+		c := of.compute
+		if c == nil || c.treat == nil {
+			continue
+		}
+		c.due = never
+		s.on(of, c.treat)
+		if r.offset > of.device.contained {
+			s.expire(b, r, of, c)
+			b.touched = append(b.touched, of)
+		}
+		s.arm(of, c, r.tick)
+	}
+}
+
+func (s *compute) expire(b *Batch, r *record, of *series, c *computeState) {
+	outs := c.treat.outs
+	if outs == nil {
+		return
+	}
+	x := reading{series: of, treat: c.treat, version: telemetry.VersionOf(r.offset, 0), time: r.tick}
+	for i := range outs.groups {
+		if c.collectors[i].Len() > 0 {
+			s.send(b, r, of, c, i)
+		}
+	}
+	for i := range outs.windows {
+		out := &outs.windows[i]
+		if until := r.tick - c.ingest + c.time - out.w.Grace(); c.windows[i].Due(out.w) <= until {
+			s.results = c.windows[i].Close(out.w, until, s.results[:0])
+			s.closed(b, r, &x, out)
+		}
+	}
+	if c.group != nil && outs.group != nil {
+		s.results = c.group.CloseUntil(outs.group.w, r.tick-outs.group.w.Grace(), s.results[:0])
+		s.closed(b, r, &x, outs.group)
+	}
+}
+
+// replan gives series another treatment.
+func (s *compute) replan(r *record) {
+	for i, of := range r.treated {
+		if c := of.compute; c != nil && (c.treat != nil || c.frozen != nil) {
+			s.use(c, r.treatments[i])
+			s.arm(of, c, c.ingest)
+		}
+	}
+}

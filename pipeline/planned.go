@@ -1,0 +1,143 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"weir/kafka"
+	"weir/pipeline/plan"
+	"weir/wire"
+)
+
+// plannedAt is a plan and the offset of weir.readings from which on it is in force; -1: from the beginning.
+type plannedAt struct {
+	offset  int64
+	plan    *plan.Plan
+	written bool
+}
+
+// maxPlans is how many plans weir.state keeps of a partition. A successor may begin before the newest one.
+const maxPlans = 2
+
+// planned puts a plan into force.
+func (g *registry) planned(p *plan.Plan, offset int64) {
+	g.plan, g.treatments = p, make(map[*plan.Treatment]*treatment)
+	g.plans = append(g.plans, plannedAt{offset: offset, plan: p})
+}
+
+// plans adds the plans that came into force since the last checkpoint, before all devices, and tombstones for those
+// that nobody may begin with any more.
+func (c *checkpoint) plans(g *registry, headers []kafka.Header) {
+	before := len(c.state)
+	for i := range g.plans {
+		if p := &g.plans[i]; !p.written {
+			p.written = true
+			c.state = append(c.state, kafka.Record{Key: c.planKey(p.offset), Value: p.plan.Text(), Headers: headers})
+		}
+	}
+	for len(g.plans) > maxPlans {
+		c.state = append(c.state, kafka.Record{Key: c.planKey(g.plans[0].offset), Headers: headers})
+		g.plans = g.plans[1:]
+	}
+	if len(c.state) > before {
+		c.devices = append(c.devices, len(c.state))
+	}
+}
+
+func (c *checkpoint) planKey(offset int64) []byte {
+	return c.encoder.keyed(planKey, strconv.FormatInt(offset, 10))
+}
+
+// restorePlan reads a plan of weir.state.
+func (g *registry) restorePlan(offset string, text []byte) error {
+	at, err := strconv.ParseInt(offset, 10, 64)
+	if err != nil {
+		return err
+	}
+	p, err := plan.Parse(text)
+	if err != nil {
+		return err
+	}
+	g.plans = append(g.plans, plannedAt{offset: at, plan: p, written: true})
+	return nil
+}
+
+// begin puts into force what was in force at a position of weir.readings, and gives all series their treatment.
+func (g *registry) begin(position int64) {
+	g.plans = slices.DeleteFunc(g.plans, func(p plannedAt) bool { return p.offset >= position })
+	slices.SortFunc(g.plans, func(a, b plannedAt) int { return cmp.Compare(a.offset, b.offset) })
+	if n := len(g.plans); n > 0 {
+		g.plan = g.plans[n-1].plan
+	}
+	for _, d := range g.devices {
+		g.treatAll(d)
+	}
+}
+
+// Plans tells what pipelines are declared.
+type Plans interface {
+	// Current is the plan that is wanted.
+	Current() *plan.Plan
+}
+
+// clockwork is what the driver writes into its own partition of weir.readings: ticks, when a timer is due, and the
+// plan, when another one is in force. As records they have offsets, and a replay meets them where the first pass did.
+type clockwork struct {
+	// ticked is the time (µs) of the newest tick that has come by, sent that of the newest written.
+	sent int64
+	// wanted is the hash of the plan that was written last.
+	wanted string
+	wrote  time.Time
+}
+
+const (
+	// lookEvery is how often the driver asks whether a timer is due.
+	lookEvery = 200 * time.Millisecond
+	// tickEvery is the least time between two ticks.
+	tickEvery = time.Second
+	// planAgain is when a plan is written again that did not come into force.
+	planAgain = 30 * time.Second
+)
+
+// attend writes what is due.
+func (d *driver) attend(now time.Time) error {
+	if d.plans != nil {
+		if err := d.attendPlan(now); err != nil {
+			return err
+		}
+	}
+	micros := now.UnixMicro()
+	due := min(d.stages.compute.timers.first.Load(), d.stages.rules.timers.first.Load())
+	waits := d.clock.sent > d.stages.decode.ticked.Load() && micros-d.clock.sent < planAgain.Microseconds()
+	if due > micros || waits || micros-d.clock.sent < tickEvery.Microseconds() {
+		return nil
+	}
+	d.clock.sent = micros
+	d.m.ticks.Inc()
+	return d.write(d.work, &wire.Control{Kind: wire.ControlTick, Time: micros})
+}
+
+func (d *driver) attendPlan(now time.Time) error {
+	wanted := d.plans.Current()
+	if wanted.Hash() == d.stages.decode.planHash.Load().string {
+		return nil
+	}
+	if wanted.Hash() == d.clock.wanted && now.Sub(d.clock.wrote) < planAgain {
+		return nil
+	}
+	d.clock.wanted, d.clock.wrote = wanted.Hash(), now
+	return d.write(d.work, &wire.Control{Kind: wire.ControlPlan, Time: now.UnixMicro(), By: d.member, Text: string(wanted.Text()), Hash: wanted.Hash()})
+}
+
+// write puts a control record into the owner's own partition of weir.readings.
+func (d *driver) write(ctx context.Context, c *wire.Control) error {
+	record := kafka.Record{Value: wire.AppendControl(nil, c)}
+	return d.producer.Produce(ctx, wire.TopicReadings, d.partition, []kafka.Record{record}, func(_ int64, err error) {
+		if err != nil {
+			d.fail(err)
+		}
+	})
+}

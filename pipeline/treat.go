@@ -1,0 +1,354 @@
+package pipeline
+
+import (
+	"maps"
+	"slices"
+
+	"weir/pipeline/plan"
+	"weir/pipeline/rule"
+	"weir/pipeline/window"
+	"weir/telemetry"
+)
+
+// treatment is what the plan in force asks for a series. It does not change: stages that are behind decode may still be
+// at readings that came with the one before. Series that lead to no other share it.
+type treatment struct {
+	*plan.Treatment
+	// detector is nil where it is off, or watches the rate of a counter instead.
+	detector *plan.DetectParams
+	rules    []*rule.Rule
+	// timed: there are rules that wait for silence.
+	timed bool
+	// outs are the series that this one leads to; nil: none.
+	outs *outputs
+	// reads are the metrics of the device that its rules read, peers these series.
+	reads map[string]bool
+	peers map[string]*series
+}
+
+// outputs are what a series leads to.
+type outputs struct {
+	rate     *output
+	averages []averageOut
+	windows  []windowOut
+	groups   []groupOut
+	derived  []*derivation
+	// derives: it, or a series that it leads to, is an input of a derived one.
+	derives bool
+	// group is set in the series that stands for a group: the first of those that it leads to.
+	group *windowOut
+}
+
+type output struct {
+	series *series
+	treat  *treatment
+}
+
+type averageOut struct {
+	spec *window.AverageSpec
+	to   *output
+}
+
+// windowOut has an output for each function of the window.
+type windowOut struct {
+	w  *window.Window
+	to []*output
+}
+
+// groupOut is a group that the series is a member of: the name of its device, and of the series that stands for it.
+type groupOut struct {
+	w                  *window.Window
+	as, device, series string
+}
+
+// grouping is a group whose device is here.
+type grouping struct {
+	w      *window.Window
+	anchor *output
+}
+
+func (t *treatment) others(metric string) (float64, bool) {
+	if of := t.peers[metric]; of != nil && of.watch.last.known {
+		return of.watch.last.value, true
+	}
+	return 0, false
+}
+
+// treat gives a series that has come to be its treatment under the plan in force, and makes the series that it leads to.
+// Where others depend on it, they learn of it.
+func (g *registry) treat(of *series) {
+	d, metric := of.device, of.metric()
+	for _, derived := range g.plan.Device(d.name).Derived() {
+		if slices.Contains(derived.Inputs, metric) {
+			g.treatAll(d)
+			return
+		}
+	}
+	if d.reads[metric] {
+		g.treatAll(d)
+		return
+	}
+	t := treating{g, make(map[*series]*treatment, 1)}
+	t.treat(of)
+}
+
+// treatAll gives all series of a device their treatments.
+func (g *registry) treatAll(d *device) {
+	t := treating{g, make(map[*series]*treatment, len(d.series))}
+	for _, of := range slices.Collect(maps.Values(d.series)) { // the map grows by those that they lead to
+		t.treat(of)
+	}
+}
+
+// treating gives some series of a device their treatments, each once. What a series leads to is treated before it:
+// plans have no circles.
+type treating struct {
+	*registry
+	done map[*series]*treatment
+}
+
+func (g treating) treat(of *series) *treatment {
+	if t := g.done[of]; t != nil {
+		return t
+	}
+	planned := g.plan.Treat(of.name)
+	t := g.treatments[planned]
+	if t == nil {
+		t = newTreatment(planned)
+		g.treatments[planned] = t
+	}
+	if own := g.special(of, t); own != nil {
+		t = own
+	}
+	g.done[of], of.treat = t, t
+	return t
+}
+
+// special is the treatment of a series that cannot share one; nil for most.
+func (g treating) special(of *series, shared *treatment) *treatment {
+	outs := g.outputs(of, shared.Treatment)
+	counter := g.counterOf(of, shared)
+	stands := g.standing(of, shared)
+	if outs == nil && counter == nil && stands == nil && shared.reads == nil {
+		return nil
+	}
+	own := *shared
+	if stands != nil {
+		if outs == nil {
+			outs = new(outputs)
+		}
+		outs.group, stands.to[0].treat = stands, &own // it holds the first of the group's functions itself
+	}
+	if counter != nil && counter.Detect != nil {
+		own.watchRate(counter)
+	}
+	own.outs = outs
+	if own.reads != nil {
+		own.peers = make(map[string]*series)
+		for metric := range own.reads {
+			own.peers[metric] = of.device.series[metric]
+			if of.device.reads == nil {
+				of.device.reads = make(map[string]bool)
+			}
+			of.device.reads[metric] = true
+		}
+	}
+	return &own
+}
+
+// counterOf is the treatment of the counter that a series is the rate of; nil: of none.
+func (g treating) counterOf(of *series, t *treatment) *plan.Treatment {
+	if !t.Published {
+		return nil
+	}
+	base, ok := g.plan.Device(of.device.name).Base(of.metric())
+	if !ok {
+		return nil
+	}
+	counter := g.plan.Treat(telemetry.Series(of.device.name, base))
+	if !counter.Counter || counter.Rate.Metric(base) != of.metric() {
+		return nil
+	}
+	return counter
+}
+
+// watchRate has a rate watched in place of its counter.
+func (t *treatment) watchRate(counter *plan.Treatment) {
+	t.detector, t.rules = counter.Detect, slices.Clone(t.rules)
+	for _, r := range counter.Rules {
+		named := func(other *rule.Rule) bool { return other.Name() == r.Name() }
+		if r.Kind() == rule.Anomaly && !slices.ContainsFunc(t.rules, named) {
+			t.rules = append(t.rules, r)
+		}
+	}
+}
+
+func newTreatment(t *plan.Treatment) *treatment {
+	out := &treatment{Treatment: t, detector: t.Detect, rules: t.Rules}
+	if t.Counter { // a rate is watched in its place
+		out.detector, out.rules = nil, without(t.Rules, rule.Anomaly)
+	}
+	for _, r := range t.Rules {
+		out.timed = out.timed || r.Kind() == rule.Absence
+		for _, metric := range r.Metrics() {
+			if out.reads == nil {
+				out.reads = make(map[string]bool)
+			}
+			out.reads[metric] = true
+		}
+	}
+	return out
+}
+
+func without(rules []*rule.Rule, kind rule.Kind) []*rule.Rule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r *rule.Rule) bool { return r.Kind() == kind })
+}
+
+// outputs makes the series that one leads to; nil: none.
+func (g treating) outputs(of *series, t *plan.Treatment) *outputs {
+	out, metric := new(outputs), of.metric()
+	if t.Counter {
+		out.rate = g.output(of.device, t.Rate.Metric(metric))
+	}
+	for i := range t.Averages {
+		a := &t.Averages[i]
+		if to := g.output(of.device, a.As.Metric(metric)); to != nil {
+			out.averages = append(out.averages, averageOut{&a.Spec, to})
+		}
+	}
+	for _, w := range t.Windows {
+		if to := g.windowOutputs(of.device, w, func(i int) string { return w.Metric(metric, i) }); to != nil {
+			out.windows = append(out.windows, windowOut{w, to})
+		}
+	}
+	for _, m := range g.plan.Members(of.name) {
+		if device, _, ok := telemetry.SplitSeries(m.Series); ok {
+			out.groups = append(out.groups, groupOut{w: m.Group.Window, as: m.Group.As(), device: device, series: m.Series})
+		}
+	}
+	for place, d := range g.plan.Device(of.device.name).Derived() {
+		if slices.Contains(d.Inputs, metric) {
+			if x := g.derivation(of.device, d, place); x != nil {
+				out.derived, out.derives = append(out.derived, x), true
+			}
+		}
+	}
+	if out.rate == nil && out.averages == nil && out.windows == nil && out.groups == nil && out.derived == nil {
+		return nil
+	}
+	for _, w := range out.windows {
+		for _, to := range w.to {
+			out.derives = out.derives || to.derives()
+		}
+	}
+	out.derives = out.derives || out.rate != nil && out.rate.derives()
+	for _, a := range out.averages {
+		out.derives = out.derives || a.to.derives()
+	}
+	return out
+}
+
+func (o *output) derives() bool { return o.treat.outs != nil && o.treat.outs.derives }
+
+// output is the series of a metric that others lead to; nil when the name is too long for one.
+func (g treating) output(d *device, metric string) *output {
+	of := d.series[metric]
+	if of == nil {
+		if telemetry.CheckMetric(metric) != nil || len(d.name)+1+len(metric) > telemetry.MaxPathBytes {
+			return nil
+		}
+		if buried := d.buried[metric]; buried != nil {
+			of = g.unbury(buried)
+		} else {
+			of = g.add(d, metric)
+		}
+	}
+	return &output{of, g.treat(of)}
+}
+
+func (g treating) windowOutputs(d *device, w *window.Window, name func(i int) string) []*output {
+	to := make([]*output, len(w.Functions()))
+	for i := range to {
+		if to[i] = g.output(d, name(i)); to[i] == nil {
+			return nil
+		}
+	}
+	return to
+}
+
+func (g treating) derivation(d *device, derived *plan.Derived, place int) *derivation {
+	to := g.output(d, derived.As)
+	if to == nil {
+		return nil
+	}
+	x := &derivation{program: derived.Expr, maxAge: derived.MaxAge.Microseconds(), to: to, place: place}
+	for _, metric := range derived.Inputs {
+		x.inputs = append(x.inputs, d.series[metric])
+	}
+	return x
+}
+
+// standing is the group whose state is kept with a series, which holds the first of its functions; nil: none.
+func (g treating) standing(of *series, shared *treatment) *windowOut {
+	group := g.plan.Group(of.standsFor)
+	if of.standsFor == "" || group == nil {
+		return nil
+	}
+	g.done[of] = shared // not to come here again
+	names := group.Outputs(of.metric())
+	to := g.windowOutputs(of.device, group.Window, func(i int) string { return names[i] })
+	if to == nil {
+		return nil
+	}
+	return &windowOut{group.Window, to}
+}
+
+// group is that of a partial; nil when the names of its series would be too long.
+func (g *registry) group(d *device, group *plan.Group, name string) *grouping {
+	_, metric, _ := telemetry.SplitSeries(name)
+	of := d.series[metric]
+	if of == nil {
+		if of = d.buried[metric]; of != nil {
+			g.unbury(of)
+		} else {
+			of = g.add(d, metric)
+		}
+	}
+	if as := group.As(); of.standsFor != as || of.treat == nil || of.treat.outs == nil || of.treat.outs.group == nil {
+		of.standsFor = as
+		g.treat(of)
+	}
+	if of.treat.outs == nil || of.treat.outs.group == nil {
+		return nil
+	}
+	return &grouping{group.Window, &output{of, of.treat}}
+}
+
+// noTreatment does nothing.
+var noTreatment = newTreatment(&plan.Treatment{})
+
+// leads names the series that one leads to.
+func (t *treatment) leads() (names []string) {
+	if t.outs == nil {
+		return nil
+	}
+	add := func(o *output) { names = append(names, o.series.name) }
+	if t.outs.rate != nil {
+		add(t.outs.rate)
+	}
+	for _, a := range t.outs.averages {
+		add(a.to)
+	}
+	for _, w := range t.outs.windows {
+		for _, to := range w.to {
+			add(to)
+		}
+	}
+	for _, d := range t.outs.derived {
+		add(d.to)
+	}
+	for _, m := range t.outs.groups {
+		names = append(names, m.series)
+	}
+	return names
+}
