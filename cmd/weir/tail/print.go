@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"weir/telemetry"
+	"weir/wire"
 )
 
 // gap is a break in the chain of a series.
@@ -68,9 +69,22 @@ func (t *table) update(u *telemetry.Update, received time.Time, _ bool) {
 }
 
 func (t *table) alert(a *telemetry.Alert) {
-	fmt.Fprintf(t.out, "%-12s  %-*s ALERT %s: %s, expected %s to %s, score %s  %s\n",
-		time.UnixMicro(a.Time).Format(clockFormat), t.width, a.Series, a.Phase, number(a.Value), number(a.Lo),
-		number(a.Hi), score(a.Score), a.Summary)
+	phase := string(a.Phase)
+	if a.Severity != "" {
+		phase = string(a.Severity) + " " + phase
+	}
+	if a.Phase == telemetry.Flapping {
+		phase += fmt.Sprintf(" %d times in %s", a.Flaps.Count, time.Duration(a.Flaps.Period)*time.Microsecond)
+	}
+	if a.Marked != nil {
+		phase += " by " + a.Marked.By
+	}
+	expected := fmt.Sprintf("expected %s to %s", number(a.Lo), number(a.Hi))
+	if math.IsNaN(a.Lo) && math.IsNaN(a.Hi) && !math.IsNaN(a.Limit) {
+		expected = "limit " + number(a.Limit)
+	}
+	fmt.Fprintf(t.out, "%-12s  %-*s ALERT %s: %s, %s, score %s  %s\n",
+		time.UnixMicro(a.Time).Format(clockFormat), t.width, a.Series, phase, number(a.Value), expected, score(a.Score), a.Summary)
 }
 
 func (t *table) gap(g gap) {
@@ -164,14 +178,8 @@ func (l *lines) update(u *telemetry.Update, received time.Time, snapshot bool) {
 }
 
 func (l *lines) alert(a *telemetry.Alert) {
-	l.encode(struct {
-		Type string `json:"type"`
-		telemetry.Alert
-		Value *float64 `json:"value"`
-		Score *float64 `json:"score"`
-		Lo    *float64 `json:"lo"`
-		Hi    *float64 `json:"hi"`
-	}{"alert", *a, known(a.Value), known(a.Score), known(a.Lo), known(a.Hi)})
+	line := append([]byte(`{"type":"alert",`), wire.AppendAlertJSON(nil, a)[1:]...) // without its brace
+	_, _ = l.out.Write(append(line, '\n'))
 }
 
 func (l *lines) gap(g gap) {

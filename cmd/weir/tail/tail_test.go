@@ -183,6 +183,29 @@ func TestTailPrintsSnapshotUpdatesAndAlertsAligned(t *testing.T) {
 	}
 }
 
+func TestTailSaysWhereAnAlertStands(t *testing.T) {
+	nan := math.NaN()
+	s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
+		write(socket, subscribed(update(series, -1, 10, 20.5)))
+		for _, a := range []telemetry.Alert{
+			{Severity: telemetry.Critical, Phase: telemetry.Flapping, Flaps: telemetry.Flaps{Count: 5, Period: 600e6}, Value: 90, Lo: nan, Hi: nan, Score: nan, Limit: 80},
+			{Severity: telemetry.Info, Phase: telemetry.Acknowledged, Marked: &telemetry.Note{By: "alice"}, Lo: 1, Hi: 2, Summary: "last"},
+		} {
+			a.Series = series
+			write(socket, &wire.AlertMsg{Alert: a})
+		}
+	})
+	out, _, _, err := run(t, Options{URL: s.url}, printed("last"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ALERT critical flapping 5 times in 10m0s: 90, limit 80, score -", "ALERT info acknowledged by alice: 0, expected 1 to 2"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+}
+
 func TestTailReportsGapsAndSkipsReplays(t *testing.T) {
 	s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
 		write(socket, subscribed(update(series, -1, 10, 1)))
@@ -209,7 +232,7 @@ func TestTailPrintsOneJSONObjectPerLineWithNullForUnknown(t *testing.T) {
 		empty := wire.Row{Update: &telemetry.Update{Series: series, Since: 10, Version: 11, Late: 1, Avg: math.NaN(), Lo: math.NaN(), Hi: math.NaN()}}
 		write(socket, subscribed(update(series, -1, 10, 20.5)))
 		write(socket, &wire.Updates{View: 7, Rows: []wire.Row{empty}})
-		write(socket, &wire.AlertMsg{Alert: telemetry.Alert{ID: "p0-1", Lo: math.NaN(), Hi: 3}})
+		write(socket, &wire.AlertMsg{Alert: telemetry.Alert{ID: "p0-1", Lo: math.NaN(), Hi: 3, Limit: math.NaN(), Severity: telemetry.Warning}})
 	})
 	out, _, _, err := run(t, Options{URL: s.url, JSON: true}, printed("p0-1"))
 	if err != nil {
@@ -229,7 +252,7 @@ func TestTailPrintsOneJSONObjectPerLineWithNullForUnknown(t *testing.T) {
 	if o := objects[1]; o["last"] != nil || o["first_ts"] != nil || o["late"] != 1.0 || o["n"] != 0.0 {
 		t.Errorf("update of no readings: %v", o)
 	}
-	if o := objects[2]; o["type"] != "alert" || o["lo"] != nil || o["hi"] != 3.0 {
+	if o := objects[2]; o["type"] != "alert" || o["lo"] != nil || o["hi"] != 3.0 || o["limit"] != nil || o["severity"] != "warning" {
 		t.Errorf("alert: %v", o)
 	}
 }
