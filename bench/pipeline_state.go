@@ -161,6 +161,10 @@ func readTopic(ctx context.Context, client *kafka.Client, topic string, fn func(
 type CheckpointResult struct {
 	Rate   float64 `json:"readings_per_s"`
 	Series int     `json:"series"`
+	// AppliedWith and AppliedWithout are the readings/s that were applied: where they are less than Rate, the machine was
+	// too busy for this comparison.
+	AppliedWith    float64 `json:"applied_with_per_s"`
+	AppliedWithout float64 `json:"applied_without_per_s"`
 	// With and Without are the cores that all processes used, Share is the difference.
 	With    float64 `json:"cores_with"`
 	Without float64 `json:"cores_without"`
@@ -193,7 +197,7 @@ func (p *Pipeline) checkpoints(ctx context.Context) (*CheckpointResult, error) {
 		n := after.metrics[name+"_count"] - before.metrics[name+"_count"]
 		return (after.metrics[name+"_sum"] - before.metrics[name+"_sum"]) / max(n, 1) * 1e3
 	}
-	r.With, r.RSS = cores(before, after), after.rss
+	r.With, r.AppliedWith, r.RSS = cores(before, after), applied(before, after), after.rss
 	r.Checkpoints = after.metrics["weir_pipeline_checkpoint_seconds_count"] - before.metrics["weir_pipeline_checkpoint_seconds_count"]
 	r.Took, r.Pause = per("weir_pipeline_checkpoint_seconds"), per("weir_pipeline_checkpoint_pause_seconds")
 	p.say("steady load of %.0f readings/s, without checkpoints", p.Rate)
@@ -201,7 +205,7 @@ func (p *Pipeline) checkpoints(ctx context.Context) (*CheckpointResult, error) {
 	if before, after, err = p.steady(ctx, paced{p.fleet(stateMetric, windowSteps+steps, "without"), p.Rate}, off); err != nil {
 		return nil, err
 	}
-	r.Without = cores(before, after)
+	r.Without, r.AppliedWithout = cores(before, after), applied(before, after)
 	r.Share = r.With - r.Without
 	return r, nil
 }
@@ -247,12 +251,13 @@ func (p *Pipeline) steady(ctx context.Context, load paced, set map[string]string
 	if after, err = p.moment(ctx, s); err != nil {
 		return before, after, err
 	}
-	const counter = "weir_pipeline_readings_total"
-	got := (after.metrics[counter] - before.metrics[counter]) / after.at.Sub(before.at).Seconds()
-	if got < 0.95*load.Rate {
-		return before, after, fmt.Errorf("only %.0f readings/s of %.0f were applied: choose a lower rate", got, load.Rate)
-	}
 	return before, after, nil
+}
+
+// applied is how many readings a process applied a second.
+func applied(a, b moment) float64 {
+	const counter = "weir_pipeline_readings_total"
+	return (b.metrics[counter] - a.metrics[counter]) / b.at.Sub(a.at).Seconds()
 }
 
 func (p *Pipeline) loadFromHere(ctx context.Context, load *paced) error {

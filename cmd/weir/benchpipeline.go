@@ -78,6 +78,9 @@ func printPipeline(out io.Writer, r *bench.PipelineResult) error {
 		line("checkpoints", "%.3f cores: %.3f with %.0f checkpoints in %.0f s, %.3f without; %.0f readings/s over %d series", c.Share, c.With, c.Checkpoints, c.Seconds, c.Without, c.Rate, c.Series)
 		line("", "the graph stands still for %.1f ms, a checkpoint takes %.0f ms (means); the load runs %s", c.Pause, c.Took, c.Load)
 	}
+	if c := r.Checkpoint; c != nil && min(c.AppliedWith, c.AppliedWithout) < 0.95*c.Rate {
+		line("", "TOO BUSY to compare: %.0f readings/s applied with checkpoints, %.0f without", c.AppliedWith, c.AppliedWithout)
+	}
 	line("machine", "%s", r.Machine)
 	return table.Flush()
 }
