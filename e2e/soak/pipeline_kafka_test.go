@@ -276,8 +276,11 @@ func (k *kafkaSoak) ownedBy(of *slot) owned {
 func (k *kafkaSoak) roll() {
 	k.Helper()
 	even := func(n int, of ...*slot) func(context.Context) error {
-		return func(context.Context) error {
+		return func(ctx context.Context) error {
 			for _, o := range of {
+				if err := o.server.ready(ctx); err != nil { // it owns what it has not restored yet
+					return err
+				}
 				if got := k.ownedBy(o).partitions; len(got) != n {
 					return fmt.Errorf("%s owns %v", o.name, got)
 				}
