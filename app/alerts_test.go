@@ -105,7 +105,7 @@ func TestCommandsOnAlertsGoThroughTheReadingsAndComeBackAsTransitions(t *testing
 	s := startSecured(t)
 	st := s.stand(t)
 	st.tell(t.Context(), 1, telemetry.Alert{
-		ID: "1-fe", Rule: "high", Series: "t1/d1/m", Phase: telemetry.Firing, Reason: telemetry.Raised, Severity: telemetry.Critical,
+		ID: "1-fe", Rule: "high", Series: "t1/d1/m", Phase: telemetry.Firing, Reason: telemetry.Raised, Severity: telemetry.Critical, Version: telemetry.NoVersion, // before any command
 		Value: 90, Score: math.NaN(), Lo: math.NaN(), Hi: math.NaN(), Limit: 80, Detector: "threshold", Summary: "m is above 80",
 		Samples: []telemetry.Sample{{Time: 1, Value: 70}, {Time: 2, Value: 90}}, Flaps: telemetry.Flaps{Count: 2, Period: 60e6},
 	})
