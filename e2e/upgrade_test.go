@@ -40,7 +40,8 @@ func TestTheNextReleaseGoesOnWhereTheOneBeforeStopped(t *testing.T) {
 			}
 			u.start()
 			u.post(upgradeFrame(2, time.Now().Add(-time.Hour), 40)) // the device does not know that it was stored
-			u.post(upgradeFrame(3, time.Now().Add(-5*time.Minute), 120))
+			u.post(upgradeFrame(3, time.Now().Add(-5*time.Minute), 5))
+			u.post(upgradeFrame(4, time.Now().Add(-4*time.Minute), 120))
 			begunAnew := u.settle()
 			u.stop()
 			after := u.read()
@@ -242,7 +243,7 @@ type written struct {
 type upgradeChain struct {
 	n      uint64
 	last   telemetry.Version
-	states []telemetry.State // of each row
+	states []telemetry.State // the worst of each row
 }
 
 func (w *written) open() (n int) {
@@ -356,7 +357,7 @@ func (w *written) update(r *kafka.Record) error {
 		}
 		c.last = u.Version
 		c.n += u.N + u.Late + u.Invalid
-		c.states = append(c.states, u.State)
+		c.states = append(c.states, u.Worst)
 	}
 	return err
 }
@@ -382,8 +383,9 @@ func (w *written) check(t *testing.T) {
 // compare checks that the next release goes on with what was there.
 func (u *upgrade) compare(before, after *written, begunAnew int) {
 	u.t.Helper()
-	if after.readings != before.readings+120 {
-		u.t.Errorf("%d new readings were posted to %d, and %d are stored", 120, before.readings, after.readings)
+	const posted = 5 + 120
+	if after.readings != before.readings+posted {
+		u.t.Errorf("%d new readings were posted to %d, and %d are stored", posted, before.readings, after.readings)
 	}
 	for id, a := range before.alerts {
 		if now, ok := after.alerts[id]; !ok || now.Version < a.Version {
