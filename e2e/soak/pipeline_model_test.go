@@ -4,6 +4,7 @@ package soak
 
 import (
 	"weir/kafka"
+	"weir/pipeline"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -22,7 +23,13 @@ type sequential interface {
 	Feed(records []kafka.Record, next int64) error
 }
 
-// newSequential makes the model of a partition. It is whole when averages, detectors and alerts are part of it.
-func newSequential(partition, partitions int, out outcome) (model sequential, whole bool, err error) {
-	return newNaiveModel(partition, partitions, out), false, nil
+// newSequential makes the model of a partition.
+func newSequential(partition, partitions int, out outcome) (sequential, error) {
+	config := pipeline.DefaultConfig()
+	config.Lateness = streamLateness
+	return pipeline.NewReplay(pipeline.ReplayOptions{
+		Config: config, Partition: partition, Partitions: partitions,
+		Update: out.Update, Alert: out.Alert, Deleted: out.Deleted,
+		Partial: func(_ int, c *wire.Control) { out.Partial(c) },
+	})
 }

@@ -4,7 +4,6 @@ package soak
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"weir/kafka"
@@ -136,89 +135,4 @@ func (d *naiveDevice) duplicate(session string, seq uint64) bool {
 	s.seen[seq] = true
 	d.sessions[len(d.sessions)-1].max = max(s.max, seq)
 	return false
-}
-
-// naiveModel stands in for the sequential model: counts and values, without averages, detectors and alerts.
-type naiveModel struct {
-	*naive
-	out    outcome
-	series map[string]*naiveSeries
-}
-
-type naiveSeries struct {
-	newest int64
-	last   telemetry.Version
-}
-
-func newNaiveModel(partition, partitions int, out outcome) *naiveModel {
-	return &naiveModel{naive: newNaive(partition, partitions), out: out, series: map[string]*naiveSeries{}}
-}
-
-func (m *naiveModel) Feed(records []kafka.Record, _ int64) error {
-	for i := range records {
-		m.record(&records[i])
-	}
-	return nil
-}
-
-func (m *naiveModel) record(r *kafka.Record) {
-	before := m.readings
-	device := ""
-	known := false
-	if wire.IsControl(r.Value) {
-		if c, err := wire.DecodeControl(slices.Clone(r.Value)); err == nil && c.Kind == wire.ControlDeleteDevice {
-			device, known = c.Device, m.devices[c.Device] != nil && m.devices[c.Device].lives
-		}
-	}
-	m.feed(r)
-	if known {
-		for name := range m.series {
-			if of, _, _ := telemetry.SplitSeries(name); of == device {
-				delete(m.series, name)
-			}
-		}
-		m.out.Deleted(&wire.Control{Kind: wire.ControlDeleteDevice, Device: device, Version: telemetry.VersionOf(r.Offset, 0)})
-	}
-	if m.readings > before {
-		m.rows(r)
-	}
-}
-
-func (m *naiveModel) rows(r *kafka.Record) {
-	var c wire.ReadingColumns
-	_ = c.Unmarshal(slices.Clone(r.Value))
-	rows := map[string]*telemetry.Update{}
-	for i := range c.Value {
-		metric := c.Metrics[0]
-		if len(c.Metric) > 0 {
-			metric = c.Metrics[c.Metric[i]]
-		}
-		name := telemetry.Series(c.Device, metric)
-		s := m.series[name]
-		if s == nil {
-			s = &naiveSeries{newest: math.MinInt64, last: telemetry.NoVersion}
-			m.series[name] = s
-		}
-		u := rows[name]
-		if u == nil {
-			u = &telemetry.Update{Series: name, Since: s.last, Version: s.last, IngestTime: c.Ingest}
-			rows[name] = u
-		}
-		version := telemetry.VersionOf(r.Offset, i)
-		s.last = version
-		switch {
-		case c.Value[i]-c.Value[i] != 0:
-			u.Version = version
-			u.Invalid++
-		case s.newest != math.MinInt64 && s.newest-c.Time[i] > streamLateness.Microseconds():
-			u.Version = version
-			u.Late++
-		default:
-			s.newest = max(s.newest, c.Time[i])
-			u.Add(version, c.Time[i], c.Value[i])
-		}
-	}
-	for _, u := range rows {
-		m.out.Update(u)
-	}
 }

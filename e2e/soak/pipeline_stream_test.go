@@ -207,7 +207,7 @@ func (d *source) reading(rng *rand.Rand) telemetry.Reading {
 	case 2:
 		r.Value = math.Inf(1 - 2*rng.IntN(2))
 	case 3, 4, 5:
-		r.Time -= streamLateness.Microseconds() + int64(rng.IntN(60_000_000)) // late, mostly
+		r.Time -= streamLateness.Microseconds() + int64(rng.IntN(600_000_000)) // late, as plans see it
 	case 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20:
 		r.Time -= int64(rng.IntN(int(streamLateness.Microseconds())))
 	case 21, 22, 23:

@@ -329,7 +329,7 @@ type pipelineResult struct {
 	Processes int            `json:"processes_of_the_soak"`
 	Faults    map[string]int `json:"faults"`
 	Failed    int64          `json:"records_not_acknowledged"`
-	Model     string         `json:"model"`
+	Features  string         `json:"features"`
 	Counts    tally          `json:"counts"`
 }
 
@@ -337,13 +337,9 @@ type pipelineResult struct {
 func (s *pipelineSoak) report(began time.Time, soaked float64) {
 	s.checkServerLogs()
 	s.note(soaked, true)
-	model := "whole graph"
-	if !s.trial.whole {
-		model = "counts and values"
-	}
 	r := pipelineResult{
 		about: aboutNow(s.T, s.name, began), Seed: *soakSeed, Soaked: soaked, Processes: s.state.Begun,
-		Faults: s.faults, Failed: s.failed, Model: model, Counts: s.trial.tally,
+		Faults: s.faults, Failed: s.failed, Features: *streamFeatures, Counts: s.trial.tally,
 	}
 	writeResult(s.T, s.name, r, r.table())
 	if !s.Failed() {
@@ -367,6 +363,6 @@ func (r *pipelineResult) table() string {
 		row("devices deleted", n.Deletions), row("transitions of alerts by phase", text(n.Transitions)),
 		row("control records by kind", text(n.Controls)), row("partials of groups", n.Partials),
 		row("records of former owners that readers drop", n.Fenced),
-		row("model", r.Model), row("verdicts", n.Verdicts), row("differences", n.Differences))
+		row("besides readings", r.Features), row("verdicts", n.Verdicts), row("differences", n.Differences))
 	return markdown(r.about, rows)
 }

@@ -25,7 +25,6 @@ type trial struct {
 	// acked are the records that the writer was told are stored: their checksums by partition and offset.
 	acked []map[int64]uint32
 	found []string
-	whole bool
 }
 
 // tally is what a trial has counted.
@@ -98,7 +97,7 @@ func newTrial(partitions int) (*trial, error) {
 			raised: map[string][]byte{}, seen: map[string]bool{}, last: map[string]telemetry.Alert{}, partial: map[string]*wire.Partial{},
 		}
 		var err error
-		part.model, t.whole, err = newSequential(p, partitions, outcome{
+		part.model, err = newSequential(p, partitions, outcome{
 			Update: part.expectRow, Alert: part.expectAlert, Partial: part.expectPartial, Deleted: part.expectGone,
 		})
 		if err != nil {
