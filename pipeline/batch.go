@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"runtime/debug"
+	"weir/pipeline/detect"
 	"weir/pipeline/plan"
 
 	"weir/kafka"
@@ -163,7 +164,7 @@ type reading struct {
 	state              telemetry.State
 	fate               fate
 	// What the detector found besides.
-	head         string
+	head         detect.Head
 	onset, clear bool
 }
 

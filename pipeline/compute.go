@@ -38,13 +38,14 @@ type compute struct {
 	partition, partitions int
 	timers                *timers
 
-	spare   []reading
-	passed  int
-	results []window.Result
-	order   []int32
-	pending []*derivation
-	env     expr.Env
-	m       *counters
+	spare    []reading
+	passed   int
+	results  []window.Result
+	order    []int32
+	pending  []*derivation
+	gathered []gathering
+	env      expr.Env
+	m        *counters
 }
 
 func newCompute(partition, partitions int, m *counters) *compute {
@@ -77,6 +78,7 @@ func (s *compute) apply(b *Batch) *Batch {
 }
 
 func (s *compute) record(b *Batch, r *record, of []reading) {
+	s.gathered = s.gathered[:0] // a panic may have left some
 	switch {
 	case r.tick > 0:
 		s.tick(b, r)
@@ -95,6 +97,9 @@ func (s *compute) record(b *Batch, r *record, of []reading) {
 	}
 	if r.derives || r.tick > 0 {
 		s.derive(b, r)
+	}
+	if len(s.gathered) > 0 {
+		s.dispatch(b, r)
 	}
 }
 
@@ -156,7 +161,7 @@ func (s *compute) reading(b *Batch, r *record, x *reading) {
 		s.closed(b, r, x, out)
 	}
 	for i := range outs.groups {
-		s.collect(b, r, x, c, i)
+		s.collect(x, c, i)
 	}
 	s.arm(x.series, c, r.ingest)
 }
@@ -196,38 +201,63 @@ func (s *compute) closed(b *Batch, r *record, x *reading, out *windowOut) {
 }
 
 // collect adds a reading to what its series contributes to a group.
-func (s *compute) collect(b *Batch, r *record, x *reading, c *computeState, i int) {
+func (s *compute) collect(x *reading, c *computeState, i int) {
 	out := &x.treat.outs.groups[i]
 	if c.collectors[i].Add(out.w, x.time, x.value) {
 		return
 	}
-	s.send(b, r, x.series, c, i)
+	s.send(c, i)
 	c.collectors[i].Add(out.w, x.time, x.value)
 }
 
 // send hands on what a series contributes to a group.
-func (s *compute) send(b *Batch, r *record, of *series, c *computeState, i int) {
-	out := &c.treat.outs.groups[i]
-	p := s.partialFor(b, out, telemetry.VersionOf(r.offset, 0))
+func (s *compute) send(c *computeState, i int) {
+	g := s.gatheringOf(&c.treat.outs.groups[i])
 	c.collectors[i].Drain(func(part *window.Partial) {
-		p.Windows = append(p.Windows, part.MarshalAppend(nil, out.w))
+		for j := range g.panes {
+			if g.panes[j].Start == part.Start {
+				g.panes[j].Merge(part)
+				return
+			}
+		}
+		pane := window.Partial{Start: part.Start}
+		pane.Merge(part)
+		g.panes = append(g.panes, pane)
 	})
 }
 
-// partialFor is the partial of a group that goes out with a record. A record makes one at most for each group.
-func (s *compute) partialFor(b *Batch, out *groupOut, version telemetry.Version) *wire.Partial {
-	for i := range b.partials {
-		if p := b.partials[i].control.Partial; p.Group == out.series && p.Version == version {
-			return p
+// gathering is what the members of a group in this partition contribute with one record.
+type gathering struct {
+	out   *groupOut
+	panes []window.Partial
+}
+
+func (s *compute) gatheringOf(out *groupOut) *gathering {
+	for i := range s.gathered {
+		if g := &s.gathered[i]; g.out.series == out.series && g.out.w.Hash() == out.w.Hash() {
+			return g
 		}
 	}
-	b.partials = append(b.partials, partial{
-		partition: kafka.PartitionFor(out.device, s.partitions),
-		control: wire.Control{Kind: wire.ControlPartial, Device: out.device, Partial: &wire.Partial{
-			Source: s.partition, Version: version, As: out.as, Group: out.series,
-		}},
-	})
-	return b.partials[len(b.partials)-1].control.Partial
+	s.gathered = append(s.gathered, gathering{out: out})
+	return &s.gathered[len(s.gathered)-1]
+}
+
+// dispatch makes partials of what was gathered with a record: one at most for each group, so that source and version
+// tell repetitions.
+func (s *compute) dispatch(b *Batch, r *record) {
+	for i := range s.gathered {
+		g := &s.gathered[i]
+		p := &wire.Partial{Source: s.partition, Version: telemetry.VersionOf(r.offset, 0), As: g.out.as, Group: g.out.series}
+		for j := range g.panes {
+			p.Windows = append(p.Windows, g.panes[j].MarshalAppend(nil, g.out.w))
+		}
+		b.partials = append(b.partials, partial{
+			partition: kafka.PartitionFor(g.out.device, s.partitions),
+			control:   wire.Control{Kind: wire.ControlPartial, Device: g.out.device, Partial: p},
+		})
+	}
+	clear(s.gathered)
+	s.gathered = s.gathered[:0]
 }
 
 // merge takes what a partition contributes to a group of a device here.
@@ -318,7 +348,7 @@ func (s *compute) expire(b *Batch, r *record, of *series, c *computeState) {
 	x := reading{series: of, treat: c.treat, version: telemetry.VersionOf(r.offset, 0), time: r.tick}
 	for i := range outs.groups {
 		if c.collectors[i].Len() > 0 {
-			s.send(b, r, of, c, i)
+			s.send(c, i)
 		}
 	}
 	for i := range outs.windows {

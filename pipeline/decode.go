@@ -121,7 +121,7 @@ func (s *decode) checkPlace(name string) *fault {
 // readings appends the record's readings, but for those of metrics that the device has no room for.
 func (s *decode) readings(b *Batch, r *record) {
 	c := &s.columns
-	left := surplus{first: -1}
+	left, admitted := surplus{first: -1}, false
 	single := len(c.Metric) == 0
 	for i, t := range c.Time {
 		metric := uint32(0)
@@ -135,11 +135,7 @@ func (s *decode) readings(b *Batch, r *record) {
 				left.add(i, c.Metrics[metric], code)
 				continue
 			}
-			s.resolved[metric] = of
-		}
-		if outs := of.treat.outs; outs != nil {
-			r.leads = true
-			r.derives = r.derives || outs.derives
+			s.resolved[metric], admitted = of, true
 		}
 		b.readings = append(b.readings, reading{
 			series:  of,
@@ -150,6 +146,17 @@ func (s *decode) readings(b *Batch, r *record) {
 		})
 	}
 	r.end = len(b.readings)
+	readings := b.of(r)
+	for i := range readings {
+		x := &readings[i]
+		if admitted { // series of the record may have learned of one that came behind them in it
+			x.treat = x.series.treat
+		}
+		if outs := x.treat.outs; outs != nil {
+			r.leads = true
+			r.derives = r.derives || outs.derives
+		}
+	}
 	r.device.remember(s.resolved)
 	if left.n > 0 {
 		s.m.surplus.Add(left.n)

@@ -1,20 +1,38 @@
 package pipeline
 
 import (
+	"encoding/binary"
+
 	"weir/pipeline/detect"
 )
 
+// detectorState is a series' detector, and what the settings that it runs with are known by.
 type detectorState struct {
-	detect.Deviation
+	*detect.Detector
+	hash uint64
 	frozen
-	used bool
+}
+
+const hashBytes = 8
+
+// use makes it one of the settings: it goes on when they are those it was made with, and else begins anew.
+func (d *detectorState) use(p *detect.Params) (known bool) {
+	b := d.frozen.take()
+	anew := detectorState{Detector: new(detect.Detector), hash: p.Hash()}
+	if len(b) > hashBytes && binary.LittleEndian.Uint64(b) == anew.hash {
+		known = anew.Unmarshal(b[hashBytes:]) == nil
+	} else {
+		known = len(b) == 0
+	}
+	*d = anew
+	return known
 }
 
 func (d *detectorState) marshalAppend(dst []byte) []byte {
-	if !d.used {
+	if d.Detector == nil {
 		return append(dst, d.frozen...)
 	}
-	return d.MarshalAppend(dst)
+	return d.MarshalAppend(binary.LittleEndian.AppendUint64(dst, d.hash))
 }
 
 // judge is the stage of the detector: it scores each reading.
@@ -47,13 +65,10 @@ func (s *judge) reading(r *reading) {
 		return
 	}
 	d := &r.series.detector
-	if !d.used {
-		d.used = true
-		if b := d.frozen.take(); b != nil && d.Unmarshal(b) != nil {
-			s.m.layouts.Inc()
-		}
+	if (d.Detector == nil || d.hash != p.Hash()) && !d.use(p) {
+		s.m.layouts.Inc()
 	}
-	v := d.Observe(r.time, r.value)
+	v := d.Observe(p, r.time, r.value)
 	r.score, r.lo, r.hi, r.state = v.Score, v.Lo, v.Hi, v.State
-	r.onset, r.clear, r.head = v.Onset, v.Clear, "deviation"
+	r.onset, r.clear, r.head = v.Onset, v.Clear, v.Head
 }

@@ -119,7 +119,7 @@ func (s *alerting) reading(b *Batch, r *record, x *reading) {
 	s.out = w.Observe(&s.subject, &rule.Observation{
 		Version: x.version, Time: x.time, Ingest: r.ingest, Value: x.value,
 		Avg: x.avg, Lo: x.lo, Hi: x.hi, Score: x.score, Rate: x.rate,
-		State: x.state, Onset: x.onset, Clear: x.clear, Head: x.head,
+		State: x.state, Onset: x.onset, Clear: x.clear, Head: x.head.String(),
 	}, s.out[:0])
 	if len(s.out) > 0 || x.treat.timed && x.series.watch.due == never {
 		s.took(b, r, x.series)

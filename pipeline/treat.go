@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"weir/pipeline/detect"
 	"weir/pipeline/plan"
 	"weir/pipeline/rule"
 	"weir/pipeline/window"
@@ -15,7 +16,7 @@ import (
 type treatment struct {
 	*plan.Treatment
 	// detector is nil where it is off, or watches the rate of a counter instead.
-	detector *plan.DetectParams
+	detector *detect.Params
 	rules    []*rule.Rule
 	// timed: there are rules that wait for silence.
 	timed bool

@@ -81,10 +81,16 @@ func (c *Config) Compile() (*Params, error) {
 	for at := time.Date(firstYear, 1, 1, 0, 0, 0, 0, time.UTC); at.Year() <= lastYear; {
 		local := at.In(zone)
 		_, offset := local.Zone()
-		p.changes, p.offsets = append(p.changes, at.UnixMicro()), append(p.offsets, int64(offset))
+		if n := len(p.offsets); n == 0 || p.offsets[n-1] != int64(offset) {
+			p.changes, p.offsets = append(p.changes, at.UnixMicro()), append(p.offsets, int64(offset))
+		}
 		_, end := local.ZoneBounds()
 		if end.IsZero() {
 			break
+		}
+		// On the last day of some leap years the library tells the instant itself as the end of its zone.
+		if !end.After(at) {
+			end = at.AddDate(0, 0, 1)
 		}
 		at = end.UTC()
 	}
@@ -96,7 +102,7 @@ func (c *Config) Compile() (*Params, error) {
 // sum covers all that decides what a state means, so the offsets rather than the zone's name.
 func (p *Params) sum() uint64 {
 	h := fnv.New64a()
-	b := []byte{1}
+	b := []byte{detectorLayout}
 	for _, on := range [...]bool{p.enabled, p.heads.Novelty, p.heads.Deviation, p.heads.Stuck, p.heads.Flat, p.heads.Shift} {
 		b = append(b, bit(on, 0))
 	}

@@ -32,6 +32,9 @@ func (c *calm) observe(change float64) float64 {
 		c.longest = max(0.99*c.longest, float64(c.length))
 		c.length, c.same = 0, 0
 		c.moves = min(c.moves+1, calmMoves)
+		if c.moves > warmup {
+			change = min(change, clip*c.step) // one leap must not make all that follows look calm
+		}
 		c.step += max(gain, 1/float64(c.moves)) * (change - c.step)
 		return 0
 	}
@@ -78,6 +81,10 @@ func (l *plateau) observe(y, recent, minimum float64) float64 {
 	}
 	g := max(levelGain, 1/float64(l.n))
 	diff := y - l.mean
+	if l.n >= levelWarmup {
+		// What is on its way to another level must not widen the old one.
+		diff = min(max(diff, -levelFar*scale), levelFar*scale)
+	}
 	step := g * diff
 	l.mean += step
 	l.variance = (1 - g) * (l.variance + diff*step)

@@ -129,11 +129,15 @@ func (d *decoder) pointer(n *yaml.Node, v reflect.Value, path, name string) {
 }
 
 func (d *decoder) section(n *yaml.Node, v reflect.Value, path, name string) {
+	fields := fieldsOf(v)
+	if n.Kind == yaml.SequenceNode && switches(fields) {
+		d.switchOn(n, fields, path, name)
+		return
+	}
 	if n.Kind != yaml.MappingNode {
 		d.faults.at(path, "must be a section of keys and values")
 		return
 	}
-	fields := fieldsOf(v)
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -161,6 +165,32 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path, name string) {
 		}
 		seen[key.Value] = true
 	}
+}
+
+// switches reports whether a section holds nothing but what is on or off.
+func switches(fields map[string]field) bool {
+	for _, f := range fields {
+		if f.value.Kind() != reflect.Bool {
+			return false
+		}
+	}
+	return len(fields) > 0
+}
+
+// switchOn takes a list of the keys that are on; the others are off.
+func (d *decoder) switchOn(n *yaml.Node, fields map[string]field, path, name string) {
+	for _, f := range fields {
+		f.value.SetBool(false)
+	}
+	for i, item := range n.Content {
+		f, ok := fields[item.Value]
+		if !ok {
+			d.faults.at(index(path, i), "unknown key%s", hint(item.Value, fields))
+			continue
+		}
+		f.value.SetBool(true)
+	}
+	d.put(name, true)
 }
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, path, name string) {
@@ -302,11 +332,12 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path, name string) {
 	case reflect.String:
 		v.SetString(n.Value)
 	case reflect.Bool:
-		if n.Value != "true" && n.Value != "false" {
+		on := n.Value == "true" || n.Value == "on"
+		if !on && n.Value != "false" && n.Value != "off" {
 			d.faults.at(path, "must be true or false, is %.70q", n.Value)
 			return
 		}
-		v.SetBool(n.Value == "true")
+		v.SetBool(on)
 	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		parsed, err := strconv.ParseInt(n.Value, 10, 64)
 		if err != nil || v.CanUint() && parsed < 0 || v.CanInt() && v.OverflowInt(parsed) || v.CanUint() && v.OverflowUint(uint64(parsed)) {
@@ -348,13 +379,21 @@ func fieldsOf(v reflect.Value) map[string]field {
 		case !info.IsExported() || key == "-":
 		case strings.Contains(options, "inline"):
 			for k, f := range fieldsOf(v.Field(i)) {
-				fields[k] = f
+				if !slices.Contains(hidden(info.Tag), k) {
+					fields[k] = f
+				}
 			}
 		case key != "":
 			fields[key] = field{v.Field(i), info.Tag.Get("plan") == "whole"}
 		}
 	}
 	return fields
+}
+
+// hidden are the keys of an inlined struct that a file does not have: plan:"without a b".
+func hidden(tag reflect.StructTag) []string {
+	keys, _ := strings.CutPrefix(tag.Get("plan"), "without ")
+	return strings.Fields(keys)
 }
 
 func join(path, key string) string {

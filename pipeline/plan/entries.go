@@ -30,7 +30,7 @@ func (p *Plan) checkEntries(f *faults) {
 		names[e.name] = e.path
 		e.settings(seed)
 		alone := &faults{lines: map[string]int{}}
-		new(Treatment).compile(&e.spec.Settings, alone)
+		new(Treatment).compile(&e.spec.Settings, &p.detectors, alone)
 		for _, fault := range alone.list {
 			f.at(join(e.path, fault.Path), "%s", fault.Reason)
 		}
@@ -158,14 +158,37 @@ func (p *Plan) checkReserved(e *entry, f *faults) {
 	}
 }
 
-// checkInhibitors refuses names of rules that there are not.
-func (p *Plan) checkInhibitors(f *faults) {
+func (p *Plan) checkInhibit(spec *file, f *faults) {
+	inhibitor, err := rule.CompileInhibitions(spec.Inhibit)
+	f.of("inhibit", err)
+	p.inhibitor = inhibitor
+	known := p.ruleNames()
+	for i, x := range spec.Inhibit {
+		for side, names := range [][]string{x.Source.Rules, x.Target.Rules} {
+			path := index("inhibit", i) + [...]string{".source", ".target"}[side] + ".rules"
+			for j, name := range names {
+				if !known[name] {
+					f.at(index(path, j), "there is no rule called %s", name)
+				}
+			}
+		}
+	}
+}
+
+// ruleNames are those of all rules that a series can have.
+func (p *Plan) ruleNames() map[string]bool {
 	known := map[string]bool{rule.DefaultName: true}
 	for _, e := range p.entries {
 		for _, r := range e.spec.Rules {
 			known[r.Name] = true
 		}
 	}
+	return known
+}
+
+// checkInhibitors refuses names of rules that there are not.
+func (p *Plan) checkInhibitors(f *faults) {
+	known := p.ruleNames()
 	for _, e := range p.entries {
 		for i, r := range e.spec.Rules {
 			for j, name := range r.InhibitedBy {

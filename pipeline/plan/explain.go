@@ -63,7 +63,7 @@ func (p *Plan) Explain(series string) *Explanation {
 		return x
 	}
 	if base, ok := p.base(device, metric); ok {
-		x.Made = "made of " + telemetry.Series(device, base)
+		x.Made = "average, window or rate of " + telemetry.Series(device, base)
 	}
 	p.explainDevice(x, device, metric)
 	return x

@@ -74,7 +74,9 @@ func (f *faults) of(path string, err error) {
 	}
 	text := err.Error()
 	if field, reason, ok := strings.Cut(text, ": "); ok && isField(field) {
-		path, text = path+"."+field, reason
+		if path, text = join(path, field), reason; field[0] == '[' {
+			path = strings.Replace(path, ".[", "[", 1)
+		}
 	}
 	f.at(path, "%s", text)
 }

@@ -13,12 +13,14 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"weir/pipeline/rule"
 )
 
 // Bounds of a file.
 const (
 	MaxBytes   = 1 << 20
-	MaxEntries = 1000 // pipelines, derived series and groups; and as many patterns
+	MaxEntries = 1000 // pipelines, derived series, groups and inhibitions; and as many patterns
 )
 
 // file is pipelines.yaml.
@@ -26,7 +28,9 @@ type file struct {
 	Pipelines []entrySpec   `yaml:"pipelines"`
 	Derived   []derivedSpec `yaml:"derived"`
 	Groups    []groupSpec   `yaml:"groups"`
-	Limits    Limits        `yaml:"limits"`
+	// Inhibit keeps alerts from being news while others are open.
+	Inhibit []rule.Inhibition `yaml:"inhibit"`
+	Limits  Limits            `yaml:"limits"`
 }
 
 // entrySpec is an entry of pipelines.
@@ -86,6 +90,7 @@ func parse(text []byte, f *faults) *Plan {
 	p.checkEntries(f)
 	p.checkDerived(&spec, f)
 	p.checkGroups(&spec, f)
+	p.checkInhibit(&spec, f)
 	spec.Limits.check(f)
 	// What follows compares entries with one another, and needs all of them.
 	if decoded && len(f.list) == 0 {
@@ -153,7 +158,7 @@ func readYAML(text []byte, f *faults) *yaml.Node {
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
-		f.list = append(f.list, &Fault{Line: root.Line, Reason: "must hold sections: pipelines, derived, groups, limits"})
+		f.list = append(f.list, &Fault{Line: root.Line, Reason: "must hold sections: pipelines, derived, groups, inhibit, limits"})
 	}
 	return root
 }
@@ -199,7 +204,7 @@ func section(root *yaml.Node, key string) []*yaml.Node {
 // countEntries bounds the work of all that follows.
 func countEntries(root *yaml.Node, f *faults) {
 	entries, patterns := 0, 0
-	for _, key := range []string{"pipelines", "derived", "groups"} {
+	for _, key := range []string{"pipelines", "derived", "groups", "inhibit"} {
 		for _, item := range section(root, key) {
 			entries++
 			for i := 0; i+1 < len(item.Content); i += 2 {
@@ -210,7 +215,7 @@ func countEntries(root *yaml.Node, f *faults) {
 		}
 	}
 	if entries > MaxEntries {
-		f.at("", "there are %d pipelines, derived series and groups, and may be %d", entries, MaxEntries)
+		f.at("", "there are %d pipelines, derived series, groups and inhibitions, and may be %d", entries, MaxEntries)
 	}
 	if patterns > MaxEntries {
 		f.at("", "there are %d patterns, and may be %d", patterns, MaxEntries)

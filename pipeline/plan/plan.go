@@ -7,17 +7,19 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"weir/pipeline/rule"
 	"weir/telemetry"
 )
 
 // Plan is a file that was read. It does not change, and is safe for concurrent use.
 type Plan struct {
-	text    []byte
-	hash    string
-	limits  Limits
-	entries []*entry
-	derived []*Derived // in an order in which each follows what it is made of
-	groups  []*Group
+	text      []byte
+	hash      string
+	limits    Limits
+	entries   []*entry
+	derived   []*Derived // in an order in which each follows what it is made of
+	groups    []*Group
+	inhibitor *rule.Inhibitor
 
 	// The tries hold places in patterns, derived and groupPatterns.
 	patterns      []patternOf
@@ -28,8 +30,9 @@ type Plan struct {
 	// templates are the names that averages, windows and rates of any entry publish under.
 	templates []templateOf
 
-	mu         sync.RWMutex
+	mu         sync.RWMutex // of what follows
 	treatments map[string]*Treatment
+	detectors  detectors
 	sets       map[string]*deviceSet
 }
 
@@ -67,6 +70,9 @@ func (p *Plan) Hash() string { return p.hash }
 
 // Limits are the file's.
 func (p *Plan) Limits() Limits { return p.limits }
+
+// Inhibitor decides which alerts are no news while others are open.
+func (p *Plan) Inhibitor() *rule.Inhibitor { return p.inhibitor }
 
 // Derived are the derived series, each after what it is made of. The caller must not change them.
 func (p *Plan) Derived() []*Derived { return p.derived }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"weir/pipeline/detect"
 )
 
 const sample = `
@@ -19,7 +21,7 @@ pipelines:
     average: {kind: simple, window: 1m}
     averages: [{kind: exponential, tau: 30s, as: "{metric}.ewma"}, {kind: median, samples: 5}]
     windows: [{name: 1m, kind: tumbling, size: 1m, functions: [mean, max, p99]}]
-    detector: {sensitivity: 1.5}
+    detector: {sensitivity: 1.5, heads: [novelty, deviation]}
     rules:
       - {name: hot, kind: threshold, above: 90, for: 30s}
   - name: counters
@@ -64,6 +66,9 @@ func TestASeriesIsTreatedAsItsEntriesSay(t *testing.T) {
 	}
 	if fmt.Sprint(rules) != "[deviation hot]" {
 		t.Error(rules)
+	}
+	if d := tr.spec.Detector; d.Sensitivity != 1.5 || d.Heads != (detect.Heads{Novelty: true, Deviation: true}) || !tr.Detect.Enabled() {
+		t.Errorf("%+v", d)
 	}
 	if p.Treat("plant1/other/temperature") != tr {
 		t.Error("series with the same settings have different treatments")

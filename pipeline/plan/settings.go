@@ -19,7 +19,7 @@ import (
 type Settings struct {
 	Validate Validate `yaml:"validate"`
 	Unit     string   `yaml:"unit"`
-	// TimeZone is an IANA name; empty: the device's own.
+	// TimeZone is an IANA name; empty: UTC.
 	TimeZone string            `yaml:"time_zone"`
 	Tags     map[string]string `yaml:"tags"`
 	// Filter keeps the readings for which it holds; nil: all.
@@ -186,7 +186,13 @@ func flattenSection(v reflect.Value, name string, out *[]setting) {
 		switch {
 		case !info.IsExported() || key == "-":
 		case strings.Contains(options, "inline"):
-			flattenSection(v.Field(i), name, out)
+			var inner []setting
+			flattenSection(v.Field(i), "", &inner)
+			for _, s := range inner {
+				if !slices.Contains(hidden(info.Tag), s.name) {
+					*out = append(*out, setting{join(name, s.name), s.value})
+				}
+			}
 		case key != "":
 			flatten(v.Field(i), join(name, key), out)
 		}

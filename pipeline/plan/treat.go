@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"time"
 
+	"weir/pipeline/detect"
 	"weir/pipeline/expr"
 	"weir/pipeline/rule"
 	"weir/pipeline/window"
@@ -32,7 +33,7 @@ type Treatment struct {
 	Rate    Template
 	Windows []*window.Window
 	// Detect is nil when the detector is off.
-	Detect *DetectParams
+	Detect *detect.Params
 	Rules  []*rule.Rule
 	// Published: the series is the output of an average, a window or a rate. It has none of these itself.
 	Published bool
@@ -71,13 +72,12 @@ func (p *Plan) treatment(entries []int32, published bool) *Treatment {
 	if t != nil {
 		return t
 	}
-	t = p.build(entries, published)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if old := p.treatments[key]; old != nil {
-		return old
+	if t = p.treatments[key]; t == nil {
+		t = p.build(entries, published)
+		p.treatments[key] = t
 	}
-	p.treatments[key] = t
 	return t
 }
 
@@ -92,7 +92,7 @@ func treatmentKey(entries []int32, published bool) string {
 	return string(key)
 }
 
-// build lays the entries over the defaults and compiles what comes out.
+// build lays the entries over the defaults and compiles what comes out. The caller has the lock, or is alone.
 func (p *Plan) build(entries []int32, isPublished bool) *Treatment {
 	s := defaults()
 	if isPublished {
@@ -113,11 +113,12 @@ func (p *Plan) build(entries []int32, isPublished bool) *Treatment {
 	if isPublished {
 		s.Averages, s.Windows, s.Counter = nil, nil, false
 	}
-	t.compile(&s, f)
+	t.compile(&s, &p.detectors, f)
 	for _, fault := range f.list {
 		fault.Line = 0
 		t.Faults = append(t.Faults, fault.Error())
 	}
+	s.Average = t.Average
 	t.spec = s
 	return t
 }
@@ -134,7 +135,7 @@ func (t *Treatment) comesFrom(name string, off bool, entry string) {
 }
 
 // compile fills t from the settings. What is wrong it leaves out, and records.
-func (t *Treatment) compile(s *Settings, f *faults) {
+func (t *Treatment) compile(s *Settings, shared *detectors, f *faults) {
 	t.Checks = s.Validate.compile(f)
 	t.Unit, t.Tags = s.Unit, s.Tags
 	checkTexts(s, f)
@@ -150,9 +151,7 @@ func (t *Treatment) compile(s *Settings, f *faults) {
 		t.Average = window.AverageSpec{}.WithDefaults()
 	}
 	t.compileOutputs(s, f)
-	if s.Detector != nil {
-		t.Detect = s.compileDetector(f)
-	}
+	t.Detect = s.compileDetector(shared, f)
 	t.compileRules(s, f)
 }
 
