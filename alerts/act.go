@@ -23,26 +23,36 @@ var reasons = map[telemetry.AlertAction]telemetry.Reason{
 	telemetry.ActionComment: telemetry.Commented, telemetry.ActionAssign: telemetry.Assigned,
 }
 
+// intent is what a request means to do.
+type intent struct {
+	body any // is read from the request
+	// check, which may be nil, looks at the body.
+	check func() *wire.Error
+	// plan says what that takes; done: it is so already.
+	plan func(*telemetry.Alert) (action telemetry.AlertAction, text string, done bool)
+}
+
 // handleAck is POST /v1/alerts/{id}/ack {comment?}. An alert that is acknowledged stays so; a comment on it is added.
 func (a *API) handleAck(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Comment string `json:"comment"`
 	}
-	a.act(w, r, &body, func(alert *telemetry.Alert) (telemetry.AlertAction, string, bool) {
+	check := func() *wire.Error { return checkText("comment", body.Comment, maxText) }
+	a.act(w, r, intent{&body, check, func(alert *telemetry.Alert) (telemetry.AlertAction, string, bool) {
 		if alert.Marked == nil && alert.Phase != telemetry.Acknowledged {
 			return telemetry.ActionAcknowledge, body.Comment, false
 		}
 		said := body.Comment == "" || alert.Marked != nil && alert.Marked.Text == body.Comment
 		return telemetry.ActionComment, body.Comment, said
-	}, func() *wire.Error { return checkText("comment", body.Comment, maxText) })
+	}})
 }
 
 // handleUnack is POST /v1/alerts/{id}/unack.
 func (a *API) handleUnack(w http.ResponseWriter, r *http.Request) {
 	var body struct{}
-	a.act(w, r, &body, func(alert *telemetry.Alert) (telemetry.AlertAction, string, bool) {
+	a.act(w, r, intent{&body, nil, func(alert *telemetry.Alert) (telemetry.AlertAction, string, bool) {
 		return telemetry.ActionUnacknowledge, "", alert.Marked == nil && alert.Phase != telemetry.Acknowledged
-	}, nil)
+	}})
 }
 
 // handleComment is POST /v1/alerts/{id}/comment {text}.
@@ -50,14 +60,15 @@ func (a *API) handleComment(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Text string `json:"text"`
 	}
-	a.act(w, r, &body, func(*telemetry.Alert) (telemetry.AlertAction, string, bool) {
-		return telemetry.ActionComment, body.Text, false
-	}, func() *wire.Error {
+	check := func() *wire.Error {
 		if strings.TrimSpace(body.Text) == "" {
 			return wire.NewError(wire.CodeFieldMissing, "text")
 		}
 		return checkText("text", body.Text, maxText)
-	})
+	}
+	a.act(w, r, intent{&body, check, func(*telemetry.Alert) (telemetry.AlertAction, string, bool) {
+		return telemetry.ActionComment, body.Text, false
+	}})
 }
 
 // handleAssign is POST /v1/alerts/{id}/assign {to}; to nobody with an empty to.
@@ -65,28 +76,25 @@ func (a *API) handleAssign(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		To *string `json:"to"`
 	}
-	a.act(w, r, &body, func(alert *telemetry.Alert) (telemetry.AlertAction, string, bool) {
-		return telemetry.ActionAssign, *body.To, alert.Assignee == *body.To
-	}, func() *wire.Error {
+	check := func() *wire.Error {
 		if body.To == nil {
 			return wire.NewError(wire.CodeFieldMissing, "to")
 		}
 		return checkText("to", *body.To, maxName)
-	})
+	}
+	a.act(w, r, intent{&body, check, func(alert *telemetry.Alert) (telemetry.AlertAction, string, bool) {
+		return telemetry.ActionAssign, *body.To, alert.Assignee == *body.To
+	}})
 }
 
-// act reads a request, asks plan what it takes, gives the command, and answers with what came of it. plan reports done
-// if nothing is left to do; check, which may be nil, looks at the body.
-func (a *API) act(
-	w http.ResponseWriter, r *http.Request, body any,
-	plan func(*telemetry.Alert) (action telemetry.AlertAction, text string, done bool), check func() *wire.Error,
-) {
+// act reads a request, gives the command that it takes, if any, and answers with what came of it.
+func (a *API) act(w http.ResponseWriter, r *http.Request, in intent) {
 	wait, refusal := waitOf(r)
 	if refusal == nil {
-		refusal = readBody(w, r, body)
+		refusal = readBody(w, r, in.body)
 	}
-	if refusal == nil && check != nil {
-		refusal = check()
+	if refusal == nil && in.check != nil {
+		refusal = in.check()
 	}
 	key := r.Header.Get("Idempotency-Key")
 	if refusal == nil && len(key) > maxName {
@@ -106,7 +114,7 @@ func (a *API) act(
 	}
 	by := auth.PrincipalOf(r.Context()).Subject
 	command := func() (telemetry.AlertCommand, bool) {
-		action, text, done := plan(&alert)
+		action, text, done := in.plan(&alert)
 		return telemetry.AlertCommand{Alert: alert.ID, Series: alert.Series, Action: action, Text: text}, done
 	}
 	if key != "" {

@@ -188,9 +188,13 @@ func (b *silenceBody) span(now time.Time) (from, until int64, refusal *wire.Erro
 }
 
 func validID(id string) bool {
-	return len(id) <= maxID && !strings.ContainsFunc(id, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
-	})
+	for _, r := range []byte(id) {
+		letter := r|0x20 >= 'a' && r|0x20 <= 'z'
+		if !letter && (r < '0' || r > '9') && !strings.ContainsRune("._-", rune(r)) {
+			return false
+		}
+	}
+	return len(id) <= maxID
 }
 
 // handleUnsilence is DELETE /v1/silences/{id}: it ends now. One that is over stays as it was.
