@@ -105,7 +105,7 @@ func (s *stream) next() []outgoing {
 		return s.command(rng)
 	case n < 28 && s.features[withSilences]:
 		return s.everywhere(s.silence(rng))
-	case n < 30 && s.features[withPlans] && len(streamPlans) > 0:
+	case n < 34 && s.features[withPlans]:
 		return s.plan(rng)
 	}
 	b := of.frame(rng)
@@ -159,7 +159,7 @@ func (s *stream) silence(rng *rand.Rand) *wire.Control {
 }
 
 func (s *stream) plan(rng *rand.Rand) []outgoing {
-	s.Plan = rng.IntN(len(streamPlans))
+	s.Plan = (s.Plan + 1 + rng.IntN(len(streamPlans)-1)) % len(streamPlans)
 	return s.everywhere(planControl(streamPlans[s.Plan], time.Now().UnixMicro()))
 }
 
