@@ -291,10 +291,10 @@ func (d *Detector) unchanged(p *Params) Verdict {
 	out := Verdict{State: telemetry.OK}
 	out.Lo, out.Hi = d.band(p, d.pace/1e6)
 	switch {
-	case d.flags&flagRaised != 0:
-		out.State = telemetry.Alerting
 	case d.n <= warmup:
 		out.State = telemetry.Warming
+	case d.flags&flagRaised != 0:
+		out.State = telemetry.Alerting
 	}
 	return out
 }
