@@ -89,6 +89,10 @@ soak-ingest: build ## kill servers, devices and the network for DURATION (5m) by
 soak-overload: build ## offer three times the capacity for DURATION (60s), then count
 	./scripts/soak.sh overload $(SEED) $(if $(filter file,$(origin DURATION)),60s,$(DURATION))
 
+.PHONY: soak-pipeline
+soak-pipeline: build ## kill pipelines and brokers for DURATION (5m) by SEED, then compare with a sequential model (BROKER=embedded|kafka: one of both)
+	./scripts/soak.sh pipeline $(SEED) $(DURATION)
+
 .PHONY: soak-faults
 soak-faults: build ## Kafka away, Kafka slow, disk full: what devices are told, and what is kept
 	./scripts/soak.sh faults

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The tests that break things and count: soak.sh ingest|overload|faults [SEED] [DURATION]. Figures go to SOAK_RESULTS
-# (bench/results; empty: nowhere) as soak-*.json and .md. Needs what `make test-kafka` needs.
+# The tests that break things and count: soak.sh ingest|overload|faults|pipeline [SEED] [DURATION]. Figures go to
+# SOAK_RESULTS (bench/results; empty: nowhere) as soak-*.json and .md. BROKER=embedded or kafka runs one half of
+# pipeline, which goes on where it was killed (SOAK_RESULTS/*.work). Needs what `make test-kafka` needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=$1 seed=${2:-1} duration=${3:-60s}
@@ -8,7 +9,14 @@ case $what in
   ingest) tests='^TestWhatIsReceipted' ;;
   overload) tests='^TestOverload' ;;
   faults) tests='^Test(Without|ASlow|AFull)' ;;
-  *) echo "soak.sh: ingest, overload or faults, not $what" >&2; exit 2 ;;
+  pipeline)
+    case ${BROKER:-both} in
+      embedded) tests='^TestThePipelineOnTheEmbedded' ;;
+      kafka) tests='^TestThePipelineOnThree' ;;
+      both) tests='^Test(ThePipelineOn|PlansOf)' ;;
+      *) echo "soak.sh: BROKER is embedded, kafka or both, not $BROKER" >&2; exit 2 ;;
+    esac ;;
+  *) echo "soak.sh: ingest, overload, faults or pipeline, not $what" >&2; exit 2 ;;
 esac
 if [[ $what != overload ]]; then
   for tool in java mvn; do
@@ -21,6 +29,8 @@ if [[ $what != faults && -n $results ]]; then
   mkdir -p "$results"
   flags+=(-soak.results "$(realpath "$results")")
 fi
+[[ -z ${FEATURES+x} ]] || flags+=(-soak.features "$FEATURES")
+[[ -z ${RATE+x} ]] || flags+=(-soak.rate "$RATE")
 commit=$(git rev-parse --short=12 HEAD)$(git diff --quiet HEAD -- '*.go' || echo -dirty)
-WEIR_BIN=${WEIR_BIN:-$PWD/bin/weir} exec go test -tags soak -count=1 -timeout 60m -v -run "$tests" ./e2e/soak \
-  "${flags[@]}" -soak.commit "$commit" -soak.command "make soak-$what SEED=$seed DURATION=$duration"
+WEIR_BIN=${WEIR_BIN:-$PWD/bin/weir} exec go test -tags soak -count=1 -timeout 180m -v -run "$tests" ./e2e/soak \
+  "${flags[@]}" -soak.commit "$commit" -soak.command "${BROKER:+BROKER=$BROKER }make soak-$what SEED=$seed DURATION=$duration"

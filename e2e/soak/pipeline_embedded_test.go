@@ -32,6 +32,7 @@ func TestThePipelineOnTheEmbeddedBrokerIsItsModel(t *testing.T) {
 	defer stop()
 	posts := s.post(ctx, addr)
 	soaked, judged := s.state.Seconds, time.Now()
+	defer func() { s.report(began, soaked) }()
 	for soaked < soakTime.Seconds() {
 		cycle := time.Now()
 		if s.rng.IntN(3) > 0 {
@@ -56,7 +57,6 @@ func TestThePipelineOnTheEmbeddedBrokerIsItsModel(t *testing.T) {
 	} else {
 		t.Logf("%d frames were posted", n)
 	}
-	s.report(began, soaked)
 }
 
 // broker opens the data of the server that is away.

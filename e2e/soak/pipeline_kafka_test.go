@@ -32,6 +32,8 @@ func TestThePipelineOnThreeBrokersIsItsModel(t *testing.T) {
 	for i := range k.slots {
 		k.slots[i] = &slot{name: fmt.Sprintf("pipeline%d", i), addr: freeAddress(t)}
 	}
+	soaked := s.state.Seconds
+	defer func() { s.report(began, soaked) }()
 	k.start(k.slots[0])
 	k.awaitReady()
 	k.beginWriting()
@@ -40,7 +42,6 @@ func TestThePipelineOnThreeBrokersIsItsModel(t *testing.T) {
 	k.start(k.slots[2])
 	k.awaitReady()
 	k.roll()
-	soaked := s.state.Seconds
 	for soaked < soakTime.Seconds() {
 		part := min(time.Duration((soakTime.Seconds()-soaked)*float64(time.Second)), *verdictEvery)
 		soaked += k.storm(part, soaked)
@@ -53,7 +54,6 @@ func TestThePipelineOnThreeBrokersIsItsModel(t *testing.T) {
 			k.awaitReady()
 		}
 	}
-	s.report(began, soaked)
 }
 
 // kafkaSoak is a soak on a Kafka of several nodes.
