@@ -49,7 +49,9 @@ func newNaive(partition, partitions int) *naive {
 	}
 }
 
-func life(series string, deleted telemetry.Version) string { return fmt.Sprintf("%s@%d", series, deleted) }
+func life(series string, deleted telemetry.Version) string {
+	return fmt.Sprintf("%s@%d", series, deleted)
+}
 
 func (n *naive) feed(r *kafka.Record) {
 	n.records++
