@@ -93,6 +93,11 @@ func TestDetectorRestoredAtAnyReadingAnswersAsTheOriginal(t *testing.T) {
 				if again := restored.MarshalAppend(nil); !bytes.Equal(again, state) {
 					t.Fatal("marshalled again it is different")
 				}
+				saved := whole
+				saved.offset = 0 // a hint, which is not part of the state
+				if restored != saved {
+					t.Fatalf("restored %+v, saved %+v", restored, saved)
+				}
 			}
 			want := whole.Observe(p, at.t, at.v)
 			if i < cut {

@@ -48,7 +48,7 @@ var planeAxes = [planes][2]uint8{{byValue, bySlope}, {byFast, byResidual}, {byVa
 // smoothed, and counts half.
 var planeWeight = [planes]float64{1, 1, 1, 0.5}
 
-// most is the largest distance that is told apart, in spans of the data.
+// farthest is the largest distance that is told apart, in spans of the data.
 const farthest = 10
 
 // occupancy remembers which combinations of features a series has visited: one bit for each cell of a
@@ -98,12 +98,13 @@ func (o *occupancy) visit(f *[features]float64, last float64) float64 {
 // grid, in spans of the data.
 func (o *occupancy) extend(i int, v float64) float64 {
 	a := &o.axes[i]
-	old, over := *a, 0.0
+	old := *a
 	a.least, a.most = min(a.least, v), max(a.most, v)
 	if v >= a.low && v <= a.high {
 		return 0
 	}
 	length := old.span()
+	var over float64
 	if length > 0 {
 		over = max(old.low-v, v-old.high) / length
 	} else {
