@@ -26,6 +26,7 @@ type App struct {
 	admin    net.Listener // nil: off
 
 	remembered identity // what the data directory knows
+	plans      *plans   // nil: no file of pipelines is followed
 	broker     *embedded.Broker
 
 	gate    auth.Gate
@@ -67,10 +68,13 @@ func (a *App) open() error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
+	var err error
+	if a.plans, err = openPlans(c, a.log.With("component", "pipelines"), a.set); err != nil {
+		return err
+	}
 	if err := a.bind(); err != nil {
 		return err
 	}
-	var err error
 	if a.remembered, err = readIdentity(c.Data); err != nil {
 		return err
 	}

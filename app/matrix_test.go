@@ -200,6 +200,8 @@ var matrix = []entry{
 	{route: "GET /v1/live", ask: "GET /v1/live", want: strings.ReplaceAll(everybody, "200", "426")},
 	{route: "GET /v1/snapshot", ask: "GET /v1/snapshot?series=t1/d2/%23", want: only(200, "viewer1", "operator1", "admin1", "admin")},
 	{route: "GET /v1/series", ask: "GET /v1/series", want: signedIn, names: true},
+	{route: "GET /v1/series/{series...}", ask: "GET /v1/series/t1/d2/m", want: only(200, "viewer1", "operator1", "admin1", "admin")},
+	{route: "GET /v1/series/{series...}", ask: "GET /v1/series/t1/d2/none", want: only(404, "viewer1", "operator1", "admin1", "admin")},
 	{route: "GET /v1/alerts", ask: "GET /v1/alerts", want: signedIn, names: true},
 	{route: "GET /v1/alerts/{id}", ask: "GET /v1/alerts/0-00", want: strings.ReplaceAll(signedIn, "200", "404")},
 	{route: "POST /v1/alerts/{id}/ack", ask: "POST /v1/alerts/0-00/ack", want: strings.ReplaceAll(operators, "200", "404")},
@@ -224,6 +226,7 @@ var matrix = []entry{
 	{route: "POST /v1/revocations", ask: "POST /v1/revocations", body: `{"subject":"nobody","tenant":"t1"}`, want: only(200, "admin1", "admin")},
 
 	// Operators.
+	{route: "GET /v1/pipelines", ask: "GET /v1/pipelines", want: only(200, "admin")},
 	{route: "GET /v1/nodes", ask: "GET /v1/nodes", want: only(200, "admin")},
 	{route: "GET /v1/dead-letters", ask: "GET /v1/dead-letters", want: operators, names: true},
 	{route: "GET /v1/dead-letters/{id}", ask: "GET /v1/dead-letters/%s", want: unknown(only(200, "operator1", "admin1", "admin"), "operator2"), before: (*secured).letter},

@@ -55,7 +55,7 @@ var theContract = sync.OnceValues(func() (*contract, error) {
 		m := pathMatcher{template: template, item: item}
 		pattern := parameter.ReplaceAllStringFunc(regexp.QuoteMeta(template), func(p string) string {
 			m.literal -= len(p) - len(`\\`)
-			if p == `\{device\}` {
+			if p == `\{device\}` || p == `\{series\}` {
 				return `(.+)` // may have slashes
 			}
 			return `([^/]+)`

@@ -98,6 +98,10 @@ func (a *App) startRoles(ctx context.Context, b *build) error {
 		return err
 	}
 	registry.Routes(b.routes)
+	a.startSeries(b, p, registry, self.ID)
+	if p != nil {
+		a.startPlans(b, p, registry, self.ID)
+	}
 	known, err := a.startDevices(ctx, t, b.producer, b.id.Partitions, registry, self.ID, b.routes)
 	if err != nil {
 		return err
@@ -207,6 +211,9 @@ func (a *App) pipelineOptions(client *kafka.Client) pipeline.Options {
 	}
 	if a.broker != nil {
 		o.Trimmer = a.broker
+	}
+	if a.plans != nil {
+		o.Plans = a.plans
 	}
 	return o
 }

@@ -52,6 +52,9 @@ type Config struct {
 	MaxHeaderBytes int           `koanf:"max_header_bytes"`
 	// TLS of Listen.
 	TLS TLS `koanf:"tls"`
+	// PipelinesFile declares what is done with which series. It is read again when it changes. Empty: pipelines.yaml in
+	// Data, if it is there.
+	PipelinesFile string `koanf:"pipelines_file"`
 	// Partitions is into how many partitions each topic is divided, for ever. 0: as the topics have it, 4
 	// when they are made.
 	Partitions int `koanf:"partitions"`

@@ -1,58 +1,30 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"math"
 	"slices"
+	"time"
 
+	"weir/pipeline/detect"
+	"weir/pipeline/plan"
 	"weir/pipeline/rule"
+	"weir/pipeline/window"
 	"weir/telemetry"
 )
 
-// Inspection is what a partition knows of one series: what each stage thinks of it, as of Position.
-type Inspection struct {
-	Series    string `json:"series"`
-	Partition int    `json:"partition"`
-	// Position is the next offset of weir.readings as of the answer, Version that of the newest update emitted.
-	Position int64             `json:"position"`
-	Version  telemetry.Version `json:"version"`
-	// Plan is what the plan in force is known by, Derived says that the series comes of others.
-	Plan    string `json:"plan"`
-	Derived bool   `json:"derived,omitempty"`
-
-	// Times are source times in µs; null where nothing is known.
-	NewestTime  *int64      `json:"newest_ts"`
-	NewestValue *float64    `json:"newest_value"`
-	SameSince   *int64      `json:"same_since_ts"`
-	Watermark   *int64      `json:"watermark_ts"`
-	Average     *float64    `json:"average"`
-	AverageKind string      `json:"average_kind"`
-	StateBytes  int         `json:"state_bytes"`
-	Windows     []Window    `json:"windows,omitempty"`
-	Leads       []string    `json:"leads_to,omitempty"`
-	Detector    any         `json:"detector"`
-	Rules       []string    `json:"rules"`
-	Alerts      []rule.View `json:"alerts"`
-	// Newest is the newest update.
-	Newest *telemetry.Update `json:"-"`
-}
-
-// Window is an open window of a series.
-type Window struct {
-	Name string `json:"name"`
-	Kind string `json:"kind"`
-	// Ends is the source time (µs) at which the first open one ends; null: none is open.
-	Ends *int64 `json:"ends_ts"`
-	// Missed are readings that came after theirs had closed.
-	Missed uint64 `json:"missed"`
-}
-
-// inspection travels through the graph; each stage adds what it knows.
+// inspection travels through the graph; each stage adds what it knows. It changes nothing: what is frozen is looked at
+// in a copy.
 type inspection struct {
 	Inspection
+	// names has decode list the series that there are, instead of looking at one.
+	names bool
+	list  []string
+
 	of    *series
 	treat *treatment
+	plan  *plan.Plan
 	done  chan struct{}
 }
 
@@ -65,6 +37,41 @@ var (
 
 // Inspect asks the owner of a partition about one of its series.
 func (p *Pipeline) Inspect(ctx context.Context, partition int, name string) (*Inspection, error) {
+	q := &inspection{Inspection: Inspection{
+		Series: name, Windows: []WindowView{}, Leads: []string{}, Rules: []RuleView{}, Alerts: []rule.View{},
+	}}
+	if err := p.ask(ctx, partition, q); err != nil {
+		return nil, err
+	}
+	if q.of == nil {
+		return nil, ErrNoSeries
+	}
+	q.Treatment = q.plan.Explain(name)
+	p.mu.Lock()
+	if o := p.owned[partition]; o != nil {
+		at, _ := o.lag.read(time.Now())
+		q.Position = at.Applied
+	}
+	p.mu.Unlock()
+	return &q.Inspection, nil
+}
+
+// InForce is the plan that a partition follows.
+func (p *Pipeline) InForce(ctx context.Context, partition int) (*plan.Plan, error) {
+	q := new(inspection)
+	err := p.ask(ctx, partition, q)
+	return q.plan, err
+}
+
+// Names lists the series of a partition, derived ones too, in no order.
+func (p *Pipeline) Names(ctx context.Context, partition int) ([]string, error) {
+	q := &inspection{names: true}
+	err := p.ask(ctx, partition, q)
+	return q.list, err
+}
+
+// ask sends q through the graph of a partition, and waits until it has come out.
+func (p *Pipeline) ask(ctx context.Context, partition int, q *inspection) error {
 	p.mu.Lock()
 	o := p.owned[partition]
 	if o != nil && !o.restored {
@@ -72,30 +79,38 @@ func (p *Pipeline) Inspect(ctx context.Context, partition int, name string) (*In
 	}
 	p.mu.Unlock()
 	if o == nil {
-		return nil, ErrNotOwned
+		return ErrNotOwned
 	}
-	q := &inspection{Inspection: Inspection{Series: name, Partition: partition}, done: make(chan struct{})}
+	q.Partition, q.done = partition, make(chan struct{})
 	select {
 	case o.asked <- q:
 	case <-o.work.Done():
-		return nil, ErrNotOwned
+		return ErrNotOwned
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	select {
 	case <-q.done:
+		return nil
 	case <-o.work.Done():
-		return nil, ErrNotOwned
+		return ErrNotOwned
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	if q.of == nil {
-		return nil, ErrNoSeries
-	}
-	return &q.Inspection, nil
 }
 
 func (s *decode) inspect(q *inspection) {
+	q.plan = s.registry.plan
+	q.Plan = q.plan.Hash()
+	if q.names {
+		q.list = make([]string, 0, s.registry.seriesN)
+		for _, d := range s.registry.devices {
+			for _, of := range d.series {
+				q.list = append(q.list, of.name)
+			}
+		}
+		return
+	}
 	device, metric, ok := telemetry.SplitSeries(q.Series)
 	if !ok {
 		return
@@ -103,24 +118,23 @@ func (s *decode) inspect(q *inspection) {
 	if q.of = s.registry.known(device, metric); q.of == nil {
 		return
 	}
-	q.treat = q.of.treat
-	q.Plan, q.Derived = s.registry.plan.Hash(), q.of.derived
-	q.Leads = q.treat.leads()
+	q.treat, q.Derived = q.of.treat, q.of.derived
+	q.Leads = append(q.Leads, q.treat.leads()...)
 }
 
 func (s *validate) inspect(q *inspection) {
 	if q.of == nil {
 		return
 	}
-	n := &q.of.newest
-	if n.time != minTime {
-		q.NewestTime, q.NewestValue, q.SameSince = &n.time, finite(n.value), &n.changed
-		at := *n
-		q.NewestTime, q.SameSince = &at.time, &at.changed
+	if n := q.of.newest; n.time != minTime {
+		q.Reading.Time, q.Reading.Value = &n.time, finite(n.value)
+		if n.changed != minTime {
+			q.Reading.SameSince = &n.changed
+		}
 	}
-	if w := q.of.device.newestTime; w != minTime {
-		w -= int64(q.treat.Lateness.Microseconds())
-		q.Watermark = &w
+	if at := q.of.device.newestTime; at != minTime {
+		at -= q.treat.Lateness.Microseconds()
+		q.Reading.Watermark = &at
 	}
 }
 
@@ -129,17 +143,36 @@ func (s *compute) inspect(q *inspection) {
 		return
 	}
 	c := q.of.compute
-	q.StateBytes += len(c.marshalAppend(nil))
-	if c.treat == nil || c.treat.outs == nil {
+	q.State.Compute = len(c.marshalAppend(nil))
+	q.dueAt(c.due)
+	treat := cmp.Or(c.treat, q.treat)
+	outs := treat.outs
+	if c.frozen != nil && outs != nil {
+		thawed := computeState{
+			treat: treat, averages: make([]window.Average, len(outs.averages)), windows: make([]window.State, len(outs.windows)),
+			collectors: make([]window.Collector, len(outs.groups)),
+		}
+		if outs.group != nil {
+			thawed.group = new(window.Group)
+		}
+		thawed.thaw(c.frozen)
+		c = &thawed
+	}
+	if outs == nil || c.treat == nil {
 		return
 	}
-	for i := range c.treat.outs.windows {
-		w := c.treat.outs.windows[i].w
-		view := Window{Name: w.Name(), Kind: w.Kind().String(), Missed: c.windows[i].Missed()}
-		if end := c.windows[i].Due(w); end != never {
-			view.Ends = &end
-		}
-		q.Windows = append(q.Windows, view)
+	for i := range outs.windows {
+		q.Windows = append(q.Windows, viewOfWindow(outs.windows[i].w, &c.windows[i]))
+	}
+	if c.group != nil && outs.group != nil {
+		q.Windows = append(q.Windows, viewOfGroup(outs.group.w, c.group))
+	}
+}
+
+// dueAt notes a timer of the series.
+func (q *inspection) dueAt(due int64) {
+	if due != never && (q.Due == nil || due < *q.Due) {
+		q.Due = &due
 	}
 }
 
@@ -147,19 +180,38 @@ func (s *average) inspect(q *inspection) {
 	if q.of == nil {
 		return
 	}
-	spec := &q.treat.Average
-	q.AverageKind = spec.Kind.String()
-	if q.of.average.spec != nil {
-		q.Average = finite(q.of.average.Value(spec))
+	a, spec := &q.of.average, &q.treat.Average
+	q.Average.Kind = spec.Kind.String()
+	q.State.Average = len(a.marshalAppend(nil))
+	switch {
+	case a.frozen != nil:
+		var thawed window.Average
+		if thawed.Unmarshal(a.frozen, spec) == nil {
+			q.Average.Value = finite(thawed.Value(spec))
+		}
+	case a.spec != nil && *a.spec == *spec:
+		q.Average.Value = finite(a.Value(spec))
 	}
-	q.StateBytes += len(q.of.average.marshalAppend(nil))
 }
 
 func (s *judge) inspect(q *inspection) {
 	if q.of == nil || q.treat.detector == nil {
 		return
 	}
-	q.StateBytes += len(q.of.detector.marshalAppend(nil))
+	d := &q.of.detector
+	q.Detector.On = q.treat.detector.Enabled()
+	q.State.Detector = len(d.marshalAppend(nil))
+	learned := d.Detector
+	if b := d.frozen; learned == nil && len(b) > hashBytes {
+		learned = new(detect.Detector)
+		if learned.Unmarshal(b[hashBytes:]) != nil {
+			return
+		}
+	}
+	if learned != nil {
+		v := learned.View()
+		q.Detector.Learned = &v
+	}
 }
 
 func (s *alerting) inspect(q *inspection) {
@@ -167,26 +219,27 @@ func (s *alerting) inspect(q *inspection) {
 		return
 	}
 	for _, r := range q.treat.rules {
-		q.Rules = append(q.Rules, r.Name())
+		q.Rules = append(q.Rules, RuleView{r.Name(), r.Kind(), r.Severity()})
 	}
 	w := &q.of.watch
-	q.StateBytes += len(w.marshalAppend(nil))
-	if w.frozen == nil && w.treat != nil {
-		q.Alerts = slices.Collect(s.on(q.of, w.treat).Open(&s.subject))
+	q.State.Rules = len(w.marshalAppend(nil))
+	q.dueAt(w.due)
+	subject := rule.Subject{Partition: s.partition, Series: q.of.name, Unit: q.treat.Unit, Tags: q.treat.Tags, Rules: q.treat.rules}
+	look := &w.Watch
+	if w.frozen != nil {
+		look = new(rule.Watch)
+		if look.Unmarshal(w.frozen) != nil {
+			return
+		}
 	}
+	q.Alerts = append(q.Alerts, slices.Collect(look.Open(&subject))...)
 }
 
 func (s *summarise) inspect(q *inspection) {
 	if q.of == nil {
 		return
 	}
-	newest := q.of.summary.newest
-	q.Version, q.Newest = q.of.summary.version, &newest
-}
-
-func finite(v float64) *float64 {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return nil
-	}
-	return &v
+	u := &q.of.summary.newest
+	q.Version, q.Latest = q.of.summary.version, viewOf(u)
+	q.Detector.State, q.Detector.Score, q.Detector.Lo, q.Detector.Hi = u.State.String(), finite(u.Score), finite(u.Lo), finite(u.Hi)
 }

@@ -86,6 +86,8 @@ const (
 	CodeAlertUnknown    = "alert_unknown"
 	CodeAlertResolved   = "alert_resolved"
 	CodeSilenceUnknown  = "silence_unknown"
+	CodeSeriesUnknown   = "series_unknown"
+	CodePlanInvalid     = "plan_invalid"
 
 	CodeNotFound         = "not_found"
 	CodeUpgradeRequired  = "upgrade_required"
@@ -96,6 +98,7 @@ const (
 	CodeNotStored        = "not_stored"
 	CodeOverloaded       = "overloaded"
 	CodeNotReady         = "not_ready"
+	CodeNotOwned         = "not_owned"
 	CodeDraining         = "draining"
 	CodeInternal         = "internal"
 )
@@ -201,6 +204,8 @@ var codes = []CodeInfo{
 	{CodeAlertUnknown, "request", 404, "there is no alert of this id"},
 	{CodeAlertResolved, "request", 409, "the alert is over"},
 	{CodeSilenceUnknown, "request", 404, "there is no silence of this id"},
+	{CodeSeriesUnknown, "request", 404, "nothing is known of this series"},
+	{CodePlanInvalid, "request", 422, "the declared pipelines have faults"},
 	{CodeUpgradeRequired, "request", 426, "this endpoint speaks WebSocket"},
 	{CodeNotFound, "request", 404, "there is nothing at this path"},
 	{CodeMethodNotAllowed, "request", 405, "the method is not allowed here"},
@@ -210,6 +215,7 @@ var codes = []CodeInfo{
 	{CodeNotStored, "request", 503, "the readings could not be stored; send them again"},
 	{CodeOverloaded, "request", 503, "the server is overloaded; send again later"},
 	{CodeNotReady, "request", 503, "the server is starting"},
+	{CodeNotOwned, "request", 503, "no process that can be reached owns the partition of the series just now; ask again"},
 	{CodeDraining, "request", 503, "the server is stopping; connect again"},
 	{CodeInternal, "request", 500, "the server failed"},
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -22,6 +25,7 @@ type serveCmd struct {
 	Roles        []string          `placeholder:"ROLE" help:"What this process does: ingest, pipeline, push (all). Fewer need --kafka-brokers."`
 	KafkaBrokers []string          `placeholder:"HOST:PORT" help:"Kafka cluster to use instead of the embedded broker."`
 	Partitions   int               `placeholder:"N" help:"Partitions of each topic when they are made (4)."`
+	Pipelines    string            `name:"pipelines-file" type:"path" placeholder:"FILE" help:"Declared pipelines (YAML); read again when it changes (pipelines.yaml in the data directory, if there is one)."`
 	InsecureOpen bool              `help:"Ask for no credentials: anyone who reaches the server can read and write. Web pages of other origins stay refused (allowed_origins). Warns on every page."`
 	Set          map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Any other setting by its full path, such as pipeline.flush_period=20ms."`
 	PrintConfig  bool              `help:"Print the effective configuration and exit."`
@@ -29,15 +33,16 @@ type serveCmd struct {
 
 // serveKeys are the settings behind the flags.
 var serveKeys = map[string]string{
-	"listen":        "listen",
-	"admin-listen":  "admin_listen",
-	"data":          "data",
-	"roles":         "roles",
-	"kafka-brokers": "kafka.brokers",
-	"partitions":    "partitions",
-	"insecure-open": "insecure_open",
-	"log-level":     "log.level",
-	"log-format":    "log.format",
+	"listen":         "listen",
+	"admin-listen":   "admin_listen",
+	"data":           "data",
+	"roles":          "roles",
+	"kafka-brokers":  "kafka.brokers",
+	"partitions":     "partitions",
+	"pipelines-file": "pipelines_file",
+	"insecure-open":  "insecure_open",
+	"log-level":      "log.level",
+	"log-format":     "log.format",
 }
 
 func (c *serveCmd) Run(ctx context.Context, line *kong.Context, to streams) error {
@@ -61,6 +66,7 @@ func (c *serveCmd) Run(ctx context.Context, line *kong.Context, to streams) erro
 	if err != nil {
 		return err
 	}
+	defer reloadOnHangup(a)()
 	ended := make(chan struct{})
 	greeted := make(chan struct{})
 	go func() {
@@ -78,6 +84,24 @@ func (c *serveCmd) Run(ctx context.Context, line *kong.Context, to streams) erro
 	close(ended)
 	<-greeted
 	return err
+}
+
+// reloadOnHangup has the pipelines read again on SIGHUP, until stop.
+func reloadOnHangup(a *app.App) (stop func()) {
+	hangups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for {
+			select {
+			case <-hangups:
+				a.Reload()
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() { signal.Stop(hangups); close(done); wait.Wait() }
 }
 
 // given are the settings that stand on the command line.
