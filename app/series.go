@@ -39,18 +39,22 @@ type seriesView struct {
 }
 
 func (a *App) startSeries(b *build, p *pipeline.Pipeline, registry *nodes.Registry, self string) {
+	v := a.newSeriesView(b.id.Partitions, p, registry.Nodes, self)
+	b.routes.HandleFunc("GET /v1/series/{series...}", auth.SignedIn, v.handle)
+}
+
+func (a *App) newSeriesView(partitions int, p *pipeline.Pipeline, others func() []*nodes.Node, self string) *seriesView {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // the others are near
-	v := &seriesView{
-		pipeline: p, nodes: registry.Nodes, self: self, partitions: b.id.Partitions, log: a.log.With("component", "series"),
+	a.steps.push("questions to other nodes", func() error { transport.CloseIdleConnections(); return nil })
+	return &seriesView{
+		pipeline: p, nodes: others, self: self, partitions: partitions, log: a.log.With("component", "series"),
 		client: &http.Client{
 			Transport: transport, Timeout: passTimeout,
 			// Credentials go where the list of nodes says, and nowhere else.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	b.routes.HandleFunc("GET /v1/series/{series...}", auth.SignedIn, v.handle)
-	a.steps.push("questions to other nodes", func() error { transport.CloseIdleConnections(); return nil })
 }
 
 func (v *seriesView) handle(w http.ResponseWriter, r *http.Request) {
