@@ -25,6 +25,9 @@ type CopyForwardOptions struct {
 	// Headers are put on the copies in place of their fence: those of the present owner.
 	Headers []Header
 	Trimmer Trimmer
+	// Moved, if not nil, is told of every record copied, its offset still the old one, where it is now. It is called from
+	// a goroutine of the producer, before the old part is trimmed, and must not keep the record.
+	Moved func(r *Record, to int64)
 }
 
 // CopyForwardResult tells what CopyForward did.
@@ -62,6 +65,7 @@ type copyForward struct {
 
 	mu     sync.Mutex
 	failed error // first error of a copy
+	end    int64 // offset after the newest copy acknowledged
 }
 
 func (f *copyForward) run(ctx context.Context) error {
@@ -73,7 +77,7 @@ func (f *copyForward) run(ctx context.Context) error {
 		return errors.New("no such partition")
 	}
 	f.log = ranges[f.opts.Partition]
-	f.result.First = f.log.First
+	f.result.First, f.end = f.log.First, f.log.End
 	if f.opts.Cut <= 0 || f.opts.Cut > f.log.End {
 		f.opts.Cut = f.log.End
 	}
@@ -155,10 +159,23 @@ func (f *copyForward) send(ctx context.Context) error {
 	if err := f.failure(); err != nil || len(f.chunk) == 0 {
 		return err
 	}
-	err := f.opts.Producer.Produce(ctx, f.opts.Topic, f.opts.Partition, f.chunk, func(_ int64, err error) {
+	n, moved := int64(len(f.chunk)), f.chunk[:0:0]
+	if f.opts.Moved != nil {
+		moved = slices.Clone(f.chunk)
+	}
+	err := f.opts.Producer.Produce(ctx, f.opts.Topic, f.opts.Partition, f.chunk, func(base int64, err error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.failed = errors.Join(f.failed, err)
+		if f.failed = errors.Join(f.failed, err); f.failed != nil {
+			return
+		}
+		if base < 0 { // only a retry was confirmed; nobody else writes to the partition
+			base = f.end
+		}
+		f.end = base + n
+		for i := range moved {
+			f.opts.Moved(&moved[i], base+int64(i))
+		}
 	})
 	f.chunk, f.chunkBytes = f.chunk[:0], 0
 	return err

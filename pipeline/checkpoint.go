@@ -29,7 +29,7 @@ type checkpoint struct {
 	committed bool
 	// planned is the offset of the plan in weir.state, spoken the silences there.
 	planned int64
-	// devicesN and seriesN are how many there are, changed or not.
+	// devicesN and seriesN are how many there are, changed or not, evicted or not.
 	devicesN, seriesN int
 
 	encoder stateEncoder
@@ -40,7 +40,8 @@ func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.H
 	c.marker = wire.Marker{Updates: b.updatesEnd, Alerts: b.alertsEnd, Readings: position}
 	c.backlog = b.backlog
 	c.dead, c.state, c.devices, c.latest = b.dead, c.state[:0], c.devices[:0], c.latest[:0]
-	c.devicesN, c.seriesN = len(s.decode.registry.devices), s.decode.registry.seriesN
+	c.devicesN = len(s.decode.registry.devices) + len(s.decode.registry.asleep)
+	c.seriesN = s.decode.registry.seriesN + s.decode.registry.asleepSeries
 	c.encoder.reset()
 	g := s.decode.registry
 	c.plans(g, headers)
@@ -62,7 +63,7 @@ func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.H
 
 // device adds the header of a device and its changed series.
 func (c *checkpoint) device(d *device, position int64, headers []kafka.Header) {
-	d.dirty = false
+	d.dirty, d.whole = false, false
 	e := &c.encoder
 	c.state = append(c.state, kafka.Record{Key: e.keyed(deviceKey, d.name), Value: e.deviceState(d, position), Headers: headers})
 	for s := d.dirtySeries; s != nil; {

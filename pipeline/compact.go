@@ -52,9 +52,14 @@ func (o *owner) rewrite(ctx context.Context, topic string, size *logSize, live i
 	if size.records < compactRatio*live || size.bytes < o.config.CompactAbove {
 		return nil
 	}
-	result, err := o.client.CopyForward(ctx, kafka.CopyForwardOptions{
+	options := kafka.CopyForwardOptions{
 		Topic: topic, Partition: o.partition, Producer: o.producer, Headers: o.headers, Trimmer: o.trimmer,
-	})
+	}
+	if topic == wire.TopicState { // stubs say where the state of devices is
+		moving := &movingTrimmer{Trimmer: o.trimmer, places: &o.places, moved: make(map[int64]int64)}
+		options.Trimmer, options.Moved = moving, moving.note
+	}
+	result, err := o.client.CopyForward(ctx, options)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,11 @@ type Config struct {
 	// AcceptLoss makes an owner go on although what its predecessor emitted since its last checkpoint was deleted
 	// before it could be read back. Intervals may then go out twice; without it such a partition stands still.
 	AcceptLoss bool `koanf:"accept_loss"`
+	// EvictAfter is how long a device is idle before its state leaves memory; it is read back when the device is heard
+	// again. 0: never.
+	EvictAfter time.Duration `koanf:"evict_after"`
+	// DropAfter is how long a device is idle before it is deleted, as if somebody had asked for it. 0: never.
+	DropAfter time.Duration `koanf:"drop_after"`
 	// Average sets the moving average.
 	Average window.Config `koanf:"average"`
 }
@@ -54,6 +59,8 @@ func DefaultConfig() Config {
 		SessionTimeout:     10 * time.Second,
 		RebalanceTimeout:   10 * time.Second,
 		CompactAbove:       8 << 20,
+		EvictAfter:         time.Hour,
+		DropAfter:          30 * 24 * time.Hour,
 		Average:            window.DefaultConfig(),
 	}
 }
@@ -93,6 +100,12 @@ func (c *Config) Validate() error {
 	}
 	if c.CompactAbove < 0 {
 		errs = append(errs, errors.New("compact_above: must be >= 0"))
+	}
+	if c.EvictAfter < 0 {
+		errs = append(errs, errors.New("evict_after: must be >= 0 (0: never)"))
+	}
+	if c.DropAfter < 0 || c.DropAfter > 0 && c.DropAfter <= c.EvictAfter {
+		errs = append(errs, errors.New("drop_after: must be longer than evict_after, or 0 (never)"))
 	}
 	if err := c.Average.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("average.%w", err))

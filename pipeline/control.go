@@ -60,7 +60,7 @@ func (s *decode) carryOut(r *record, c *wire.Control) error {
 
 // toDevice resolves the device of a command; without one the command leads to nothing.
 func (s *decode) toDevice(r *record, c *wire.Control) {
-	d := s.registry.devices[c.Device]
+	d := s.device(c.Device)
 	if d == nil {
 		if f := s.checkDevice(c.Device); f != nil {
 			r.refuse(f)
@@ -98,6 +98,7 @@ func (s *decode) replan(r *record, c *wire.Control) error {
 	if same || g.fixed {
 		return nil
 	}
+	s.rouseFor(next.Timed())
 	g.planned(next, r.offset)
 	s.planHash.Store(&planHash{next.Hash()})
 	r.plan, r.ingest = next, c.Time
@@ -136,7 +137,10 @@ func (s *decode) partial(r *record, c *wire.Control) error {
 		r.verdict = replayed // the group is no more
 		return nil
 	}
-	d := s.registry.restoredDevice(c.Device)
+	d := s.device(c.Device)
+	if d == nil {
+		d = s.registry.restoredDevice(c.Device)
+	}
 	r.device, r.ingest = d, c.Time
 	if s.dedupe.record(r, 0); r.verdict != fresh {
 		return nil

@@ -20,6 +20,8 @@ import (
 type decode struct {
 	registry *registry
 	dedupe   *dedupe
+	// waker is nil where no device was ever evicted.
+	waker *waker
 	// partition is the one of partitions that the records come from.
 	partition, partitions int
 
@@ -38,6 +40,10 @@ type decode struct {
 type planHash struct{ string }
 
 func (s *decode) apply(b *Batch) *Batch {
+	s.dedupe.now = b.arrived
+	if b.kind == data && len(s.registry.asleep) > 0 {
+		s.rouse(b)
+	}
 	b.each("decode", fresh, func(r *record) { s.record(b, r) })
 	switch b.kind {
 	case look:
@@ -62,7 +68,7 @@ func (s *decode) record(b *Batch, r *record) {
 		r.refuse(&fault{code: wire.CodeRecordMalformed, message: err.Error()})
 		return
 	}
-	d := s.registry.devices[c.Device]
+	d := s.device(c.Device)
 	if f := s.look(d); f != nil {
 		r.refuse(f)
 		return

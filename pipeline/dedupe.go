@@ -22,6 +22,8 @@ const (
 // does not get as far as the window.
 type dedupe struct {
 	dirty []*device
+	// now is when the batch was fetched (µs).
+	now int64
 	m     *counters
 }
 
@@ -35,6 +37,11 @@ func (s *dedupe) record(r *record, readings int) {
 		return
 	}
 	d.applied = r.offset
+	if heard := min(r.ingest, s.now); heard > 0 {
+		d.heard = max(d.heard, heard)
+	} else {
+		d.heard = s.now
+	}
 	if !d.dirty {
 		d.dirty = true
 		s.dirty = append(s.dirty, d)

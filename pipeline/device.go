@@ -27,6 +27,13 @@ type device struct {
 	// buried are series that the device does not have, but that something is known of: they were deleted since the
 	// last checkpoint, or emitted by a predecessor and not met by the replay yet. A reading brings one back.
 	buried map[string]*series
+	// heard is when its newest record came (processing time, µs); 0: not known.
+	heard int64
+	// whole: all that is known of it is in one batch of weir.state, at at. tooLarge: it never is.
+	whole, tooLarge bool
+	at              stub
+	// gone: it was evicted; another struct stands for it when it is woken.
+	gone bool
 	// retired: it has nothing any more, and leaves with the next checkpoint.
 	retired bool
 
@@ -93,8 +100,10 @@ func (s *series) forget() {
 }
 
 // tenant is the first segment of the device's path.
-func (d *device) tenant() string {
-	tenant, _, _ := strings.Cut(d.name, "/")
+func (d *device) tenant() string { return tenantOf(d.name) }
+
+func tenantOf(device string) string {
+	tenant, _, _ := strings.Cut(device, "/")
 	return tenant
 }
 
@@ -134,6 +143,9 @@ func (d *device) hears(source int, version telemetry.Version) bool {
 // registry holds the devices of a partition. It belongs to decode; between barriers, to the driver.
 type registry struct {
 	devices map[string]*device
+	// asleep are the devices that were evicted, asleepSeries how many series they have.
+	asleep       map[string]stub
+	asleepSeries int
 	// maxSeries of a device, derived ones not counted.
 	maxSeries int
 	seriesN   int
@@ -151,7 +163,7 @@ type registry struct {
 
 func newRegistry(maxSeries int) *registry {
 	return &registry{
-		devices: make(map[string]*device), maxSeries: maxSeries,
+		devices: make(map[string]*device), asleep: make(map[string]stub), maxSeries: maxSeries,
 		tenants: make(map[string]int), plan: plan.Default(), treatments: make(map[*plan.Treatment]*treatment),
 	}
 }

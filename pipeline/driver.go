@@ -39,6 +39,7 @@ type driver struct {
 	unclean bool
 
 	checkpoint checkpoint
+	evictor    evictor
 	logs       compactor
 	clock      clockwork
 	// isSettled: the graph was told that the replay has passed what was emitted.
@@ -60,11 +61,14 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		// the ones before grow.
 		unclean: true,
 	}
+	d.evictor = evictor{
+		after: o.config.EvictAfter.Microseconds(), drop: o.config.DropAfter.Microseconds(), m: o.m, places: &o.places, inMemory: true,
+	}
 	summarise := newSummarise(o.config.FlushPeriod, d.requestTick, o.m)
 	summarise.stale = from.stale
 	d.stages = &stages{
 		decode: &decode{
-			registry: from.registry, dedupe: &dedupe{m: o.m}, partition: o.partition, partitions: from.partitions,
+			registry: from.registry, dedupe: &dedupe{m: o.m}, waker: o.newWaker(o.work), partition: o.partition, partitions: from.partitions,
 			m: o.m, gauges: o.gauges, log: o.log,
 			ticked: new(atomic.Int64), planHash: new(atomic.Pointer[planHash]),
 		},
@@ -142,6 +146,7 @@ func (d *driver) run(stop context.Context) error {
 	}
 	d.source.Close()
 	<-d.drained
+	d.stages.decode.waker.close()
 	if d.persisting != nil {
 		if late := <-d.persisting; err == nil {
 			err = late
@@ -254,6 +259,12 @@ func (d *driver) tryCheckpoint() error {
 	if err := d.snapshot(); err != nil {
 		return err
 	}
+	started := time.Now()
+	d.evictor.look(d.stages.decode.registry, d.position, d.lag.clock(started), d.headers)
+	d.m.pauses.UpdateDuration(started)
+	if err := d.dropIdle(); err != nil {
+		return err
+	}
 	persisted := make(chan error, 1)
 	d.persisting = persisted
 	go func() { persisted <- d.persistAndCompact() }()
@@ -265,11 +276,15 @@ func (d *driver) persistAndCompact() error {
 		return err
 	}
 	d.logs.wrote(&d.checkpoint)
+	if err := d.writeWhole(d.work, &d.evictor); err != nil {
+		return err
+	}
+	d.logs.state.add(d.evictor.records...)
 	return d.compact(d.work, &d.logs, &d.checkpoint)
 }
 
 func (d *driver) due() bool {
-	return d.unclean && d.position >= d.caughtUp
+	return (d.unclean || d.evictor.wants(time.Now())) && d.position >= d.caughtUp
 }
 
 // snapshot drains the graph and encodes what changed.
@@ -293,6 +308,7 @@ func (d *driver) snapshot() error {
 	// The barrier came through all channels of the graph, and nothing is behind it: what the stages wrote
 	// happened before this, and they touch nothing until the next Send.
 	d.checkpoint.started = started
+	d.evictor.settle(d.stages.decode.registry)
 	d.checkpoint.take(b, d.stages, d.position, d.headers)
 	d.unclean = false
 	d.m.pauses.UpdateDuration(started)

@@ -109,12 +109,19 @@ func (s *decode) inspect(q *inspection) {
 				q.list = append(q.list, of.name)
 			}
 		}
+		if len(s.registry.asleep) > 0 {
+			var err error
+			if q.list, err = s.waker.names(s.registry, q.list); err != nil {
+				s.log.Warn("series of idle devices not listed", "error", err)
+			}
+		}
 		return
 	}
 	device, metric, ok := telemetry.SplitSeries(q.Series)
 	if !ok {
 		return
 	}
+	s.device(device) // wakes it
 	if q.of = s.registry.known(device, metric); q.of == nil {
 		return
 	}

@@ -119,6 +119,17 @@ func (l *lag) settle() {
 	}
 }
 
+// clock is the processing time (µs) of the partition: now when all was applied that there is, and else when the newest
+// record that was fetched had come; 0: not known.
+func (l *lag) clock(now time.Time) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known && l.applied >= l.end {
+		return now.UnixMicro()
+	}
+	return l.newest * 1000
+}
+
 // read tells the lag, and whether it is known. A record's own time is what its writer says, which may be anything; but it came after the
 // moment at which there was nothing left to apply.
 func (l *lag) read(now time.Time) (out PartitionLag, known bool) {

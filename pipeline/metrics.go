@@ -29,6 +29,10 @@ type counters struct {
 	missed    *metrics.Counter
 	ungrouped *metrics.Counter
 	plans     *metrics.Counter
+	// evictions counts devices that left memory, wakes those that came back, wakesLost those of them whose state was not
+	// found, dropped devices that were deleted because nothing was heard of them.
+	evictions, wakes, wakesLost, dropped *metrics.Counter
+	wakeTime                             *metrics.Histogram
 	// adopted counts alerts that go on although the state they were in is lost.
 	adopted *metrics.Counter
 	ticks   *metrics.Counter
@@ -74,6 +78,11 @@ func newCounters(set *metrics.Set) *counters {
 		missed:       counter("group_readings_missed_total"),
 		ungrouped:    counter("partials_without_group_total"),
 		plans:        counter("plans_total"),
+		evictions:    counter("evictions_total"),
+		wakes:        counter("wakes_total"),
+		wakesLost:    counter("wakes_lost_total"),
+		dropped:      counter("devices_dropped_total"),
+		wakeTime:     histogram("wake_seconds"),
 		adopted:      counter("alerts_adopted_total"),
 		ticks:        counter("ticks_total"),
 		surplus:      counter("surplus_readings_total"),
@@ -145,6 +154,8 @@ type gauges struct {
 	names           []string
 	lag             *metrics.Gauge
 	series, devices *metrics.Gauge
+	// asleep are evicted devices, asleepSeries their series.
+	asleep, asleepSeries *metrics.Gauge
 }
 
 func newGauges(set *metrics.Set, partition int) *gauges {
@@ -155,10 +166,13 @@ func newGauges(set *metrics.Set, partition int) *gauges {
 		return set.GetOrCreateGauge(name, nil)
 	}
 	g.lag, g.series, g.devices = gauge("lag_records"), gauge("series"), gauge("devices")
+	g.asleep, g.asleepSeries = gauge("evicted_devices"), gauge("evicted_series")
 	return g
 }
 
 func (g *gauges) registered(r *registry) {
+	g.asleep.Set(float64(len(r.asleep)))
+	g.asleepSeries.Set(float64(r.asleepSeries))
 	g.series.Set(float64(r.seriesN))
 	g.devices.Set(float64(len(r.devices)))
 }

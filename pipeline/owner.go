@@ -38,6 +38,8 @@ type owner struct {
 	free   chan *Batch
 	ticks  chan *Batch
 	passed chan *Batch
+	// places is where records of weir.state went.
+	places places
 	// asked takes what somebody wants to know of a series.
 	asked chan *inspection
 }

@@ -52,6 +52,9 @@ type restorer struct {
 	out     restored
 	decoder stateDecoder
 	rows    []telemetry.Update
+	waker   *waker
+	// failed is why evicted devices could not be brought back.
+	failed error
 	// marker is the newest one, all zeros when marked is false, markerFence that of its writer.
 	marker      wire.Marker
 	marked      bool
@@ -71,13 +74,16 @@ func (o *owner) restore(ctx context.Context, f fences) (*restored, error) {
 			open:     make(map[string]*telemetry.Alert),
 		},
 	}
-	for _, step := range []func(context.Context) error{r.readLatest, r.readUpdates, r.readAlerts, r.readState, r.place} {
-		if err := step(ctx); err != nil {
+	r.waker = o.newWaker(ctx)
+	defer r.waker.close()
+	for _, step := range []func(context.Context) error{r.survey, r.readLatest, r.readUpdates, r.readAlerts, r.readState, r.place} {
+		if err := errors.Join(step(ctx), r.failed); err != nil {
 			return nil, fmt.Errorf("restore: %w", err)
 		}
 	}
 	o.m.restores.UpdateDuration(started)
 	o.log.Info("partition restored", "devices", len(r.out.registry.devices), "series", r.out.registry.seriesN,
+		"evicted", len(r.out.registry.asleep),
 		"position", r.out.position, "caught_up_at", r.out.caughtUp, "took", time.Since(started))
 	return &r.out, nil
 }
@@ -147,7 +153,10 @@ func (r *restorer) readLatest(ctx context.Context) error {
 				r.noLatest(name)
 				return nil
 			}
-			err = r.updates(rec.Value, func(of *series, u *telemetry.Update) {
+			if r.asleep(name) {
+				return nil
+			}
+			err = r.updates(ctx, rec.Value, func(of *series, u *telemetry.Update) {
 				of.summary.newest, of.summary.version, of.summary.emitted = *u, u.Version, u.Version
 				of.inLatest = true
 			})
@@ -174,12 +183,18 @@ func (r *restorer) noLatest(path string) {
 }
 
 // updates decodes an UpdateBatch and hands out its rows.
-func (r *restorer) updates(value []byte, row func(*series, *telemetry.Update)) (err error) {
+func (r *restorer) updates(ctx context.Context, value []byte, row func(*series, *telemetry.Update)) (err error) {
 	if r.rows, err = wire.DecodeUpdateBatch(value, r.rows[:0], nil); err != nil {
 		return err
 	}
 	for i := range r.rows {
 		u := &r.rows[i]
+		if r.asleep(u.Series) {
+			device, _, _ := telemetry.SplitSeries(u.Series)
+			if err := r.rouse(ctx, device); err != nil {
+				return err
+			}
+		}
 		of, err := r.out.registry.restoredSeries(u.Series)
 		if err != nil {
 			return err
@@ -195,9 +210,9 @@ func (r *restorer) readUpdates(ctx context.Context) error {
 	since := span{topic: wire.TopicUpdates, from: r.marker.Updates, to: r.fences.updates, fence: r.markerFence}
 	return r.scanEmitted(ctx, since, func(rec *kafka.Record) error {
 		if wire.IsControl(rec.Value) {
-			return r.deleted(rec.Value)
+			return r.deleted(ctx, rec.Value)
 		}
-		return r.updates(rec.Value, func(of *series, u *telemetry.Update) {
+		return r.updates(ctx, rec.Value, func(of *series, u *telemetry.Update) {
 			r.highest = max(r.highest, u.Version)
 			state := &of.summary
 			if u.Version <= state.emitted {
@@ -213,12 +228,15 @@ func (r *restorer) readUpdates(ctx context.Context) error {
 }
 
 // deleted notes that predecessors told of a deletion.
-func (r *restorer) deleted(value []byte) error {
+func (r *restorer) deleted(ctx context.Context, value []byte) error {
 	c, err := wire.DecodeControl(value)
 	if err != nil || c.Kind != wire.ControlDeleteDevice {
 		return err
 	}
 	r.highest = max(r.highest, c.Version)
+	if err := r.rouse(ctx, c.Device); err != nil {
+		return err
+	}
 	if d := r.out.registry.devices[c.Device]; d != nil {
 		for _, of := range d.series {
 			of.summary.forget(of.name, c.Version)
@@ -230,7 +248,7 @@ func (r *restorer) deleted(value []byte) error {
 // readAlerts learns which transitions predecessors emitted since the marker.
 func (r *restorer) readAlerts(ctx context.Context) error {
 	since := span{topic: wire.TopicAlerts, from: r.marker.Alerts, to: r.fences.alerts, fence: r.markerFence}
-	return r.scanEmitted(ctx, since, func(rec *kafka.Record) error {
+	err := r.scanEmitted(ctx, since, func(rec *kafka.Record) error {
 		alert, err := wire.DecodeAlert(rec.Value)
 		if err != nil {
 			return err
@@ -239,6 +257,11 @@ func (r *restorer) readAlerts(ctx context.Context) error {
 		r.out.changed[alert.ID], r.out.open[alert.ID], r.out.told[alert.ID] = &alert, &alert, alert.Version
 		return nil
 	})
+	for _, alert := range r.out.open { // the rules are to know of it
+		device, _, _ := telemetry.SplitSeries(alert.Series)
+		err = errors.Join(err, r.rouse(ctx, device))
+	}
+	return err
 }
 
 // readState reads devices and series. It comes last: what the chain of a series says goes before, and so do the
@@ -251,21 +274,16 @@ func (r *restorer) readState(ctx context.Context) error {
 		}
 		var err error
 		name := string(rec.Key[len(deviceKey):])
+		if r.passOver(rec.Key) {
+			return nil
+		}
 		if rec.Value == nil {
 			r.noState(string(rec.Key[:len(deviceKey)]), name)
 			return nil
 		}
 		switch string(rec.Key[:len(deviceKey)]) {
-		case deviceKey:
-			d := r.out.registry.restoredDevice(name)
-			err = r.decoder.deviceState(d, rec.Value)
-		case seriesKey:
-			var s *series
-			if s, err = r.out.registry.restoredSeries(name); err == nil {
-				before := s.summary.emitted
-				err = r.decoder.seriesState(r.out.registry, s, rec.Value)
-				s.inState, s.byState = true, s.byState || s.summary.emitted != before
-			}
+		case deviceKey, seriesKey:
+			err = r.out.registry.restoreState(&r.decoder, rec)
 		case partitionKey:
 			err = r.ofPartition(string(rec.Key), rec.Value)
 		}

@@ -50,6 +50,8 @@ type stateEncoder struct {
 	windows [maxSessions]weirpb.SessionWindow
 	series  weirpb.SeriesState
 	scratch []byte
+	// newest is put into the state of a series that is written whole.
+	newest []byte
 }
 
 // reset makes room for the next checkpoint, after which what was encoded is gone.
@@ -81,7 +83,7 @@ func (e *stateEncoder) message(m vtMessage) []byte {
 func (e *stateEncoder) deviceState(d *device, position int64) []byte {
 	m := &e.device
 	m.Layout, m.AppliedOffset, m.Sessions, m.Sources = deviceLayout, max(d.applied, position-1), m.Sessions[:0], m.Sources[:0]
-	m.NewestTime = 0
+	m.NewestTime, m.HeardTime = 0, d.heard
 	if d.newestTime != minTime {
 		m.NewestTime = d.newestTime
 	}
@@ -124,6 +126,9 @@ func (e *stateEncoder) seriesState(s *series) []byte {
 		m.LastValue = &s.watch.last.value
 	}
 	m.StandsFor = s.standsFor
+	if len(e.newest) > 0 {
+		m.Newest = e.newest
+	}
 	return e.message(m)
 }
 
@@ -139,6 +144,7 @@ func due(at int64) int64 {
 type stateDecoder struct {
 	device weirpb.DeviceState
 	series weirpb.SeriesState
+	rows   []telemetry.Update
 }
 
 // deviceState replaces the header of d. With errLayout, all but its duplicates' windows is read.
@@ -152,6 +158,7 @@ func (x *stateDecoder) deviceState(d *device, b []byte) error {
 	if m.NewestTime != 0 {
 		d.newestTime = m.NewestTime
 	}
+	d.heard = m.HeardTime
 	for _, source := range m.Sources {
 		d.hears(int(source.Partition), telemetry.Version(source.Version))
 	}
@@ -181,6 +188,9 @@ func (x *stateDecoder) seriesState(g *registry, s *series, b []byte) error {
 	}
 	if v := telemetry.Version(m.Version); v > s.summary.emitted {
 		s.summary = newSummaryState(s.name, v)
+	}
+	if err := x.takeNewest(s, m); err != nil {
+		return err
 	}
 	s.forget()
 	s.newest = newestState{time: m.NewestTime, value: m.NewestValue, changed: m.ChangedTime}

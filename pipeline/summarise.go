@@ -174,7 +174,7 @@ func (s *summarise) reading(r *reading, ingest int64) {
 // touch notes that something of a series has changed since the last checkpoint.
 func (s *summarise) touch(of *series) {
 	state, d := &of.summary, of.device
-	if state.dirty {
+	if state.dirty || d.gone { // a timer of before may be left
 		return
 	}
 	if d.dirtySeries == nil {

@@ -201,3 +201,10 @@ func (p *Plan) indexDevices() {
 		}
 	}
 }
+
+// Timed reports whether there may be series with rules that wait for silence.
+func (p *Plan) Timed() bool {
+	return slices.ContainsFunc(p.entries, func(e *entry) bool {
+		return slices.ContainsFunc(e.spec.Rules, func(r RuleSpec) bool { return r.Kind == rule.Absence })
+	})
+}

@@ -37,7 +37,16 @@ type DeviceState struct {
 	// Newest source time of its readings; 0: none.
 	NewestTime int64 `protobuf:"varint,4,opt,name=newest_time,json=newestTime,proto3" json:"newest_time,omitempty"`
 	// Of a group: up to which version partials of each partition are contained.
-	Sources       []*PartialSource `protobuf:"bytes,5,rep,name=sources,proto3" json:"sources,omitempty"`
+	Sources []*PartialSource `protobuf:"bytes,5,rep,name=sources,proto3" json:"sources,omitempty"`
+	// When the newest record of the device reached Weir (processing time, µs); 0: not known.
+	HeardTime int64 `protobuf:"varint,6,opt,name=heard_time,json=heardTime,proto3" json:"heard_time,omitempty"`
+	// How many records, this one first, the record batch has that holds all that is known of the device; 0: what is known
+	// is in several batches.
+	Whole uint32 `protobuf:"varint,7,opt,name=whole,proto3" json:"whole,omitempty"`
+	// How many of its series come from the device itself. Set with whole.
+	Own uint32 `protobuf:"varint,8,opt,name=own,proto3" json:"own,omitempty"`
+	// No series of it has anything that a change of plan ends. Set with whole.
+	Plain         bool `protobuf:"varint,9,opt,name=plain,proto3" json:"plain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -105,6 +114,34 @@ func (x *DeviceState) GetSources() []*PartialSource {
 		return x.Sources
 	}
 	return nil
+}
+
+func (x *DeviceState) GetHeardTime() int64 {
+	if x != nil {
+		return x.HeardTime
+	}
+	return 0
+}
+
+func (x *DeviceState) GetWhole() uint32 {
+	if x != nil {
+		return x.Whole
+	}
+	return 0
+}
+
+func (x *DeviceState) GetOwn() uint32 {
+	if x != nil {
+		return x.Own
+	}
+	return 0
+}
+
+func (x *DeviceState) GetPlain() bool {
+	if x != nil {
+		return x.Plain
+	}
+	return false
 }
 
 type PartialSource struct {
@@ -252,7 +289,9 @@ type SeriesState struct {
 	// What compute has seen last.
 	Input *InputState `protobuf:"bytes,15,opt,name=input,proto3" json:"input,omitempty"`
 	// The group, as the plan has it, whose state is kept with the series.
-	StandsFor     string `protobuf:"bytes,16,opt,name=stands_for,json=standsFor,proto3" json:"stands_for,omitempty"`
+	StandsFor string `protobuf:"bytes,16,opt,name=stands_for,json=standsFor,proto3" json:"stands_for,omitempty"`
+	// An UpdateBatch with the series' newest Update, which is in weir.latest, too. Set in a batch that is whole.
+	Newest        []byte `protobuf:"bytes,17,opt,name=newest,proto3" json:"newest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -399,6 +438,13 @@ func (x *SeriesState) GetStandsFor() string {
 	return ""
 }
 
+func (x *SeriesState) GetNewest() []byte {
+	if x != nil {
+		return x.Newest
+	}
+	return nil
+}
+
 // InputState is the newest reading of a series that leads to others.
 type InputState struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -541,21 +587,26 @@ var File_weir_v1_state_proto protoreflect.FileDescriptor
 
 const file_weir_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x13weir/v1/state.proto\x12\aweir.v1\"\xd3\x01\n" +
+	"\x13weir/v1/state.proto\x12\aweir.v1\"\xb0\x02\n" +
 	"\vDeviceState\x12\x16\n" +
 	"\x06layout\x18\x01 \x01(\rR\x06layout\x12%\n" +
 	"\x0eapplied_offset\x18\x02 \x01(\x03R\rappliedOffset\x122\n" +
 	"\bsessions\x18\x03 \x03(\v2\x16.weir.v1.SessionWindowR\bsessions\x12\x1f\n" +
 	"\vnewest_time\x18\x04 \x01(\x03R\n" +
 	"newestTime\x120\n" +
-	"\asources\x18\x05 \x03(\v2\x16.weir.v1.PartialSourceR\asources\"G\n" +
+	"\asources\x18\x05 \x03(\v2\x16.weir.v1.PartialSourceR\asources\x12\x1d\n" +
+	"\n" +
+	"heard_time\x18\x06 \x01(\x03R\theardTime\x12\x14\n" +
+	"\x05whole\x18\a \x01(\rR\x05whole\x12\x10\n" +
+	"\x03own\x18\b \x01(\rR\x03own\x12\x14\n" +
+	"\x05plain\x18\t \x01(\bR\x05plain\"G\n" +
 	"\rPartialSource\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\"V\n" +
 	"\rSessionWindow\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x17\n" +
 	"\amax_seq\x18\x02 \x01(\x04R\x06maxSeq\x12\x12\n" +
-	"\x04seen\x18\x03 \x01(\fR\x04seen\"\x87\x04\n" +
+	"\x04seen\x18\x03 \x01(\fR\x04seen\"\x9f\x04\n" +
 	"\vSeriesState\x12\x16\n" +
 	"\x06layout\x18\x01 \x01(\rR\x06layout\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x1f\n" +
@@ -577,7 +628,8 @@ const file_weir_v1_state_proto_rawDesc = "" +
 	"last_value\x18\x0e \x01(\x01H\x00R\tlastValue\x88\x01\x01\x12)\n" +
 	"\x05input\x18\x0f \x01(\v2\x13.weir.v1.InputStateR\x05input\x12\x1d\n" +
 	"\n" +
-	"stands_for\x18\x10 \x01(\tR\tstandsForB\r\n" +
+	"stands_for\x18\x10 \x01(\tR\tstandsFor\x12\x16\n" +
+	"\x06newest\x18\x11 \x01(\fR\x06newestB\r\n" +
 	"\v_last_value\"\x8c\x01\n" +
 	"\n" +
 	"InputState\x12\x12\n" +
