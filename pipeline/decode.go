@@ -40,6 +40,10 @@ type planHash struct{ string }
 func (s *decode) apply(b *Batch) *Batch {
 	b.each("decode", fresh, func(r *record) { s.record(b, r) })
 	switch b.kind {
+	case settled:
+		for name := range b.named {
+			b.named[name] = s.registry.series(name)
+		}
 	case look:
 		s.inspect(b.looked)
 	case data:

@@ -27,6 +27,9 @@ type device struct {
 	// buried are series that the device does not have, but that something is known of: they were deleted since the
 	// last checkpoint, or emitted by a predecessor and not met by the replay yet. A reading brings one back.
 	buried map[string]*series
+	// ghosts were buried and are at hand again, because others lead to them; as long as nothing has, they are not to be
+	// found in any topic.
+	ghosts []*series
 	// retired: it has nothing any more, and leaves with the next checkpoint.
 	retired bool
 

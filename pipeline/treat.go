@@ -260,6 +260,7 @@ func (g treating) output(d *device, metric string) *output {
 		}
 		if buried := d.buried[metric]; buried != nil {
 			of = g.unbury(buried)
+			d.ghosts = append(d.ghosts, of)
 		} else {
 			of = g.add(d, metric)
 		}
