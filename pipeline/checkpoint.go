@@ -36,7 +36,7 @@ type checkpoint struct {
 // take encodes what changed. The graph must be drained: b is a barrier that has passed it.
 func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.Header) {
 	before := c.marker.Readings
-	c.marker = wire.Marker{Updates: b.updatesEnd, Alerts: b.alertsEnd, Readings: position}
+	c.marker = wire.Marker{Updates: b.updatesEnd, Alerts: b.alertsEnd, Readings: position, Time: c.started.UnixMicro()}
 	c.backlog = b.backlog
 	c.dead, c.state, c.devices, c.latest = b.dead, c.state[:0], c.devices[:0], c.latest[:0]
 	c.devicesN, c.seriesN = len(s.decode.registry.devices), s.decode.registry.seriesN

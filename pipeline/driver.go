@@ -63,6 +63,9 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		unclean: true,
 		alerted: make(map[string]*series),
 	}
+	if !from.lately {
+		d.clock.hold = time.Now().Add(outage)
+	}
 	for _, alert := range from.open {
 		d.alerted[alert.Series] = nil
 	}

@@ -42,9 +42,6 @@ func TestOwnersThatCrashAndSleepCountEveryReadingOnce(t *testing.T) {
 			c.settle(fleet)
 			fleet.end = c.committed
 			fleet.check(t, w)
-			if t.Failed() {
-				fleet.debug(t, w, "plant/_all/m0")
-			}
 			t.Logf("%d owners, %d crashed, %d slept; %d records, %d readings, %d alerts, %d with a metric too many, %d deletions, %d controls",
 				c.generation, c.crashed, c.slept, fleet.records, fleet.readings, len(fleet.transitions), len(fleet.refused), fleet.deletions, fleet.controls)
 		})
@@ -611,7 +608,7 @@ func (f *fleet) checkState(t *testing.T, w *world) {
 	}
 	for name, d := range r.out.registry.devices {
 		for _, s := range d.series {
-			if s.inState && f.chains[s.name] == nil {
+			if s.inState && f.model.stages.decode.registry.series(s.name) == nil {
 				t.Errorf("weir.state has %s, which was deleted", s.name)
 			}
 		}

@@ -94,8 +94,10 @@ type Plans interface {
 // clockwork is what the driver writes into its own partition of weir.readings: ticks, when a timer is due, and the
 // plan, when another one is in force. As records they have offsets, and a replay meets them where the first pass did.
 type clockwork struct {
-	// ticked is the time (µs) of the newest tick that has come by, sent that of the newest written.
+	// sent is the time (µs) of the newest tick written.
 	sent int64
+	// hold is until when no tick is written.
+	hold time.Time
 	// wanted is the hash of the plan that was written last.
 	wanted string
 	wrote  time.Time
@@ -106,6 +108,9 @@ const (
 	lookEvery = 200 * time.Millisecond
 	// tickEvery is the least time between two ticks.
 	tickEvery = time.Second
+	// outage is after how long without a checkpoint an owner takes it that devices had nobody to send to, and for how
+	// long it then waits for them: the first tick would find all of them absent.
+	outage = 30 * time.Second
 	// planAgain is when a plan is written again that did not come into force.
 	planAgain = 30 * time.Second
 )
@@ -120,7 +125,7 @@ func (d *driver) attend(now time.Time) error {
 	micros := now.UnixMicro()
 	due := min(d.stages.compute.timers.first.Load(), d.stages.rules.timers.first.Load())
 	waits := d.clock.sent > d.stages.decode.ticked.Load() && micros-d.clock.sent < planAgain.Microseconds()
-	if due > micros || waits || micros-d.clock.sent < tickEvery.Microseconds() {
+	if due > micros || waits || now.Before(d.clock.hold) || micros-d.clock.sent < tickEvery.Microseconds() {
 		return nil
 	}
 	d.clock.sent = micros

@@ -28,6 +28,8 @@ type restored struct {
 	// emitted readings that no state contains; until they have been read anew, no checkpoint may claim that
 	// what lies below its marker is in weir.state and weir.latest.
 	caughtUp int64
+	// lately: the last checkpoint is so young that devices have not been without a server.
+	lately bool
 	// stale are the series, changed the alerts, whose newest in weir.latest is not up to date.
 	stale   []*series
 	changed map[string]*telemetry.Alert
@@ -371,6 +373,7 @@ func (r *restorer) place(ctx context.Context) error {
 		r.settle(position)
 	}
 	r.out.position = position
+	r.out.lately = time.Since(time.UnixMicro(r.marker.Time)) < outage
 	r.out.registry.begin(position)
 	r.out.caughtUp = max(position, r.highest.Offset()+1)
 	return nil
