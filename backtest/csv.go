@@ -28,14 +28,18 @@ type CSV struct {
 	record               kafka.Record
 	newest               int64
 	batch                telemetry.Batch
+	sent                 map[string]bool
 	// Missing counts rows without a value.
 	Missing int64
 }
 
+// Sent reports whether a row that was read is of a series.
+func (c *CSV) Sent(series string) bool { return c.sent[series] }
+
 // NewCSV reads rows timestamp,value or timestamp,series,value; what follows is ignored. A header may name the columns in
 // any order. series names the series of rows that name none.
 func NewCSV(in io.Reader, series string) *CSV {
-	c := &CSV{in: csv.NewReader(in), series: series, of: -1, value: 1}
+	c := &CSV{in: csv.NewReader(in), series: series, of: -1, value: 1, sent: make(map[string]bool)}
 	c.in.FieldsPerRecord, c.in.ReuseRecord = -1, true
 	return c
 }
@@ -62,20 +66,18 @@ func (c *CSV) Next(ctx context.Context) (*kafka.Record, error) {
 // row is the next one that is no header.
 func (c *CSV) row() ([]string, error) {
 	row, err := c.in.Read()
+	if err == nil && !c.began {
+		c.began = true
+		row[0] = strings.TrimPrefix(row[0], "\ufeff")
+		if c.look(row) {
+			row, err = c.in.Read()
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	c.line, _ = c.in.FieldPos(0)
-	if c.began {
-		return row, nil
-	}
-	c.began = true
-	row[0] = strings.TrimPrefix(row[0], "\ufeff")
-	if c.look(row) {
-		row, err = c.in.Read()
-		c.line, _ = c.in.FieldPos(0)
-	}
-	return row, err
+	return row, nil
 }
 
 // look finds out what the columns are from the first row, and whether that is a header.
@@ -124,6 +126,9 @@ func (c *CSV) take(row []string) (bool, error) {
 	}
 	if err := errors.Join(telemetry.CheckDevice(device), telemetry.CheckMetric(metric)); err != nil {
 		return false, err
+	}
+	if !c.sent[series] {
+		c.sent[strings.Clone(series)] = true
 	}
 	c.newest = max(c.newest, at) // what is out of order came late
 	c.batch.Device, c.batch.Ingest = device, c.newest

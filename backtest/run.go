@@ -44,6 +44,8 @@ type Options struct {
 	// From and To are processing times (µs): what comes before From only warms the state, what comes after To is left out. A
 	// To of 0 is the time of the last record.
 	From, To int64
+	// After is for how long (µs) nothing comes behind the last record, when there is no To.
+	After int64
 	// Admit says which devices take part; nil: all.
 	Admit func(device string) bool
 	// Alerted says of which series alerts are told; nil: all.
@@ -283,12 +285,13 @@ func (r *run) advance(ctx context.Context, at int64) error {
 func (r *run) finish(ctx context.Context) error {
 	end := r.o.To
 	if end == math.MaxInt64 {
-		end = r.read
+		end = r.read + r.o.After
 	}
 	if err := r.advance(ctx, end+r.slack()); err != nil {
 		return err
 	}
 	r.now = max(r.now, end)
+	r.ledger.last = max(r.ledger.last, min(r.now, end))
 	return nil
 }
 
