@@ -83,7 +83,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		judge:    &judge{m: o.m},
 		rules: &alerting{
 			partition: o.partition, timers: newTimers(), silences: from.silences, told: from.told, open: from.open, m: o.m,
-			subject: rule.Subject{Partition: o.partition},
+			subject: rule.Subject{Partition: o.partition}, inhibitor: from.registry.plan.Inhibitor(),
 		},
 		summarise: summarise,
 		emit: &emit{

@@ -82,7 +82,10 @@ func (r *Replay) newStages() *stages {
 		compute:   newCompute(o.Partition, o.Partitions, m),
 		average:   &average{m: m},
 		judge:     &judge{m: m},
-		rules:     &alerting{partition: o.Partition, timers: newTimers(), m: m, subject: rule.Subject{Partition: o.Partition}},
+		rules: &alerting{
+			partition: o.Partition, timers: newTimers(), m: m,
+			subject: rule.Subject{Partition: o.Partition}, inhibitor: g.plan.Inhibitor(),
+		},
 		summarise: summarise,
 	}
 	s.decode.planHash.Store(&planHash{g.plan.Hash()})

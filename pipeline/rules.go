@@ -67,6 +67,7 @@ func (s *alerting) apply(b *Batch) *Batch {
 			s.tick(b, r)
 			s.readings(b, r)
 		case r.plan != nil:
+			s.inhibitor = r.plan.Inhibitor()
 			s.replan(b, r)
 		case r.control != nil && r.control.Kind == wire.ControlSilence:
 			s.silence(r)
