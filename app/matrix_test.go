@@ -227,6 +227,8 @@ var matrix = []entry{
 
 	// Operators.
 	{route: "GET /v1/pipelines", ask: "GET /v1/pipelines", want: only(200, "admin")},
+	{route: "POST /v1/backtest", ask: "POST /v1/backtest", body: `pipelines: []`, want: operators, names: true},
+	{route: "POST /v1/backtest", ask: "POST /v1/backtest?series=t1/%23", body: `pipelines: []`, want: only(200, "operator1", "admin1", "admin")},
 	{route: "GET /v1/nodes", ask: "GET /v1/nodes", want: only(200, "admin")},
 	{route: "GET /v1/dead-letters", ask: "GET /v1/dead-letters", want: operators, names: true},
 	{route: "GET /v1/dead-letters/{id}", ask: "GET /v1/dead-letters/%s", want: unknown(only(200, "operator1", "admin1", "admin"), "operator2"), before: (*secured).letter},

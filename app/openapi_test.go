@@ -50,6 +50,7 @@ var theContract = sync.OnceValues(func() (*contract, error) {
 	if err != nil {
 		return nil, err
 	}
+	openapi3filter.RegisterBodyDecoder("application/x-ndjson", decodeLines)
 	c := &contract{doc: doc}
 	for template, item := range doc.Paths.Map() {
 		m := pathMatcher{template: template, item: item}
@@ -68,6 +69,20 @@ var theContract = sync.OnceValues(func() (*contract, error) {
 	}
 	return c, nil
 })
+
+// decodeLines refuses what is not one JSON object a line. What these hold, the tests of who writes them look at.
+func decodeLines(
+	body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn,
+) (any, error) {
+	text, err := io.ReadAll(body)
+	for line := range bytes.Lines(text) {
+		var content map[string]any
+		if err := json.Unmarshal(line, &content); err != nil {
+			return nil, err
+		}
+	}
+	return string(text), err
+}
 
 func closeObjects(v any) {
 	switch v := v.(type) {

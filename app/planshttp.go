@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"weir/auth"
+	"weir/backtest"
 	"weir/nodes"
 	"weir/pipeline"
 	"weir/pipeline/plan"
@@ -41,6 +42,13 @@ func (a *App) startPlans(b *build, p *pipeline.Pipeline, registry *nodes.Registr
 	}
 	a.plans.unmatched = func(ctx context.Context, current *plan.Plan) { a.warnUnmatched(ctx, p, b.id.Partitions, current) }
 	a.background("pipelines", a.plans.run)
+}
+
+// startBacktests lets operators try pipelines on what is stored.
+func (a *App) startBacktests(b *build) {
+	api := backtest.NewAPI(backtest.APIOptions{Client: b.client, Config: a.opts.Config.Pipeline, Logger: a.log.With("component", "backtest")})
+	api.Routes(b.routes)
+	a.steps.push("backtests", func() error { api.Close(); return nil })
 }
 
 // warnUnmatched tells the patterns that select no series there is. Without all partitions, nobody here could know.

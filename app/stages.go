@@ -101,6 +101,7 @@ func (a *App) startRoles(ctx context.Context, b *build) error {
 	a.startSeries(b, p, registry, self.ID)
 	if p != nil {
 		a.startPlans(b, p, registry, self.ID)
+		a.startBacktests(b)
 	}
 	known, err := a.startDevices(ctx, t, b.producer, b.id.Partitions, registry, self.ID, b.routes)
 	if err != nil {

@@ -14,7 +14,7 @@ const balancerName = "weir-sticky"
 // claim is what a member says it runs, in its user data.
 type claim struct {
 	generation int32 // the member's last: a newer claim wins
-	partitions []int
+	partitions []int // those that it has run longest first
 }
 
 // balancer spreads a topic's partitions evenly, moves as few as it can, and hands a partition over in two
@@ -77,7 +77,8 @@ func claimants(claims map[string]claim) map[int]string {
 	return owners
 }
 
-// balance is where partitions are to end up: every member has n/m of them or one more, and keeps its own.
+// balance is where partitions are to end up: every member has n/m of them or one more, and keeps its own. Who has too many
+// gives up those that it got last: what it took over from a member that left goes back when that returns.
 func balance(claims map[string]claim, owners map[int]string, partitions []int) map[string][]int {
 	members := sortedKeys(claims)
 	target := make(map[string][]int, len(members))
@@ -86,12 +87,15 @@ func balance(claims map[string]claim, owners map[int]string, partitions []int) m
 	}
 	for _, m := range members {
 		target[m] = nil
+		for _, p := range claims[m].partitions {
+			if owners[p] == m && slices.Contains(partitions, p) {
+				target[m] = append(target[m], p)
+			}
+		}
 	}
 	var pool []int
 	for _, p := range slices.Sorted(slices.Values(partitions)) {
-		if owner, ok := owners[p]; ok {
-			target[owner] = append(target[owner], p)
-		} else {
+		if _, claimed := owners[p]; !claimed {
 			pool = append(pool, p)
 		}
 	}

@@ -116,3 +116,15 @@ func TestClaimSurvivesEncoding(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatWasTakenOverLastGoesBack(t *testing.T) {
+	claims := map[string]claim{
+		"a": {generation: 4, partitions: []int{0, 1, 2}}, "c": {generation: 4, partitions: []int{4, 5, 3}}, "b": {},
+	}
+	target := balance(claims, claimants(claims), partitionList(6))
+	for member, want := range map[string][]int{"a": {0, 1}, "b": {2, 3}, "c": {4, 5}} {
+		if got := slices.Sorted(slices.Values(target[member])); !slices.Equal(got, want) {
+			t.Errorf("%s gets %v, want %v", member, got, want)
+		}
+	}
+}

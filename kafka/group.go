@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,6 +89,7 @@ type Group struct {
 	last       int32               // id of the newest generation seen
 	joined     bool                // a generation was applied, and the session has not expired since
 	owned      map[int]*ownership
+	turns      int         // how many partitions were taken so far
 	claimed    []int       // what the last join said we run
 	ended      time.Time   // when the last generation did
 	expiry     *time.Timer // runs while there is no generation, nil otherwise
@@ -170,7 +172,7 @@ func (g *Group) claim() claim {
 	for p := range g.owned {
 		g.claimed = append(g.claimed, p)
 	}
-	slices.Sort(g.claimed)
+	slices.SortFunc(g.claimed, func(a, b int) int { return cmp.Compare(g.owned[a].turn, g.owned[b].turn) })
 	return claim{generation: g.last, partitions: slices.Clone(g.claimed)}
 }
 

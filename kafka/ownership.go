@@ -10,6 +10,7 @@ import (
 // ownership is a partition held by this member, with the goroutine that calls Own.
 type ownership struct {
 	partition int
+	turn      int // grows with each that is taken
 	ctx       context.Context
 	cancel    context.CancelFunc
 	done      chan struct{} // closed when the goroutine has ended
@@ -93,7 +94,8 @@ func (g *Group) take(ctx context.Context, partition int, committed int64) {
 		return
 	}
 	before := g.owned[partition] // of an expired session; it must end first
-	o := &ownership{partition: partition, done: make(chan struct{})}
+	g.turns++
+	o := &ownership{partition: partition, turn: g.turns, done: make(chan struct{})}
 	o.ctx, o.cancel = context.WithCancel(ctx)
 	g.owned[partition] = o
 	g.client.metrics.owned.Inc()

@@ -50,10 +50,10 @@ type Batch struct {
 	earlier []deletion
 	// touched are series whose state changed without a reading.
 	touched []*series
-	// silent are the series that fell silent.
-	silent []reading
 	// partials are for the groups that series of this partition are members of.
 	partials []partial
+	// named are the series of the alerts that settled is about; decode looks them up.
+	named map[string]*series
 	// looked is what is asked for with look.
 	looked *inspection
 	// late: there are late readings in it.
@@ -115,6 +115,8 @@ type record struct {
 	// tick is the processing time (µs) that the record advances the partition to, if it is a tick. Devices whose state
 	// contains the record (contained) have heard it.
 	tick int64
+	// silent are the series that fell silent with it.
+	silent []reading
 	// control is a command to the device or the partition that stages behind decode carry out.
 	control *wire.Control
 	// target is the series that control is about; nil: there is none.
@@ -181,7 +183,6 @@ func (b *Batch) reset() {
 		alerts:   b.alerts[:0],
 		touched:  b.touched[:0],
 		partials: b.partials[:0],
-		silent:   b.silent[:0],
 	}
 }
 

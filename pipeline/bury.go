@@ -1,20 +1,28 @@
 package pipeline
 
-import "weir/telemetry"
+import (
+	"maps"
+	"slices"
+
+	"weir/telemetry"
+)
 
 // A device that is deleted loses its series, but a batch before the command may still be in the graph, and what a
 // predecessor emitted of them is not to be emitted again. So they are buried: out of the device's series, and their
 // names are free for others, but at hand until the next checkpoint, which writes their tombstones.
 
-// bury takes all series from a device and returns them.
+// bury takes all series from a device and returns them, with those that are buried already.
 func (g *registry) bury(d *device) []*series {
 	all := make([]*series, 0, len(d.series))
 	for _, of := range d.series {
 		all = append(all, of)
 	}
+	// What a predecessor emitted and the replay has not met yet is deleted, too.
+	laid := slices.Collect(maps.Values(d.buried))
 	for _, of := range all {
 		g.lay(of)
 	}
+	all = append(all, laid...)
 	d.dictionary, d.full = nil, false
 	return all
 }

@@ -27,8 +27,7 @@ type checkpoint struct {
 	latest  []kafka.Record
 	// committed: the group has taken the offset.
 	committed bool
-	// planned is the offset of the plan in weir.state, spoken the silences there.
-	planned int64
+	planned   int64
 	// devicesN and seriesN are how many there are, changed or not, evicted or not.
 	devicesN, seriesN int
 
@@ -37,14 +36,15 @@ type checkpoint struct {
 
 // take encodes what changed. The graph must be drained: b is a barrier that has passed it.
 func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.Header) {
-	c.marker = wire.Marker{Updates: b.updatesEnd, Alerts: b.alertsEnd, Readings: position}
+	before := c.marker.Readings
+	c.marker = wire.Marker{Updates: b.updatesEnd, Alerts: b.alertsEnd, Readings: position, Time: c.started.UnixMicro()}
 	c.backlog = b.backlog
 	c.dead, c.state, c.devices, c.latest = b.dead, c.state[:0], c.devices[:0], c.latest[:0]
 	c.devicesN = len(s.decode.registry.devices) + len(s.decode.registry.asleep)
 	c.seriesN = s.decode.registry.seriesN + s.decode.registry.asleepSeries
 	c.encoder.reset()
 	g := s.decode.registry
-	c.plans(g, headers)
+	c.plans(g, before, headers)
 	c.retire(g, headers)
 	for _, d := range g.mourning(join(s.decode.dedupe.take(), s.summarise.takeDirty())) {
 		c.device(d, position, headers)
@@ -75,12 +75,21 @@ func (c *checkpoint) device(d *device, position int64, headers []kafka.Header) {
 		s = next
 	}
 	d.dirtySeries = nil
-	for _, s := range d.buried { // tombstones
-		c.state = append(c.state, kafka.Record{Key: e.keyed(seriesKey, s.name), Headers: headers})
-		c.latest = append(c.latest, kafka.Record{Key: e.keyed(wire.SeriesKey(""), s.name), Headers: headers})
+	for _, s := range d.buried {
+		c.tombstones(s, headers)
 	}
-	d.buried = nil
+	for _, s := range d.ghosts {
+		if !s.buried && s.summary.version == telemetry.NoVersion {
+			c.tombstones(s, headers)
+		}
+	}
+	d.buried, d.ghosts = nil, nil
 	c.devices = append(c.devices, len(c.state))
+}
+
+func (c *checkpoint) tombstones(s *series, headers []kafka.Header) {
+	c.state = append(c.state, kafka.Record{Key: c.encoder.keyed(seriesKey, s.name), Headers: headers})
+	c.latest = append(c.latest, kafka.Record{Key: c.encoder.keyed(wire.SeriesKey(""), s.name), Headers: headers})
 }
 
 // join adds to the devices of a list those of another that are not in it.
@@ -111,7 +120,7 @@ func (c *checkpoint) retire(g *registry, headers []kafka.Header) {
 
 func (c *checkpoint) newest(of *series, headers []kafka.Header) {
 	of.summary.stale = false
-	if of.buried {
+	if of.buried || of.summary.version == telemetry.NoVersion {
 		return
 	}
 	e := &c.encoder

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"math"
 
 	"weir/kafka"
@@ -14,6 +15,8 @@ import (
 type computeState struct {
 	// treat is the treatment that the parts below are of, nil before the first reading.
 	treat *treatment
+	// next is the treatment for ticks as long as treat is nil.
+	next *treatment
 	// The newest reading by source time (µs), and when it reached Weir.
 	time, ingest int64
 	value        float64
@@ -24,6 +27,8 @@ type computeState struct {
 	averages   []window.Average
 	windows    []window.State
 	collectors []window.Collector
+	// sendAt is when (processing time, µs) what the collectors hold is to go out.
+	sendAt int64
 	// group holds the windows of a group, in the first of the series that it leads to.
 	group *window.Group
 	// due is when the first timer is (processing time, µs), or earlier.
@@ -83,7 +88,7 @@ func (s *compute) record(b *Batch, r *record, of []reading) {
 	case r.tick > 0:
 		s.tick(b, r)
 	case r.plan != nil:
-		s.replan(r)
+		s.replan(b, r)
 	case r.deleted:
 		for _, of := range r.buried {
 			if of.compute != nil {
@@ -91,7 +96,7 @@ func (s *compute) record(b *Batch, r *record, of []reading) {
 			}
 		}
 	case r.group != nil:
-		s.merge(r)
+		s.merge(b, r)
 	default:
 		s.readings(b, r, of)
 	}
@@ -138,8 +143,11 @@ func (s *compute) on(of *series, treat *treatment) *computeState {
 }
 
 func newComputeState() *computeState {
-	return &computeState{time: minTime, value: unknown, inputTime: minTime, input: unknown, due: never}
+	return &computeState{time: minTime, value: unknown, inputTime: minTime, input: unknown, sendAt: never, due: never}
 }
+
+// empty: no reading has come yet.
+func (c *computeState) empty() bool { return c.time == minTime && c.group == nil && len(c.frozen) == 0 }
 
 // reading makes what a reading alone leads to. What it makes may lead to more.
 func (s *compute) reading(b *Batch, r *record, x *reading) {
@@ -161,9 +169,9 @@ func (s *compute) reading(b *Batch, r *record, x *reading) {
 		s.closed(b, r, x, out)
 	}
 	for i := range outs.groups {
-		s.collect(x, c, i)
+		s.collect(x, c, i, r.ingest)
 	}
-	s.arm(x.series, c, r.ingest)
+	s.arm(x.series, c)
 }
 
 // perSecond is the rate of a counter, which begins at 0 again when it falls.
@@ -180,7 +188,7 @@ func (s *compute) made(b *Batch, r *record, x *reading, to *output, time int64, 
 		s.m.underived.Inc()
 		return
 	}
-	y := reading{series: to.series, treat: to.treat, version: x.version, time: time, value: value, rate: unknown, watermark: x.watermark}
+	y := reading{series: to.series, treat: to.treat, version: x.version, time: time, value: value, rate: unknown, watermark: max(x.watermark, time)}
 	b.readings = append(b.readings, y)
 	if to.treat.outs != nil {
 		s.reading(b, r, &y)
@@ -201,8 +209,11 @@ func (s *compute) closed(b *Batch, r *record, x *reading, out *windowOut) {
 }
 
 // collect adds a reading to what its series contributes to a group.
-func (s *compute) collect(x *reading, c *computeState, i int) {
+func (s *compute) collect(x *reading, c *computeState, i int, now int64) {
 	out := &x.treat.outs.groups[i]
+	if c.sendAt == never {
+		c.sendAt = now + groupSendEvery
+	}
 	if c.collectors[i].Add(out.w, x.time, x.value) {
 		return
 	}
@@ -261,7 +272,7 @@ func (s *compute) dispatch(b *Batch, r *record) {
 }
 
 // merge takes what a partition contributes to a group of a device here.
-func (s *compute) merge(r *record) {
+func (s *compute) merge(b *Batch, r *record) {
 	g := r.group
 	c := s.on(g.anchor.series, g.anchor.treat)
 	if c.group == nil {
@@ -277,33 +288,29 @@ func (s *compute) merge(r *record) {
 			s.m.missed.Add(int(p.N))
 		}
 	}
-	s.arm(g.anchor.series, c, r.ingest)
+	b.touched = append(b.touched, g.anchor.series)
+	s.arm(g.anchor.series, c)
 }
 
 // groupSendEvery is how long (µs) a partition gathers what it contributes to groups.
 const groupSendEvery = 1e6
 
 // arm sees to it that a tick comes when the series has something to do then.
-func (s *compute) arm(of *series, c *computeState, now int64) {
-	if due := s.dueOf(c, now); due < c.due {
+func (s *compute) arm(of *series, c *computeState) {
+	if due := c.nextDue(); due < c.due {
 		c.due = due
 		s.timers.arm(of, due)
 	}
 }
 
-// dueOf is when (processing time) the first window would close if nothing comes, or the series' contributions to groups
+// nextDue is when (processing time) the first window would close if nothing comes, or the series' contributions to groups
 // are to go out.
-func (s *compute) dueOf(c *computeState, now int64) int64 {
+func (c *computeState) nextDue() int64 {
 	outs := c.treat.outs
 	if outs == nil {
 		return never
 	}
-	due := int64(never)
-	for i := range outs.groups {
-		if c.collectors[i].Len() > 0 {
-			due = min(due, now+groupSendEvery)
-		}
-	}
+	due := c.sendAt
 	for i := range outs.windows {
 		if end := c.windows[i].Due(outs.windows[i].w); end != math.MaxInt64 {
 			due = min(due, c.silence(end, outs.windows[i].w))
@@ -327,16 +334,18 @@ func (c *computeState) silence(end int64, w *window.Window) int64 {
 func (s *compute) tick(b *Batch, r *record) {
 	for _, of := range s.timers.take(r.tick) {
 		c := of.compute
-		if c == nil || c.treat == nil {
+		if c == nil || c.treat == nil && c.next == nil {
+			continue
+		}
+		if r.offset <= of.device.contained {
+			s.timers.arm(of, c.due) // for a tick that it has not heard
 			continue
 		}
 		c.due = never
-		s.on(of, c.treat)
-		if r.offset > of.device.contained {
-			s.expire(b, r, of, c)
-			b.touched = append(b.touched, of)
-		}
-		s.arm(of, c, r.tick)
+		s.on(of, cmp.Or(c.treat, c.next))
+		s.expire(b, r, of, c)
+		b.touched = append(b.touched, of)
+		s.arm(of, c)
 	}
 }
 
@@ -346,8 +355,10 @@ func (s *compute) expire(b *Batch, r *record, of *series, c *computeState) {
 		return
 	}
 	x := reading{series: of, treat: c.treat, version: telemetry.VersionOf(r.offset, 0), time: r.tick}
-	for i := range outs.groups {
-		if c.collectors[i].Len() > 0 {
+	// Only what is due is done: a timer may be one that is left over, and a replay would not find it.
+	if c.sendAt <= r.tick {
+		c.sendAt = never
+		for i := range outs.groups {
 			s.send(c, i)
 		}
 	}
@@ -358,18 +369,23 @@ func (s *compute) expire(b *Batch, r *record, of *series, c *computeState) {
 			s.closed(b, r, &x, out)
 		}
 	}
-	if c.group != nil && outs.group != nil {
+	if c.group != nil && outs.group != nil && c.group.Due(outs.group.w) <= r.tick-outs.group.w.Grace() {
 		s.results = c.group.CloseUntil(outs.group.w, r.tick-outs.group.w.Grace(), s.results[:0])
 		s.closed(b, r, &x, outs.group)
 	}
 }
 
 // replan gives series another treatment.
-func (s *compute) replan(r *record) {
+func (s *compute) replan(b *Batch, r *record) {
 	for i, of := range r.treated {
-		if c := of.compute; c != nil && (c.treat != nil || c.frozen != nil) {
-			s.use(c, r.treatments[i])
-			s.arm(of, c, c.ingest)
+		c := of.compute
+		if c == nil {
+			continue
+		}
+		if c.next = r.treatments[i]; r.offset > of.device.contained && (c.treat != nil || c.frozen != nil) {
+			s.use(c, c.next)
+			b.touched = append(b.touched, of)
+			s.arm(of, c)
 		}
 	}
 }

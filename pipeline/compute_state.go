@@ -13,9 +13,10 @@ func (s *compute) use(c *computeState, treat *treatment) {
 	if c.treat != nil {
 		before = c.treat.outs
 	}
-	c.treat, c.frozen = treat, nil
+	c.treat, c.next, c.frozen = treat, treat, nil
 	c.averages, c.windows, c.collectors, c.group = nil, nil, nil, nil
 	if treat.outs == nil {
+		c.sendAt = never
 		return
 	}
 	outs := treat.outs

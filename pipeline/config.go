@@ -15,8 +15,8 @@ type Config struct {
 	FlushPeriod time.Duration `koanf:"flush_period"`
 	// CheckpointPeriod bounds what an owner that takes over has to read and apply anew.
 	CheckpointPeriod time.Duration `koanf:"checkpoint_period"`
-	// Lateness is how far, in source time, a reading may lie behind the newest of its series and still
-	// count; an older one is late.
+	// Lateness is how far, in source time, a reading may lie behind the newest of its device and still
+	// count, where the plan does not say; an older one is late.
 	Lateness time.Duration `koanf:"lateness"`
 	// MaxSeriesPerDevice bounds the record batch that a device's state is written in.
 	MaxSeriesPerDevice int `koanf:"max_series_per_device"`

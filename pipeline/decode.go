@@ -46,6 +46,10 @@ func (s *decode) apply(b *Batch) *Batch {
 	}
 	b.each("decode", fresh, func(r *record) { s.record(b, r) })
 	switch b.kind {
+	case settled:
+		for name := range b.named {
+			b.named[name] = s.registry.series(name)
+		}
 	case look:
 		s.inspect(b.looked)
 	case data:

@@ -24,7 +24,7 @@ type dedupe struct {
 	dirty []*device
 	// now is when the batch was fetched (µs).
 	now int64
-	m     *counters
+	m   *counters
 }
 
 // record gives its verdict on a record of so many readings. decode asks before it takes anything of the record

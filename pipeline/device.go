@@ -34,6 +34,9 @@ type device struct {
 	at              stub
 	// gone: it was evicted; another struct stands for it when it is woken.
 	gone bool
+	// ghosts were buried and are at hand again, because others lead to them; as long as nothing has, they are not to be
+	// found in any topic.
+	ghosts []*series
 	// retired: it has nothing any more, and leaves with the next checkpoint.
 	retired bool
 

@@ -37,7 +37,23 @@
 // on a broker.
 //
 // So everything a stage decides must follow from the readings alone: not from the clock, not from another
-// topic. Only when a summary goes out follows the clock.
+// topic. Only when a summary goes out follows the clock. What has to follow the clock (timers) or a file (the plan)
+// becomes a record of weir.readings first (planned.go), and its effect has that record's version. [Replay] is the graph
+// without owner and broker: what it makes of a log is what owners must have made of it, however many there were.
+//
+// # Treatment
+//
+// What is done with a series is its treatment (treat.go), resolved by decode from the plan in force and handed on with
+// each reading, so that stages further on can still be at readings of before. A stage's part of a series knows by which
+// settings it was made and begins anew under others. Parts are restored as bytes (frozen) and taken apart when their
+// series speaks again.
+//
+// A series may lead to others (compute.go, derive.go): those are admitted together with it, belong to its device, and
+// do not count against what a device may have. Groups over devices are devices of their own; partitions send them
+// partials.
+//
+// A device's state contains all records of the partition up to its applied offset (device.contained): a tick or a plan
+// up to there has been heard, and is passed over for that device in a replay.
 //
 // # Deletion
 //

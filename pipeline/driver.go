@@ -44,6 +44,8 @@ type driver struct {
 	clock      clockwork
 	// isSettled: the graph was told that the replay has passed what was emitted.
 	isSettled bool
+	// alerted names the series with alerts that predecessors left open.
+	alerted map[string]*series
 	// persisting is nil while no checkpoint is being written.
 	persisting chan error
 }
@@ -60,6 +62,13 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		// Its first marker says that a successor need read back only from this owner's fences on, however old
 		// the ones before grow.
 		unclean: true,
+		alerted: make(map[string]*series),
+	}
+	if !from.lately {
+		d.clock.hold = time.Now().Add(outage)
+	}
+	for _, alert := range from.open {
+		d.alerted[alert.Series] = nil
 	}
 	d.evictor = evictor{
 		after: o.config.EvictAfter.Microseconds(), drop: o.config.DropAfter.Microseconds(), m: o.m, places: &o.places, inMemory: true,
@@ -78,7 +87,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		judge:    &judge{m: o.m},
 		rules: &alerting{
 			partition: o.partition, timers: newTimers(), silences: from.silences, told: from.told, open: from.open, m: o.m,
-			subject: rule.Subject{Partition: o.partition}, find: from.find,
+			subject: rule.Subject{Partition: o.partition}, inhibitor: from.registry.plan.Inhibitor(),
 		},
 		summarise: summarise,
 		emit: &emit{
@@ -237,7 +246,8 @@ func (d *driver) settle() error {
 	}
 	d.isSettled = true
 	b := d.tick()
-	b.kind, b.next = settled, d.position
+	b.kind, b.next, b.named = settled, d.position, d.alerted
+	d.alerted = nil
 	return d.source.Send(d.work, b)
 }
 

@@ -140,7 +140,7 @@ func (s *validate) inspect(q *inspection) {
 		}
 	}
 	if at := q.of.device.newestTime; at != minTime {
-		at -= q.treat.Lateness.Microseconds()
+		at -= int64(s.latenessOf(q.treat))
 		q.Reading.Watermark = &at
 	}
 }

@@ -19,8 +19,8 @@ type plannedAt struct {
 	written bool
 }
 
-// maxPlans is how many plans weir.state keeps of a partition. A successor may begin before the newest one.
-const maxPlans = 2
+// planLayout is the first byte of a plan in weir.state; its text follows.
+const planLayout = 1
 
 // planned puts a plan into force.
 func (g *registry) planned(p *plan.Plan, offset int64) {
@@ -29,20 +29,21 @@ func (g *registry) planned(p *plan.Plan, offset int64) {
 }
 
 // plans adds the plans that came into force since the last checkpoint, before all devices, and tombstones for those
-// that nobody may begin with any more.
-func (c *checkpoint) plans(g *registry, headers []kafka.Header) {
-	before := len(c.state)
+// that nobody may begin with any more: before is the position of the checkpoint before.
+func (c *checkpoint) plans(g *registry, before int64, headers []kafka.Header) {
+	first := len(c.state)
 	for i := range g.plans {
 		if p := &g.plans[i]; !p.written {
 			p.written = true
-			c.state = append(c.state, kafka.Record{Key: c.planKey(p.offset), Value: p.plan.Text(), Headers: headers})
+			c.state = append(c.state, kafka.Record{Key: c.planKey(p.offset), Value: append([]byte{planLayout}, p.plan.Text()...), Headers: headers})
 		}
 	}
-	for len(g.plans) > maxPlans {
+	// Until this checkpoint is whole a successor begins where the one before ended.
+	for len(g.plans) > 1 && g.plans[1].offset < before {
 		c.state = append(c.state, kafka.Record{Key: c.planKey(g.plans[0].offset), Headers: headers})
 		g.plans = g.plans[1:]
 	}
-	if len(c.state) > before {
+	if len(c.state) > first {
 		c.devices = append(c.devices, len(c.state))
 	}
 }
@@ -51,13 +52,20 @@ func (c *checkpoint) planKey(offset int64) []byte {
 	return c.encoder.keyed(planKey, strconv.FormatInt(offset, 10))
 }
 
-// restorePlan reads a plan of weir.state.
+// restorePlan reads a plan of weir.state; nil: it is there no more.
 func (g *registry) restorePlan(offset string, text []byte) error {
 	at, err := strconv.ParseInt(offset, 10, 64)
 	if err != nil {
 		return err
 	}
-	p, err := plan.Parse(text)
+	g.plans = slices.DeleteFunc(g.plans, func(p plannedAt) bool { return p.offset == at })
+	if text == nil {
+		return nil
+	}
+	if len(text) == 0 || text[0] != planLayout {
+		return errLayout
+	}
+	p, err := plan.Parse(text[1:])
 	if err != nil {
 		return err
 	}
@@ -86,8 +94,10 @@ type Plans interface {
 // clockwork is what the driver writes into its own partition of weir.readings: ticks, when a timer is due, and the
 // plan, when another one is in force. As records they have offsets, and a replay meets them where the first pass did.
 type clockwork struct {
-	// ticked is the time (µs) of the newest tick that has come by, sent that of the newest written.
+	// sent is the time (µs) of the newest tick written.
 	sent int64
+	// hold is until when no tick is written.
+	hold time.Time
 	// wanted is the hash of the plan that was written last.
 	wanted string
 	wrote  time.Time
@@ -98,6 +108,9 @@ const (
 	lookEvery = 200 * time.Millisecond
 	// tickEvery is the least time between two ticks.
 	tickEvery = time.Second
+	// outage is after how long without a checkpoint an owner takes it that devices had nobody to send to, and for how
+	// long it then waits for them: the first tick would find all of them absent.
+	outage = 30 * time.Second
 	// planAgain is when a plan is written again that did not come into force.
 	planAgain = 30 * time.Second
 )
@@ -112,7 +125,7 @@ func (d *driver) attend(now time.Time) error {
 	micros := now.UnixMicro()
 	due := min(d.stages.compute.timers.first.Load(), d.stages.rules.timers.first.Load())
 	waits := d.clock.sent > d.stages.decode.ticked.Load() && micros-d.clock.sent < planAgain.Microseconds()
-	if due > micros || waits || micros-d.clock.sent < tickEvery.Microseconds() {
+	if due > micros || waits || now.Before(d.clock.hold) || micros-d.clock.sent < tickEvery.Microseconds() {
 		return nil
 	}
 	d.clock.sent = micros

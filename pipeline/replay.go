@@ -82,7 +82,10 @@ func (r *Replay) newStages() *stages {
 		compute:   newCompute(o.Partition, o.Partitions, m),
 		average:   &average{m: m},
 		judge:     &judge{m: m},
-		rules:     &alerting{partition: o.Partition, timers: newTimers(), m: m, subject: rule.Subject{Partition: o.Partition}},
+		rules: &alerting{
+			partition: o.Partition, timers: newTimers(), m: m,
+			subject: rule.Subject{Partition: o.Partition}, inhibitor: g.plan.Inhibitor(),
+		},
 		summarise: summarise,
 	}
 	s.decode.planHash.Store(&planHash{g.plan.Hash()})
@@ -113,6 +116,36 @@ func (r *Replay) Feed(records []kafka.Record, next int64) error {
 // Due is when (processing time, µs) an owner would write a tick; math.MaxInt64: not before something comes.
 func (r *Replay) Due() int64 {
 	return min(r.stages.compute.timers.first.Load(), r.stages.rules.timers.first.Load())
+}
+
+// Series is how many there are, derived ones included.
+func (r *Replay) Series() int { return r.stages.decode.registry.seriesN }
+
+// Tally counts readings.
+type Tally struct {
+	// Readings that came, those of repeated frames included.
+	Readings uint64
+	// Refused are those that are part of no value, by reason: late, or why they are not valid.
+	Refused map[string]uint64
+	// Surplus are those of metrics that there was no room for, or that a plan derives.
+	Surplus uint64
+	// Repeated are records that came again.
+	Repeated uint64
+}
+
+// Tally is what has been counted so far, over all replays that share ReplayOptions.Metrics.
+func (r *Replay) Tally() Tally {
+	m := r.stages.decode.m
+	t := Tally{Readings: m.readings.Get(), Surplus: m.surplus.Get(), Repeated: m.duplicates.Get(), Refused: make(map[string]uint64)}
+	if n := m.late.Get(); n > 0 {
+		t.Refused["late"] = n
+	}
+	for w := notFinite; w < whys; w++ {
+		if n := m.invalid[w].Get(); n > 0 {
+			t.Refused[whyNames[w]] = n
+		}
+	}
+	return t
 }
 
 func (r *Replay) pass(b *Batch) {

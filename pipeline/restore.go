@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +28,8 @@ type restored struct {
 	// emitted readings that no state contains; until they have been read anew, no checkpoint may claim that
 	// what lies below its marker is in weir.state and weir.latest.
 	caughtUp int64
+	// lately: the last checkpoint is so young that devices have not been without a server.
+	lately bool
 	// stale are the series, changed the alerts, whose newest in weir.latest is not up to date.
 	stale   []*series
 	changed map[string]*telemetry.Alert
@@ -36,14 +37,9 @@ type restored struct {
 	told     map[string]telemetry.Version
 	open     map[string]*telemetry.Alert
 	silences silences
-	// alerted are the series of the alerts in open.
-	alerted map[string]*series
 	// logs tells how much weir.state and weir.latest hold.
 	logs compactor
 }
-
-// find is a series as it was restored.
-func (r *restored) find(name string) *series { return r.alerted[name] }
 
 // restorer reads back what predecessors left.
 type restorer struct {
@@ -84,7 +80,7 @@ func (o *owner) restore(ctx context.Context, f fences) (*restored, error) {
 	o.m.restores.UpdateDuration(started)
 	o.log.Info("partition restored", "devices", len(r.out.registry.devices), "series", r.out.registry.seriesN,
 		"evicted", len(r.out.registry.asleep),
-		"position", r.out.position, "caught_up_at", r.out.caughtUp, "took", time.Since(started))
+		"position", r.out.position, "caught_up_at", r.out.caughtUp, "plan", r.out.registry.plan.Hash(), "took", time.Since(started))
 	return &r.out, nil
 }
 
@@ -277,7 +273,7 @@ func (r *restorer) readState(ctx context.Context) error {
 		if r.passOver(rec.Key) {
 			return nil
 		}
-		if rec.Value == nil {
+		if rec.Value == nil && string(rec.Key[:len(partitionKey)]) != partitionKey {
 			r.noState(string(rec.Key[:len(deviceKey)]), name)
 			return nil
 		}
@@ -395,15 +391,8 @@ func (r *restorer) place(ctx context.Context) error {
 		r.settle(position)
 	}
 	r.out.position = position
+	r.out.lately = time.Since(time.UnixMicro(r.marker.Time)) < outage
 	r.out.registry.begin(position)
-	r.out.alerted = make(map[string]*series)
-	for _, alert := range r.out.open {
-		device, metric, _ := telemetry.SplitSeries(alert.Series)
-		if d := r.out.registry.devices[device]; d != nil {
-			// What is buried comes back when the replay meets it.
-			r.out.alerted[alert.Series] = cmp.Or(d.series[metric], d.buried[metric])
-		}
-	}
 	r.out.caughtUp = max(position, r.highest.Offset()+1)
 	return nil
 }

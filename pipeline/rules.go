@@ -47,8 +47,6 @@ type alerting struct {
 	// open. Both are nil once the replay has passed all of that.
 	told map[string]telemetry.Version
 	open map[string]*telemetry.Alert
-	// find is for the alerts in open; it may be called as long as there are any.
-	find func(series string) *series
 
 	inhibitor *rule.Inhibitor
 	subject   rule.Subject
@@ -69,6 +67,7 @@ func (s *alerting) apply(b *Batch) *Batch {
 			s.tick(b, r)
 			s.readings(b, r)
 		case r.plan != nil:
+			s.inhibitor = r.plan.Inhibitor()
 			s.replan(b, r)
 		case r.control != nil && r.control.Kind == wire.ControlSilence:
 			s.silence(r)
@@ -144,18 +143,19 @@ func (s *alerting) tick(b *Batch, r *record) {
 		if of.watch.treat == nil {
 			continue
 		}
-		w := s.on(of, of.watch.treat)
+		if r.offset <= of.device.contained {
+			s.timers.arm(of, of.watch.due) // for a tick that it has not heard
+			continue
+		}
 		of.watch.due = never
-		s.out = s.out[:0]
-		if r.offset > of.device.contained {
-			before := w.Offline(&s.subject)
-			s.out = w.Tick(&s.subject, version, r.tick, s.out)
-			b.touched = append(b.touched, of)
-			if !before && w.Offline(&s.subject) {
-				b.silent = append(b.silent, reading{
-					series: of, treat: of.watch.treat, version: version, time: r.tick, fate: silent, state: telemetry.Offline,
-				})
-			}
+		w := s.on(of, of.watch.treat)
+		before := w.Offline(&s.subject)
+		s.out = w.Tick(&s.subject, version, r.tick, s.out[:0])
+		b.touched = append(b.touched, of)
+		if !before && w.Offline(&s.subject) {
+			r.silent = append(r.silent, reading{
+				series: of, treat: of.watch.treat, version: version, time: r.tick, fate: silent, state: telemetry.Offline,
+			})
 		}
 		s.took(b, r, of)
 	}
@@ -168,10 +168,15 @@ func (s *alerting) replan(b *Batch, r *record) {
 			of.watch.treat = r.treatments[i]
 			continue
 		}
-		w := s.on(of, r.treatments[i])
-		if s.out = w.Rules(&s.subject, telemetry.VersionOf(r.offset, 0), r.ingest, s.out[:0]); len(s.out) > 0 {
-			b.touched = append(b.touched, of)
+		// Of most series it is early enough when the next reading comes.
+		before, next := of.watch.treat, r.treatments[i]
+		if before != nil && !next.timed && s.on(of, before).Quiet(&s.subject) {
+			of.watch.treat = next
+			continue
 		}
+		w := s.on(of, next)
+		s.out = w.Rules(&s.subject, telemetry.VersionOf(r.offset, 0), r.ingest, s.out[:0])
+		b.touched = append(b.touched, of)
 		s.took(b, r, of)
 	}
 }
@@ -224,7 +229,7 @@ func (s *alerting) settle(b *Batch) {
 
 // adopt has the rules go on with an alert that they do not know of. It reports false when there is no such series.
 func (s *alerting) adopt(b *Batch, id string, a *telemetry.Alert) bool {
-	of := s.find(a.Series)
+	of := b.named[a.Series]
 	if of == nil || of.watch.treat == nil {
 		return false
 	}

@@ -225,7 +225,7 @@ func TestUpdateWithoutReadingsKeepsTheStateOfTheOneBefore(t *testing.T) {
 	b := batchOf(1, oneReading("plant/a", "x", epoch-3600e6, 6))
 	b.kind = barrier // flush at once
 	u := x.apply(b).rows[0]
-	if u.N != 0 || u.Late != 1 || u.Since != first.Version || u.Avg != first.Avg || u.State != first.State || u.Worst != first.State {
+	if u.N != 0 || u.Late != 1 || u.Since != first.Version || u.Avg != first.Avg || u.State != first.State || u.Worst != telemetry.OK {
 		t.Errorf("update %+v after %+v", u, first)
 	}
 	newest := b.readings[0].series.summary.newest

@@ -118,9 +118,9 @@ func (e *stateEncoder) seriesState(s *series) []byte {
 	m.Mean = part(s.average.marshalAppend)
 	m.Detector = part(s.detector.marshalAppend)
 	m.Watch, m.WatchDue = part(s.watch.marshalAppend), due(s.watch.due)
-	if c := s.compute; c != nil {
+	if c := s.compute; c != nil && !c.empty() {
 		m.Compute, m.ComputeDue = part(c.marshalAppend), due(c.due)
-		m.Input = &weirpb.InputState{Time: c.time, IngestTime: c.ingest, Value: c.value, InputTime: c.inputTime, Input: c.input}
+		m.Input = &weirpb.InputState{Time: c.time, IngestTime: c.ingest, Value: c.value, InputTime: c.inputTime, Input: c.input, SendAt: due(c.sendAt)}
 	}
 	if s.watch.last.known {
 		m.LastValue = &s.watch.last.value
@@ -212,7 +212,7 @@ func (x *stateDecoder) seriesState(g *registry, s *series, b []byte) error {
 	s.watch.frozen, s.watch.due = cut(len(m.Watch)), orNever(m.WatchDue)
 	if in := m.Input; in != nil {
 		s.compute = &computeState{
-			time: in.Time, ingest: in.IngestTime, value: in.Value, inputTime: in.InputTime, input: in.Input,
+			time: in.Time, ingest: in.IngestTime, value: in.Value, inputTime: in.InputTime, input: in.Input, sendAt: orNever(in.SendAt),
 			frozen: cut(len(m.Compute)), due: orNever(m.ComputeDue),
 		}
 	}

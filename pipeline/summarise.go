@@ -104,12 +104,6 @@ func (s *summarise) apply(b *Batch) *Batch {
 	for _, of := range b.touched {
 		s.touch(of)
 	}
-	for i := range b.silent {
-		if len(s.rows) == 0 {
-			s.oldest = b.arrived
-		}
-		s.reading(&b.silent[i], 0)
-	}
 	if len(s.rows) == 0 {
 		return b
 	}
@@ -141,6 +135,9 @@ func (s *summarise) record(b *Batch, r *record) {
 			reading.fate = invalid
 		}
 		s.reading(reading, r.ingest)
+	}
+	for i := range r.silent {
+		s.reading(&r.silent[i], 0)
 	}
 }
 
@@ -235,7 +232,8 @@ func (s *summarise) flush(b *Batch, now time.Time) {
 			newest := &state.newest
 			u.Avg, u.Lo, u.Hi = newest.Avg, newest.Lo, newest.Hi
 			if u.Worst != telemetry.Offline {
-				u.State, u.Worst = newest.State, newest.State
+				// Worst stays what it is of no readings: what a row is merged with must not depend on when it went out.
+				u.State = newest.State
 			}
 		}
 		merged += u.N + u.Late + u.Invalid

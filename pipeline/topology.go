@@ -63,7 +63,7 @@ func (s *stages) arm(from *restored) {
 				s.rules.timers.arm(of, of.watch.due)
 			}
 			if c := of.compute; c != nil {
-				s.compute.use(c, of.treat)
+				c.next = of.treat
 				if c.due != never {
 					s.compute.timers.arm(of, c.due)
 				}

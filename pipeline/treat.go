@@ -25,6 +25,8 @@ type treatment struct {
 	// reads are the metrics of the device that its rules read, peers these series.
 	reads map[string]bool
 	peers map[string]*series
+	// others looks one of the peers up; nil where there are none.
+	others func(metric string) (float64, bool)
 }
 
 // outputs are what a series leads to.
@@ -68,7 +70,8 @@ type grouping struct {
 	anchor *output
 }
 
-func (t *treatment) others(metric string) (float64, bool) {
+// peer is the newest value of a metric that rules read. It is for the stage of the rules.
+func (t *treatment) peer(metric string) (float64, bool) {
 	if of := t.peers[metric]; of != nil && of.watch.last.known {
 		return of.watch.last.value, true
 	}
@@ -153,6 +156,7 @@ func (g treating) special(of *series, shared *treatment) *treatment {
 			}
 			of.device.reads[metric] = true
 		}
+		own.others = own.peer
 	}
 	return &own
 }
@@ -260,6 +264,7 @@ func (g treating) output(d *device, metric string) *output {
 		}
 		if buried := d.buried[metric]; buried != nil {
 			of = g.unbury(buried)
+			d.ghosts = append(d.ghosts, of)
 		} else {
 			of = g.add(d, metric)
 		}

@@ -60,10 +60,7 @@ func (s *validate) judge(r *reading) fate {
 	if r.value-r.value != 0 {
 		return s.refuse(notFinite)
 	}
-	lateness := s.lateness
-	if r.treat.Lateness > 0 {
-		lateness = uint64(r.treat.Lateness.Microseconds())
-	}
+	lateness := s.latenessOf(r.treat)
 	d, newest := r.series.device, &r.series.newest
 	if r.time < d.newestTime && uint64(d.newestTime)-uint64(r.time) > lateness { // unsigned: the difference may not fit an int64
 		s.m.late.Inc()
@@ -84,6 +81,14 @@ func (s *validate) judge(r *reading) fate {
 		newest.time, newest.value = r.time, r.value
 	}
 	return counted
+}
+
+// latenessOf is how far (µs) a reading may lie behind: what the plan says, else the server's setting.
+func (s *validate) latenessOf(t *treatment) uint64 {
+	if t.Lateness > 0 {
+		return uint64(t.Lateness.Microseconds())
+	}
+	return s.lateness
 }
 
 // why a reading is left out.

@@ -123,20 +123,27 @@ func TestFleetForgetsWhatADeviceCannotKeep(t *testing.T) {
 }
 
 func TestFaultyFleetsRaiseAlertsAndHealthyOnesDoNot(t *testing.T) {
+	config := detect.DefaultConfig()
+	params, err := config.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, faulty := range []bool{true, false} {
 		fleet := Fleet{Devices: 5, Metrics: 4, Rate: 100, Seed: 3, Faults: faulty}
 		alerts, away := 0, 0
+		heads := map[string]int{}
 		for _, s := range fleet.Sources() {
 			frames, steps := play(s, 30*time.Minute)
-			detectors := map[string]*detect.Deviation{}
+			detectors := map[string]*detect.Detector{}
 			for _, r := range slices.Concat(frames...) {
 				d := detectors[r.Metric]
 				if d == nil {
-					d = new(detect.Deviation)
+					d = new(detect.Detector)
 					detectors[r.Metric] = d
 				}
-				if d.Observe(r.Time, r.Value).Onset {
+				if v := d.Observe(params, r.Time, r.Value); v.Onset {
 					alerts++
+					heads[v.Head.String()]++
 				}
 			}
 			for _, step := range steps {
@@ -146,10 +153,11 @@ func TestFaultyFleetsRaiseAlertsAndHealthyOnesDoNot(t *testing.T) {
 			}
 		}
 		if faulty && (alerts < 10 || away == 0) {
-			t.Errorf("faulty fleet: %d alerts, %d disconnects", alerts, away)
+			t.Errorf("faulty fleet: %d alerts %v, %d disconnects", alerts, heads, away)
 		}
+		t.Logf("faulty %v: %v", faulty, heads)
 		if !faulty && (alerts > 0 || away > 0) {
-			t.Errorf("healthy fleet: %d alerts, %d disconnects", alerts, away)
+			t.Errorf("healthy fleet: %d alerts %v, %d disconnects", alerts, heads, away)
 		}
 	}
 }

@@ -14,6 +14,8 @@ var ErrRecord = errors.New("malformed record")
 // weir.alerts up to which latest is complete, and the next offset of weir.readings to be read.
 type Marker struct {
 	Updates, Alerts, Readings int64
+	// Time is when the checkpoint was taken (µs), by the clock of its owner; 0: not known.
+	Time int64
 }
 
 // DeadLetter is input that was refused, kept to be fixed and replayed.
@@ -59,7 +61,7 @@ func (d *DeadLetter) Truncated() bool { return d.Size > len(d.Raw) }
 // AppendMarker appends the record of a marker.
 func AppendMarker(dst []byte, m Marker) []byte {
 	return appendMessage(dst, &weirpb.Marker{
-		UpdatesOffset: m.Updates, AlertsOffset: m.Alerts, ReadingsOffset: m.Readings,
+		UpdatesOffset: m.Updates, AlertsOffset: m.Alerts, ReadingsOffset: m.Readings, Time: m.Time,
 	})
 }
 
@@ -69,7 +71,7 @@ func DecodeMarker(b []byte) (Marker, error) {
 	if err := m.UnmarshalVT(b); err != nil {
 		return Marker{}, fmt.Errorf("decode marker: %w: %w", ErrRecord, err)
 	}
-	return Marker{Updates: m.UpdatesOffset, Alerts: m.AlertsOffset, Readings: m.ReadingsOffset}, nil
+	return Marker{Updates: m.UpdatesOffset, Alerts: m.AlertsOffset, Readings: m.ReadingsOffset, Time: m.Time}, nil
 }
 
 // AppendDeadLetter appends the record of a dead letter.

@@ -346,7 +346,7 @@ func FuzzDecodeUpdateBatch(f *testing.F) {
 func FuzzDecodeSmallRecords(f *testing.F) {
 	alert, letter := sampleAlert(), sampleDeadLetter()
 	f.Add(AppendAlert(nil, &alert))
-	f.Add(AppendMarker(nil, Marker{1, 2, 3}))
+	f.Add(AppendMarker(nil, Marker{Updates: 1, Alerts: 2, Readings: 3, Time: 4}))
 	f.Add(AppendDeadLetter(nil, &letter))
 	f.Fuzz(func(t *testing.T, record []byte) {
 		if a, err := DecodeAlert(record); err == nil {

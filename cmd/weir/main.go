@@ -36,6 +36,8 @@ type commands struct {
 	Token       tokenCmd       `cmd:"" help:"Make, revoke and show tokens."`
 	Dlq         dlqCmd         `cmd:"" help:"See what was refused from devices, mend it and send it again."`
 	Score       scoreCmd       `cmd:"" help:"Score recorded series for anomalies, as the pipeline would."`
+	Pipeline    pipelineCmd    `cmd:"" help:"Check a file of pipelines, see what it does with a series, try it on recorded readings."`
+	Backtest    backtestCmd    `cmd:"" help:"Tell what rules would have raised on the readings that are stored."`
 	PrintInfo   versionCmd     `cmd:"" name:"version" help:"Print version, commit and platform."`
 }
 
@@ -56,8 +58,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	}
 	// kong ends help and --version by its Exit function, which must not return.
 	defer func() {
-		if end, ok := recover().(exited); ok {
+		switch end := recover().(type) {
+		case nil:
+		case exited:
 			code = int(end)
+		default:
+			panic(end)
 		}
 	}()
 	if len(args) == 0 {

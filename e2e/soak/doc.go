@@ -7,6 +7,11 @@
 //	   ▼
 //	journal: each reading before it is handed to Send, each receipt
 //
+// The pipeline has a soak of its own, without devices: a stream of readings, deletions, plans and commands is written into
+// weir.readings while pipelines and the nodes of their Kafka are killed, held and replaced. In the end, and now and then on
+// the way, every row, alert and partial is compared with what the sequential model makes of the same records
+// (pipeline.Replay), and the model with a count that shares no code with it. `make soak-pipeline`.
+//
 // `make soak-ingest` and `make soak-overload` run them; both leave their figures in bench/results. A seed decides
 // which faults come when; how the processes run beside one another it does not.
 package soak

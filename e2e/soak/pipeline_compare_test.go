@@ -68,13 +68,10 @@ func (p *trialPart) row(u *telemetry.Update, offset int64) {
 		}
 	}
 	p.rows[u.Series] = queue[n:]
-	switch {
-	case n == 0:
+	if n == 0 {
 		p.differ("%s: (%d, %d] is in %s/%d at %d, and the model has nothing there", u.Series, u.Since, u.Version, wire.TopicUpdates, p.partition, offset)
-	default:
-		if what := unlike(u, &want); what != "" {
-			p.differ("%s (%d, %d] at %s/%d@%d: %s", u.Series, u.Since, u.Version, wire.TopicUpdates, p.partition, offset, what)
-		}
+	} else if what := unlike(u, &want); what != "" {
+		p.differ("%s (%d, %d] at %s/%d@%d: %s", u.Series, u.Since, u.Version, wire.TopicUpdates, p.partition, offset, what)
 	}
 	f.last = u.Version
 	if u.N > 0 || f.newest.N == 0 || f.newest.Merge(u) != nil {

@@ -99,13 +99,13 @@ func (s *stream) next() []outgoing {
 	case n < 2 && s.features[withDeletions]:
 		return s.to(of.Path, wire.AppendControl(nil, &wire.Control{
 			Kind: wire.ControlDeleteDevice, Device: of.Path, Time: time.Now().UnixMicro(), By: "soak"}))
-	case n < 5 && s.features[withGarbage]:
+	case n >= 2 && n < 5 && s.features[withGarbage]:
 		return s.to(of.Path, garbage(rng))
-	case n < 25 && s.features[withCommands] && len(s.alerts) > 0:
+	case n >= 5 && n < 25 && s.features[withCommands] && len(s.alerts) > 0:
 		return s.command(rng)
-	case n < 28 && s.features[withSilences]:
+	case n >= 25 && n < 28 && s.features[withSilences]:
 		return s.everywhere(s.silence(rng))
-	case n < 34 && s.features[withPlans]:
+	case n >= 28 && n < 34 && s.features[withPlans]:
 		return s.plan(rng)
 	}
 	b := of.frame(rng)

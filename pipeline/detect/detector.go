@@ -16,12 +16,12 @@ const (
 	driftGain = 0.2
 	// noveltyUnit is the novelty, summed over the planes, that is an alert: two or three cells off in one.
 	noveltyUnit = 0.075
-	// noveltyWarmup readings are learned before novelty says anything; up to a few times noveltyTrust it is
+	// noveltyWarmup readings (unhurried ones) are learned before novelty says anything; up to a few times noveltyTrust it is
 	// believed in part only, because everything is new to a young series.
 	noveltyWarmup = 60
 	noveltyTrust  = 200
-	// fade is the share of habituation that is left after one reading; it lasts for about a thousand.
-	fade = 0.999
+	// fadeGain is the share of habituation that a reading takes away; it lasts for about a thousand.
+	fadeGain = 0.001
 	// habituation is by how much a fully novel reading, and alertHabit by how much an alert, raises the bar.
 	habituation = 0.0225
 	alertHabit  = 0.1
@@ -34,6 +34,10 @@ const (
 	// echo is for how many readings after a peak only a higher one raises an alert; then the peak fades.
 	echo     = 100
 	echoFade = 0.95
+	// unhurried (s) is how far apart readings are that count in full for how well a series is known, and for how fast its
+	// habits fade. Closer ones count by their distance: sixty readings in a minute say no more of what a series does in a
+	// day than one, and everything is new to a series that is a minute old.
+	unhurried = 60
 	// backwards readings in a row that are older than the newest say that the clock was set back.
 	backwards = 20
 )
@@ -60,7 +64,8 @@ type Detector struct {
 	profile profile
 	seen    occupancy
 
-	// n counts the values judged; offset is a hint for Params.local.
+	// age counts the values judged by how much they count (unhurried); n counts all; offset is a hint for Params.local.
+	age    float64
 	n      uint32
 	offset uint16
 	late   uint8
@@ -138,9 +143,15 @@ func (d *Detector) judge(p *Params, t int64, v, elapsed float64) Verdict {
 		d.n++
 	}
 	y := v - d.origin
+	share := 1.0
+	if !first {
+		share = min(elapsed/unhurried, 1)
+	}
+	d.age += share
+	fade := 1 - fadeGain*share
 	novelty := 0.0
 	if p.heads.Novelty {
-		novelty = p.sensitivity * d.novelty(p, t, y)
+		novelty = p.sensitivity * d.novelty(p, t, y, fade)
 	}
 	away := p.sensitivity * d.spread.away(y)
 	out := Verdict{Novelty: novelty, Deviation: away, State: telemetry.OK}
@@ -153,7 +164,7 @@ func (d *Detector) judge(p *Params, t int64, v, elapsed float64) Verdict {
 		}
 	}
 	bar, cause := novelty, HeadNovelty
-	if e := d.excursion(p, away); e > bar {
+	if e := d.excursion(p, away, fade); e > bar {
 		bar, cause = e, HeadDeviation
 	}
 	d.alertsHabit *= fade
@@ -180,7 +191,7 @@ func (d *Detector) judge(p *Params, t int64, v, elapsed float64) Verdict {
 }
 
 // novelty is how far the reading lies from all that the series has done, 1 at the alert level.
-func (d *Detector) novelty(p *Params, t int64, y float64) float64 {
+func (d *Detector) novelty(p *Params, t int64, y, fade float64) float64 {
 	residual := d.profile.residual(profileCell(p.local(t, &d.offset)), y)
 	early := 1 / float64(d.n)
 	d.fast += max(fastGain, early) * (y - d.fast)
@@ -193,7 +204,7 @@ func (d *Detector) novelty(p *Params, t int64, y float64) float64 {
 	last := d.last
 	constant := d.n > 1 && d.seen.axes[byValue].span() == 0
 	sum := d.seen.visit(&f, last)
-	if d.n < noveltyWarmup {
+	if d.age < noveltyWarmup {
 		return 0
 	}
 	if constant && sum > 0 {
@@ -202,15 +213,14 @@ func (d *Detector) novelty(p *Params, t int64, y float64) float64 {
 	if small := negligible * d.spread.magnitude; d.seen.axes[byValue].span() < small {
 		sum *= d.seen.axes[byValue].span() / small
 	}
-	n := float64(d.n)
-	s := n / (n + noveltyTrust) * sum / noveltyUnit
+	s := d.age / (d.age + noveltyTrust) * sum / noveltyUnit
 	out := s / (1 + habituation*d.noveltyHabit)
 	d.noveltyHabit = fade*d.noveltyHabit + min(s, 1)
 	return out
 }
 
 // excursion is what the deviation head says about raising an alert: 1 at the alert level.
-func (d *Detector) excursion(p *Params, away float64) float64 {
+func (d *Detector) excursion(p *Params, away, fade float64) float64 {
 	d.excursions *= fade
 	e := away / (2 * awayLevel)
 	was := d.flags & flagAway

@@ -37,7 +37,8 @@ func judge(d *Detector, p *Params, values []float64) []Verdict {
 
 func equal(a, b Verdict) bool {
 	eq := func(x, y float64) bool { return math.Float64bits(x) == math.Float64bits(y) }
-	return same(a, b) && a.Head == b.Head && eq(a.Novelty, b.Novelty) && eq(a.Deviation, b.Deviation)
+	return eq(a.Score, b.Score) && eq(a.Lo, b.Lo) && eq(a.Hi, b.Hi) && a.State == b.State && a.Onset == b.Onset &&
+		a.Clear == b.Clear && a.Head == b.Head && eq(a.Novelty, b.Novelty) && eq(a.Deviation, b.Deviation)
 }
 
 // reading is one of a series with everything that happens to series.
@@ -453,4 +454,16 @@ func BenchmarkDetectorInterleaved50k(b *testing.B) {
 	for i := range b.N {
 		all[i%len(all)].Observe(p, int64(20+i/len(all))*minute, values[(i+i/len(all))&1023])
 	}
+}
+
+const second = int64(1_000_000)
+
+// noisy is a series of unit normal noise around 100, one reading a second.
+func noisy(n int) []float64 {
+	r := rand.New(rand.NewPCG(7, 7))
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = 100 + r.NormFloat64()
+	}
+	return values
 }

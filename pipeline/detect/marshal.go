@@ -9,8 +9,8 @@ import (
 // little-endian, then what is known of the profile (a bit for each cell, count and mean of those set) and
 // the rows of the planes that have marks (a bit for each row, and of each row the bytes that are not zero).
 const (
-	detectorLayout = 1 // raised with every change of layout, formula or constants
-	stateFloats    = 19
+	detectorLayout = 2 // raised with every change of layout, formula or constants
+	stateFloats    = 20
 )
 
 // floats are the fields that are written as they are.
@@ -19,7 +19,7 @@ func (d *Detector) floats() [stateFloats]*float64 {
 		&d.pace, &d.raw, &d.origin, &d.last, &d.fast, &d.slow, &d.drift,
 		&d.noveltyHabit, &d.alertsHabit, &d.excursions, &d.peak,
 		&d.spread.mean, &d.spread.variance, &d.spread.magnitude,
-		&d.calm.step, &d.calm.longest, &d.level.mean, &d.level.variance, &d.trend.before,
+		&d.age, &d.calm.step, &d.calm.longest, &d.level.mean, &d.level.variance, &d.trend.before,
 	}
 }
 

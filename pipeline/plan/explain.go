@@ -42,6 +42,9 @@ type Setting struct {
 // fromDefault is Setting.From of what no entry sets.
 const fromDefault = "default"
 
+// ofServer is Setting.Value where the server's own setting counts.
+const ofServer = "pipeline.lateness of the server"
+
 // Explain says what the plan does with a series, and why.
 func (p *Plan) Explain(series string) *Explanation {
 	t := p.Treat(series)
@@ -49,6 +52,9 @@ func (p *Plan) Explain(series string) *Explanation {
 	x := &Explanation{Series: series, Faults: t.Faults, Entries: p.uses(series, t.Published)}
 	for _, s := range t.spec.flatten() {
 		x.Settings = append(x.Settings, Setting{s.name, s.value, t.from(s.name)})
+	}
+	if t.Lateness == 0 {
+		x.Settings = append(x.Settings, Setting{"lateness", ofServer, t.from("lateness")})
 	}
 	if t.Detect == nil {
 		x.Settings = append(x.Settings, Setting{"detector", "off", t.from("detector")})

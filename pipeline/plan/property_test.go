@@ -102,7 +102,7 @@ func (r *reference) window(name, fn string) {
 }
 
 func refer(entries [][]string, series string, published bool) reference {
-	r := reference{tags: map[string]string{}, lateness: 5 * time.Minute, detector: !published}
+	r := reference{tags: map[string]string{}, detector: !published}
 	for _, e := range entries {
 		matched := false
 		list := strings.TrimSuffix(strings.TrimPrefix(e[0], `match: ["`), `"]`)

@@ -110,18 +110,15 @@ type RuleSpec struct {
 
 func (s RuleSpec) key() string { return s.Name }
 
-// defaultLateness of windows: how far a reading may lie behind the newest of its device.
-const defaultLateness = 5 * time.Minute
-
 // defaults are the settings of a series that no entry matches.
 func defaults() Settings {
 	detector := defaultDetector()
-	return Settings{Lateness: defaultLateness, Detector: &detector, Rules: []RuleSpec{{*rule.Default()}}}
+	return Settings{Detector: &detector, Rules: []RuleSpec{{*rule.Default()}}}
 }
 
 // published are the settings of a series that averages, windows or a rate make, before entries that spell out
 // its name: it is published and nothing more.
-func published() Settings { return Settings{Lateness: defaultLateness} }
+func published() Settings { return Settings{} }
 
 // freshOf is what new values begin with, besides zero.
 func freshOf(t reflect.Type) reflect.Value {

@@ -22,7 +22,7 @@ type Treatment struct {
 	// Zone is nil when the entries do not name one.
 	Zone *time.Location
 	Tags map[string]string
-	// Lateness is how far, in source time, a reading may lie behind the newest of its device.
+	// Lateness is how far, in source time, a reading may lie behind the newest of its device; 0: as the server is set.
 	Lateness time.Duration
 	// Average is the live path's, with its defaults filled in.
 	Average  window.AverageSpec
@@ -143,7 +143,7 @@ func (t *Treatment) compile(s *Settings, shared *detectors, f *faults) {
 	t.Filter = s.compileFilter(f)
 	if t.Lateness = s.Lateness; t.Lateness > maxLateness {
 		f.at("lateness", "must be at most %s", durationText(maxLateness))
-		t.Lateness = defaultLateness
+		t.Lateness = 0
 	}
 	t.Average = s.Average.WithDefaults()
 	if err := s.Average.Validate(); err != nil {

@@ -840,8 +840,10 @@ type Marker struct {
 	AlertsOffset  int64                  `protobuf:"varint,2,opt,name=alerts_offset,json=alertsOffset,proto3" json:"alerts_offset,omitempty"`
 	// The next offset of weir.readings to be read.
 	ReadingsOffset int64 `protobuf:"varint,3,opt,name=readings_offset,json=readingsOffset,proto3" json:"readings_offset,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// When the checkpoint was taken, by its owner's clock.
+	Time          int64 `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Marker) Reset() {
@@ -891,6 +893,13 @@ func (x *Marker) GetAlertsOffset() int64 {
 func (x *Marker) GetReadingsOffset() int64 {
 	if x != nil {
 		return x.ReadingsOffset
+	}
+	return 0
+}
+
+func (x *Marker) GetTime() int64 {
+	if x != nil {
+		return x.Time
 	}
 	return 0
 }
@@ -1163,11 +1172,12 @@ const file_weir_v1_records_proto_rawDesc = "" +
 	"\tAlertNote\x12\x0e\n" +
 	"\x02by\x18\x01 \x01(\tR\x02by\x12\x12\n" +
 	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"}\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\x91\x01\n" +
 	"\x06Marker\x12%\n" +
 	"\x0eupdates_offset\x18\x01 \x01(\x03R\rupdatesOffset\x12#\n" +
 	"\ralerts_offset\x18\x02 \x01(\x03R\falertsOffset\x12'\n" +
-	"\x0freadings_offset\x18\x03 \x01(\x03R\x0ereadingsOffset\"\xac\x03\n" +
+	"\x0freadings_offset\x18\x03 \x01(\x03R\x0ereadingsOffset\x12\x12\n" +
+	"\x04time\x18\x04 \x01(\x03R\x04time\"\xac\x03\n" +
 	"\n" +
 	"DeadLetter\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +

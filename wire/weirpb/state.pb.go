@@ -452,8 +452,10 @@ type InputState struct {
 	IngestTime int64                  `protobuf:"varint,2,opt,name=ingest_time,json=ingestTime,proto3" json:"ingest_time,omitempty"`
 	Value      float64                `protobuf:"fixed64,3,opt,name=value,proto3" json:"value,omitempty"`
 	// The newest that derived series were made of.
-	InputTime     int64   `protobuf:"varint,4,opt,name=input_time,json=inputTime,proto3" json:"input_time,omitempty"`
-	Input         float64 `protobuf:"fixed64,5,opt,name=input,proto3" json:"input,omitempty"`
+	InputTime int64   `protobuf:"varint,4,opt,name=input_time,json=inputTime,proto3" json:"input_time,omitempty"`
+	Input     float64 `protobuf:"fixed64,5,opt,name=input,proto3" json:"input,omitempty"`
+	// When what it contributes to groups is to go out (processing time); 0: there is nothing.
+	SendAt        int64 `protobuf:"varint,6,opt,name=send_at,json=sendAt,proto3" json:"send_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -519,6 +521,13 @@ func (x *InputState) GetInputTime() int64 {
 func (x *InputState) GetInput() float64 {
 	if x != nil {
 		return x.Input
+	}
+	return 0
+}
+
+func (x *InputState) GetSendAt() int64 {
+	if x != nil {
+		return x.SendAt
 	}
 	return 0
 }
@@ -630,7 +639,7 @@ const file_weir_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"stands_for\x18\x10 \x01(\tR\tstandsFor\x12\x16\n" +
 	"\x06newest\x18\x11 \x01(\fR\x06newestB\r\n" +
-	"\v_last_value\"\x8c\x01\n" +
+	"\v_last_value\"\xa5\x01\n" +
 	"\n" +
 	"InputState\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x1f\n" +
@@ -639,7 +648,8 @@ const file_weir_v1_state_proto_rawDesc = "" +
 	"\x05value\x18\x03 \x01(\x01R\x05value\x12\x1d\n" +
 	"\n" +
 	"input_time\x18\x04 \x01(\x03R\tinputTime\x12\x14\n" +
-	"\x05input\x18\x05 \x01(\x01R\x05input\"Z\n" +
+	"\x05input\x18\x05 \x01(\x01R\x05input\x12\x17\n" +
+	"\asend_at\x18\x06 \x01(\x03R\x06sendAt\"Z\n" +
 	"\tOpenAlert\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n" +
 	"\x06raised\x18\x02 \x01(\x03R\x06raised\x12!\n" +
