@@ -101,7 +101,7 @@ func (p *plans) start(text []byte) error {
 	parsed, err := parsePlan(text)
 	if err != nil {
 		list := faultsOf(err)
-		errs := []error{fmt.Errorf("pipelines_file: %s cannot be used:", p.path)}
+		errs := []error{fmt.Errorf("pipelines_file: %s has faults", p.path)}
 		for _, f := range list {
 			errs = append(errs, fmt.Errorf("%s: %w", p.path, f))
 		}

@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
 	"weir/auth"
+	"weir/config"
 	"weir/kafka"
 	"weir/nodes"
 	"weir/pipeline"
@@ -126,5 +129,33 @@ func TestAnswersThatAreNoneOfTheOwnersAreNotPassedOn(t *testing.T) {
 	}
 	if status, code := lookAt(asker(t, nil), nil); status != http.StatusServiceUnavailable || code != wire.CodeNotOwned {
 		t.Errorf("nobody owns it: %d %s", status, code)
+	}
+}
+
+func TestAnyProcessAnswersForTheOneThatOwnsThePartition(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	must(t, err)
+	t.Cleanup(cluster.Close)
+	process := func(roles ...string) *running {
+		c := memory()
+		c.Kafka.Brokers, c.Roles, c.Kafka.ReplicationFactor = cluster.ListenAddrs(), roles, 1
+		return start(t, c)
+	}
+	owner, other := process(config.RoleIngest, config.RolePipeline), process(config.RolePush)
+	dev := owner.dial("v1/ingest")
+	dev.deliver(t, envelope{Device: "plant1/press7", Session: "boot", Seq: 1, Readings: wave("temperature", 10)})
+	var x pipeline.Inspection
+	other.eventually("the other process answers", func() bool {
+		status, body := other.get("/v1/series/plant1/press7/temperature", "")
+		if status == http.StatusOK {
+			must(t, json.Unmarshal(body, &x))
+		}
+		return status == http.StatusOK
+	})
+	if x.Series != "plant1/press7/temperature" || x.Latest.N == 0 {
+		t.Errorf("%+v", x)
+	}
+	if status, body := other.get("/v1/series/plant1/press7/none", ""); status != http.StatusNotFound {
+		t.Errorf("a series that is not known: %d %s", status, body)
 	}
 }

@@ -364,7 +364,7 @@ func (s *compute) expire(b *Batch, r *record, of *series, c *computeState) {
 	}
 	for i := range outs.windows {
 		out := &outs.windows[i]
-		if until := r.tick - c.ingest + c.time - out.w.Grace(); c.windows[i].Due(out.w) <= until {
+		if until := r.tick - c.ingest + c.time - out.w.Grace(); until >= c.time && c.windows[i].Due(out.w) <= until {
 			s.results = c.windows[i].Close(out.w, until, s.results[:0])
 			s.closed(b, r, &x, out)
 		}

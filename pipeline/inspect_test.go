@@ -65,6 +65,9 @@ func TestASeriesIsLookedIntoWithoutChangingAnything(t *testing.T) {
 	if x.Plan != wanted.Hash() || x.Derived || *x.Reading.Time != epoch+24e6 || *x.Reading.Value != 94 || x.Latest.N == 0 || x.Position == 0 {
 		t.Errorf("%+v", x)
 	}
+	if want := epoch + 24e6 - DefaultConfig().Lateness.Microseconds(); *x.Reading.Watermark != want {
+		t.Errorf("watermark %d, want %d", *x.Reading.Watermark, want)
+	}
 	if x.Average.Kind != "simple" || *x.Average.Value != 82 {
 		t.Errorf("average %v of kind %q, want 82", *x.Average.Value, x.Average.Kind)
 	}

@@ -18,8 +18,8 @@ pipelines:
 		l.frame(device, "x", 399.0, 3.0)
 	}
 	l.want("p/own/x", 1)
-	l.want("p/back/x", 1, 1) // an update tells the newest by source time
-	l.want("p/none/x", 1, 1)
+	l.want("p/back/x", 1, 2)
+	l.want("p/none/x", 1, 2)
 	for _, of := range []struct {
 		series string
 		late   uint64

@@ -391,7 +391,7 @@ func (r *restorer) place(ctx context.Context) error {
 		r.settle(position)
 	}
 	r.out.position = position
-	r.out.lately = time.Since(time.UnixMicro(r.marker.Time)) < outage
+	r.out.lately = !r.marked || time.Since(time.UnixMicro(r.marker.Time)) < outage
 	r.out.registry.begin(position)
 	r.out.caughtUp = max(position, r.highest.Offset()+1)
 	return nil

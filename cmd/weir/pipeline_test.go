@@ -69,7 +69,7 @@ func TestExplainTellsWhereSettingsComeFrom(t *testing.T) {
 	}
 	squeezed := strings.Join(strings.Fields(out), " ")
 	for _, want := range []string{
-		"entry all line 3 by plant1/#", "entry temperatures line 6 by plant1/+/temperature", "unit °C from temperatures", "lateness 5m from default",
+		"entry all line 3 by plant1/#", "entry temperatures line 6 by plant1/+/temperature", "unit °C from temperatures", "lateness pipeline.lateness of the server from default",
 		"windows.1m.size 1m from temperatures", "rule hot", "publishes plant1/oven/temperature.1m.mean", "used by plant1/oven/kelvin = temperature + 273.15",
 		"member of plant1/_all/temperature", "made average, window or rate of plant1/oven/temperature", "detector off from default",
 	} {

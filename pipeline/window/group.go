@@ -52,7 +52,11 @@ func (g *Group) Due(w *Window) int64 { return g.state.Due(w) }
 func (g *Group) Missed() uint64 { return g.state.missed }
 
 // MarshalAppend appends the state to dst, as State's does.
-func (g *Group) MarshalAppend(dst []byte, w *Window) []byte { return g.state.MarshalAppend(dst, w) }
+func (g *Group) MarshalAppend(dst []byte, w *Window) []byte {
+	state := g.state
+	state.missed = 0 // partials that come again after a restart may be counted again
+	return state.MarshalAppend(dst, w)
+}
 
 // Unmarshal replaces g by the state in b, as State's does.
 func (g *Group) Unmarshal(b []byte, w *Window) error { return g.state.Unmarshal(b, w) }
