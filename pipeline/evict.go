@@ -321,7 +321,10 @@ func (o *owner) writeWhole(ctx context.Context, v *evictor) error {
 		}
 		first = x.end
 	}
-	return all.wait(ctx)
+	if err := all.wait(ctx); err != nil {
+		return err
+	}
+	return o.at("idle devices written")
 }
 
 // dropIdle writes the commands to delete devices of which nothing was heard for long.

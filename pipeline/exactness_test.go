@@ -54,6 +54,8 @@ var errCrash = errors.New("crash")
 type chaos struct {
 	w      *world
 	owners sync.WaitGroup
+	// metrics, if not nil, are those of owners that evict devices all the time.
+	metrics *metrics.Set
 
 	mu         sync.Mutex
 	rng        *rand.Rand
@@ -78,7 +80,11 @@ func (c *chaos) assign() (ended chan error) {
 	config.FlushPeriod = time.Millisecond
 	config.CompactAbove = 64 << 10
 	config.MaxSeriesPerDevice = fleetSeries
-	p, err := New(Options{Client: client, Config: config, Metrics: metrics.NewSet(), Trimmer: c.w.broker, Logger: testLogger(c.w.t)})
+	set := metrics.NewSet()
+	if c.metrics != nil {
+		config.EvictAfter, set = time.Millisecond, c.metrics
+	}
+	p, err := New(Options{Client: client, Config: config, Metrics: set, Trimmer: c.w.broker, Logger: testLogger(c.w.t)})
 	if err != nil {
 		c.w.t.Fatal(err)
 	}
@@ -199,6 +205,10 @@ type fleet struct {
 	records int
 	last    int64 // offset
 
+	// idle: of 26 devices, one at a time is busy.
+	idle bool
+	busy rune
+
 	deletions int
 	controls  int
 	// end is up to where the last checkpoint goes.
@@ -240,6 +250,12 @@ func newFleet(seed uint64) *fleet {
 
 func (f *fleet) send(w *world) {
 	device := fmt.Sprintf("plant/%c", 'a'+rune(f.rng.IntN(4)))
+	if f.idle {
+		if f.rng.IntN(40) == 0 {
+			f.busy = 'a' + rune(f.rng.IntN(26))
+		}
+		device = fmt.Sprintf("plant/%c", max(f.busy, 'a'))
+	}
 	switch f.rng.IntN(600) {
 	case 0, 1, 2, 3, 4:
 		f.delete(w, device)
@@ -248,6 +264,9 @@ func (f *fleet) send(w *world) {
 		f.command(w, device)
 		return
 	case 8, 9, 10, 11:
+		if f.idle && f.rng.IntN(3) > 0 {
+			break
+		}
 		f.control(w)
 		return
 	}
@@ -306,6 +325,9 @@ func (f *fleet) control(w *world) {
 	switch f.rng.IntN(4) {
 	case 0:
 		c = &wire.Control{Kind: wire.ControlPlan, Time: now, Text: fleetPlans[f.rng.IntN(len(fleetPlans))]}
+		if f.idle && f.rng.IntN(2) == 0 {
+			c.Text = "" // under which nothing waits
+		}
 	case 1:
 		c = &wire.Control{Kind: wire.ControlSilence, Time: now, Silence: &telemetry.Silence{
 			ID: fmt.Sprint("s", f.rng.IntN(3)), Series: "plant/+/m0", From: now, Until: now + int64(f.rng.IntN(1e6)), By: "mia"}}
@@ -392,7 +414,9 @@ func (f *fleet) batch(device string) *telemetry.Batch {
 		case 2:
 			r.Time -= 20e6
 		case 3, 4:
-			r.Value *= 50
+			if !f.idle || f.rng.IntN(8) == 0 { // a device with an alert stays in memory
+				r.Value *= 50
+			}
 		}
 		b.Readings = append(b.Readings, r)
 	}
