@@ -86,9 +86,11 @@ func (a *App) startRoles(ctx context.Context, b *build) error {
 		}
 	}
 	var p *pipeline.Pipeline
+	var enrich *enricher
 	if c.Has(config.RolePipeline) {
 		var err error
-		if p, err = a.startPipeline(b); err != nil {
+		enrich = a.startEnricher(b)
+		if p, err = a.startPipeline(b, enrich); err != nil {
 			return fmt.Errorf("pipeline: %w", err)
 		}
 	}
@@ -106,6 +108,9 @@ func (a *App) startRoles(ctx context.Context, b *build) error {
 	known, err := a.startDevices(ctx, t, b.producer, b.id.Partitions, registry, self.ID, b.routes)
 	if err != nil {
 		return err
+	}
+	if enrich != nil {
+		enrich.meta.Store(known.Registry)
 	}
 	if c.Has(config.RoleIngest) {
 		return a.startIngest(b, registry, known)
@@ -129,8 +134,10 @@ func (a *App) startPush(b *build) (*push.Server, error) {
 	return s, nil
 }
 
-func (a *App) startPipeline(b *build) (*pipeline.Pipeline, error) {
-	p, err := pipeline.New(a.pipelineOptions(b.client))
+func (a *App) startPipeline(b *build, enrich *enricher) (*pipeline.Pipeline, error) {
+	o := a.pipelineOptions(b.client)
+	o.Enricher = enrich
+	p, err := pipeline.New(o)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ func (a *averageState) use(spec *window.AverageSpec) (known bool) {
 	known = true
 	switch {
 	case a.frozen != nil:
-		known = a.Unmarshal(a.frozen.take(), spec) == nil
+		known = a.Unmarshal(a.take(), spec) == nil
 	case a.spec != nil && *a.spec != *spec:
 		a.Average = window.Average{}
 	}

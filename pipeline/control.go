@@ -111,6 +111,11 @@ func (s *decode) replan(r *record, c *wire.Control) error {
 	for _, of := range r.treated {
 		r.treatments = append(r.treatments, of.treat)
 	}
+	for t := range g.treatments {
+		if len(t.Faults) > 0 {
+			s.log.Warn("settings of a plan cannot be together; the later ones are left out", "entries", t.Entries, "faults", t.Faults)
+		}
+	}
 	s.m.plans.Inc()
 	s.log.Info("plan in force", "hash", next.Hash(), "offset", r.offset, "by", c.By, "series", len(r.treated))
 	return nil

@@ -25,7 +25,8 @@ type decode struct {
 	// partition is the one of partitions that the records come from.
 	partition, partitions int
 
-	columns wire.ReadingColumns
+	enricher Enricher
+	columns  wire.ReadingColumns
 	// resolved holds the series of columns.Metrics, nil where there is none yet.
 	resolved []*series
 	m        *counters
@@ -79,6 +80,9 @@ func (s *decode) record(b *Batch, r *record) {
 	}
 	if d == nil {
 		d = s.registry.restoredDevice(c.Device)
+	}
+	if !d.met {
+		s.meet(d)
 	}
 	s.m.readings.Add(len(c.Value))
 	r.device, r.session, r.seq, r.ingest = d, c.Session, c.Seq, c.Ingest

@@ -17,7 +17,7 @@ const hashBytes = 8
 
 // use makes it one of the settings: it goes on when they are those it was made with, and else begins anew.
 func (d *detectorState) use(p *detect.Params) (known bool) {
-	b := d.frozen.take()
+	b := d.take()
 	anew := detectorState{Detector: new(detect.Detector), hash: p.Hash()}
 	if len(b) > hashBytes && binary.LittleEndian.Uint64(b) == anew.hash {
 		known = anew.Unmarshal(b[hashBytes:]) == nil

@@ -24,6 +24,8 @@ type device struct {
 	own int
 	// full: it was said that the device has no room for more series.
 	full bool
+	// met: the enricher was told of the device.
+	met bool
 	// buried are series that the device does not have, but that something is known of: they were deleted since the
 	// last checkpoint, or emitted by a predecessor and not met by the replay yet. A reading brings one back.
 	buried map[string]*series

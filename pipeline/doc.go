@@ -23,8 +23,9 @@
 // Config.InFlight batches of about Config.FetchBytes exist per partition; while all are in the graph the
 // partition is not fetched. One write to weir.updates and one to weir.alerts is on its way; while it is,
 // summaries merge, so a slow broker gets fewer and fuller rows. The producer's buffer is bounded; a full one
-// blocks emit, and so the graph. Memory grows with the number of series (gauges weir_pipeline_series and
-// weir_pipeline_devices; about 2 KB a series with a full window): idle series are not evicted.
+// blocks emit, and so the graph. Memory grows with the number of series
+// of devices that were heard of lately (gauges weir_pipeline_series and weir_pipeline_devices); of an idle device a
+// stub stays, see Idle devices. While another plan comes into force that may concern them, all are in memory.
 //
 // # Exactly once
 //
@@ -54,6 +55,19 @@
 //
 // A device's state contains all records of the partition up to its applied offset (device.contained): a tick or a plan
 // up to there has been heard, and is passed over for that device in a replay.
+//
+// # Idle devices
+//
+// A device that was not heard of for Config.EvictAfter, with no timer due and no alert open, is written to weir.state
+// once more, whole and in one batch, after a checkpoint; if nothing has come for it by the next one it leaves memory but
+// for a stub, which says where that is (evict.go). Its next record, a command to it, a question about it, or a plan that
+// may mean something to it, brings it back with one fetch (wake.go), in decode, so that no later stage notices. A new
+// owner finds such batches in a first pass over weir.state and leaves them where they are (survey.go), unless something
+// newer is known of the device. Nothing that readers see depends on who is in memory, so the owner's clock may decide.
+// Compaction on an embedded broker says where it moved the batches; a Kafka broker keeps offsets and what is newest of a
+// key. A batch that is gone is counted (weir_pipeline_wakes_lost_total) and the device's series begin anew.
+//
+// What was not heard of for Config.DropAfter is deleted by a command that its owner writes, like any other.
 //
 // # Deletion
 //

@@ -78,7 +78,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 	d.stages = &stages{
 		decode: &decode{
 			registry: from.registry, dedupe: &dedupe{m: o.m}, waker: o.newWaker(o.work), partition: o.partition, partitions: from.partitions,
-			m: o.m, gauges: o.gauges, log: o.log,
+			m: o.m, gauges: o.gauges, log: o.log, enricher: o.enricher,
 			ticked: new(atomic.Int64), planHash: new(atomic.Pointer[planHash]),
 		},
 		validate: newValidate(o.config.Lateness, o.m),
@@ -95,7 +95,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 			updates: newLane(f.updates + 1), alerts: newLane(f.alerts + 1),
 			giveBack: summarise.giveBack, acknowledged: summarise.acknowledged,
 			fail: o.fail, at: o.at, done: d.done,
-			changed: from.changed, m: o.m,
+			changed: from.changed, m: o.m, log: o.log, enricher: o.enricher, plan: from.registry.plan,
 			dead: outbox{topic: wire.TopicDeadLetters}, backlog: outbox{topic: wire.TopicBacklog},
 		},
 	}
@@ -321,6 +321,7 @@ func (d *driver) snapshot() error {
 	d.evictor.settle(d.stages.decode.registry)
 	d.checkpoint.take(b, d.stages, d.position, d.headers)
 	d.unclean = false
+	d.m.encoded(&d.checkpoint.encoder.sizes)
 	d.m.pauses.UpdateDuration(started)
 	return nil
 }

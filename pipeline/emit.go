@@ -2,9 +2,11 @@ package pipeline
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"weir/kafka"
+	"weir/pipeline/plan"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -50,6 +52,11 @@ type emit struct {
 	ends    []int
 	records []kafka.Record
 	m       *counters
+	log     *slog.Logger
+
+	// enricher is nil where nothing is added to alerts; plan is the one in force.
+	enricher Enricher
+	plan     *plan.Plan
 }
 
 func (s *emit) apply(b *Batch) {
@@ -67,6 +74,7 @@ func (s *emit) apply(b *Batch) {
 }
 
 func (s *emit) write(b *Batch) error {
+	s.follow(b)
 	if err := s.bury(b); err != nil {
 		return err
 	}
@@ -149,6 +157,7 @@ func (s *emit) sendAlerts(alerts []telemetry.Alert) error {
 		n := 0
 		for n < len(alerts) && len(s.buf) < maxRecordBytes {
 			alert := alerts[n]
+			s.enrich(&alert)
 			s.buf = wire.AppendAlert(s.buf, &alert)
 			s.ends = append(s.ends, len(s.buf))
 			s.changed[alert.ID] = &alert

@@ -33,6 +33,8 @@ type counters struct {
 	// found, dropped devices that were deleted because nothing was heard of them.
 	evictions, wakes, wakesLost, dropped *metrics.Counter
 	wakeTime                             *metrics.Histogram
+	// stateBytes are what the last checkpoint wrote of a series on average, by part.
+	stateBytes map[string]*metrics.Gauge
 	// adopted counts alerts that go on although the state they were in is lost.
 	adopted *metrics.Counter
 	ticks   *metrics.Counter
@@ -105,6 +107,10 @@ func newCounters(set *metrics.Set) *counters {
 		transitions:  make(map[telemetry.Phase]*metrics.Counter),
 		stages:       make(map[string]*metrics.FloatCounter),
 	}
+	c.stateBytes = make(map[string]*metrics.Gauge)
+	for _, part := range []string{"average", "detector", "rules", "compute", "rest"} {
+		c.stateBytes[part] = set.GetOrCreateGauge(fmt.Sprintf("weir_pipeline_state_bytes{part=%q}", part), nil)
+	}
 	for w := notFinite; w < whys; w++ {
 		c.invalid[w] = counter(fmt.Sprintf("invalid_total{reason=%q}", whyNames[w]))
 	}
@@ -115,6 +121,20 @@ func newCounters(set *metrics.Set) *counters {
 		c.stages[stage] = set.GetOrCreateFloatCounter(fmt.Sprintf("weir_pipeline_stage_seconds_total{stage=%q}", stage))
 	}
 	return c
+}
+
+// encoded tells what the series of a checkpoint took.
+func (c *counters) encoded(z *stateSizes) {
+	if z.series == 0 {
+		return
+	}
+	rest := z.all - z.average - z.detector - z.rules - z.compute
+	for part, n := range map[string]int{
+		"average": z.average, "detector": z.detector, "rules": z.rules, "compute": z.compute, "rest": rest,
+	} {
+		c.stateBytes[part].Set(float64(n) / float64(z.series))
+	}
+	*z = stateSizes{}
 }
 
 // transition counts one of an alert.

@@ -25,6 +25,8 @@ type Options struct {
 	Trimmer kafka.Trimmer
 	// Plans tells what pipelines are declared; nil: whatever is in force stays.
 	Plans Plans
+	// Enricher adds to alerts what is known elsewhere; nil: nothing is.
+	Enricher Enricher
 	// MemberName is what Kafka's tools call this process.
 	MemberName string
 	Logger     *slog.Logger
@@ -33,14 +35,15 @@ type Options struct {
 
 // Pipeline is one member of the group: it owns some partitions and runs a graph for each.
 type Pipeline struct {
-	client  *kafka.Client
-	config  Config
-	trimmer kafka.Trimmer
-	plans   Plans
-	member  string
-	log     *slog.Logger
-	metrics *metrics.Set
-	m       *counters
+	client   *kafka.Client
+	config   Config
+	trimmer  kafka.Trimmer
+	plans    Plans
+	enricher Enricher
+	member   string
+	log      *slog.Logger
+	metrics  *metrics.Set
+	m        *counters
 	// hook is for tests.
 	hook func(partition int, point string) error
 
@@ -70,7 +73,7 @@ func New(o Options) (*Pipeline, error) {
 		set = metrics.NewSet()
 	}
 	return &Pipeline{
-		client: o.Client, config: o.Config, trimmer: o.Trimmer, plans: o.Plans, member: o.MemberName,
+		client: o.Client, config: o.Config, trimmer: o.Trimmer, plans: o.Plans, enricher: o.Enricher, member: o.MemberName,
 		log: orDiscard(o.Logger), metrics: set, m: newCounters(set),
 		owned: make(map[int]*owner),
 	}, nil

@@ -95,7 +95,7 @@ func (s *alerting) readings(b *Batch, r *record) {
 func (s *alerting) on(of *series, treat *treatment) *rule.Watch {
 	w := &of.watch
 	if w.frozen != nil {
-		if err := w.Unmarshal(w.frozen.take()); err != nil {
+		if err := w.Unmarshal(w.take()); err != nil {
 			s.m.layouts.Inc()
 		}
 	}

@@ -52,7 +52,11 @@ type stateEncoder struct {
 	scratch []byte
 	// newest is put into the state of a series that is written whole.
 	newest []byte
+	sizes  stateSizes
 }
+
+// stateSizes are those of the series that were encoded, by part.
+type stateSizes struct{ series, average, detector, rules, compute, all int }
 
 // reset makes room for the next checkpoint, after which what was encoded is gone.
 func (e *stateEncoder) reset() { e.buf = e.buf[:0] }
@@ -126,10 +130,20 @@ func (e *stateEncoder) seriesState(s *series) []byte {
 		m.LastValue = &s.watch.last.value
 	}
 	m.StandsFor = s.standsFor
+	e.sizes.add(m)
 	if len(e.newest) > 0 {
 		m.Newest = e.newest
 	}
 	return e.message(m)
+}
+
+func (z *stateSizes) add(m *weirpb.SeriesState) {
+	z.series++
+	z.average += len(m.Mean)
+	z.detector += len(m.Detector)
+	z.rules += len(m.Watch)
+	z.compute += len(m.Compute)
+	z.all += m.SizeVT()
 }
 
 // due is how a timer is written: 0 for none.

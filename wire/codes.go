@@ -42,6 +42,7 @@ const (
 	CodeTenantSeries    = "too_many_series_of_tenant"
 	CodeMetricDerived   = "metric_derived"
 	CodePipelinePanic   = "pipeline_panic"
+	CodeEnrichFailed    = "enrichment_failed"
 
 	CodeMessageType        = "message_type"
 	CodeFieldUnknown       = "field_unknown"
@@ -165,6 +166,7 @@ var codes = []CodeInfo{
 	{CodeTenantSeries, "record", 422, "the tenant's devices have as many series as they may have; readings of others are left out"},
 	{CodeMetricDerived, "record", 422, "the pipelines derive a series of this name from others; a device cannot send it"},
 	{CodePipelinePanic, "record", 500, "the pipeline failed on the record"},
+	{CodeEnrichFailed, "record", 502, "what others know of the device, for the labels of its alerts, could not be learned"},
 
 	{telemetry.CodePathEmpty, "path", 400, "the path is empty"},
 	{telemetry.CodePathTooLong, "path", 400, "the path is longer than 255 bytes"},

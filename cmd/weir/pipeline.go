@@ -135,7 +135,7 @@ func printExplanation(out io.Writer, x *plan.Explanation) error {
 		name  string
 		lines []string
 	}{
-		{"rule", x.Rules}, {"publishes", x.Outputs}, {"used by", x.Derived}, {"member of", x.Groups}, {"FAULT", x.Faults},
+		{"rule", x.Rules}, {"publishes", x.Outputs}, {"used by", x.Derived}, {"member of", x.Groups}, {"asks", x.Lookups}, {"FAULT", x.Faults},
 	} {
 		for _, line := range part.lines {
 			row(part.name, line)

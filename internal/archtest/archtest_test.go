@@ -49,7 +49,7 @@ var rules = []rule{
 	{dir: "config", own: []string{"auth", "commands", "config", "deadletter", "devices", "ingest", "internal", "kafka", "nodes", "pipeline", "push", "wire"}},
 	{dir: "bench", own: []string{"app", "auth", "bench", "config", "dashboard-ui", "internal", "sdk", "sim", "telemetry", "wire", "kafka", "ingest", "pipeline", "push"}},
 	{dir: "app", own: []string{"alerts", "api", "app", "auth", "backtest", "commands", "config", "dashboard-ui", "deadletter", "devices", "ingest", "internal", "kafka", "nodes", "pipeline", "push", "telemetry", "wire"}},
-	{dir: "cmd", own: []string{"app", "auth", "backtest", "bench", "cmd", "config", "kafka", "pipeline", "conformance", "pipeline/plan", "sdk", "sim", "telemetry", "wire"}},
+	{dir: "cmd", own: []string{"app", "auth", "backtest", "bench", "cmd", "config", "kafka", "pipeline", "conformance", "pipeline/detect", "pipeline/plan", "sdk", "sim", "telemetry", "wire"}},
 	{dir: "e2e", own: []string{"e2e", "telemetry", "wire", "kafka", "internal", "sdk"}},
 	{dir: "deploy", own: []string{}},
 	{dir: "internal", own: []string{"internal"}},

@@ -70,7 +70,7 @@ func TestConditionsAreEvaluated(t *testing.T) {
 			t.Errorf("%s: %v", source, err)
 			continue
 		}
-		got := ""
+		var got string
 		switch b, err := p.Bool(seriesEnv()); {
 		case errors.Is(err, ErrNotFinite):
 			got = "unknown"
@@ -274,7 +274,7 @@ func TestKnownResultsAreThoseOfTheLibrary(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := seriesOptions
 		o.Result = rapid.SampledFrom([]Kind{Number, Bool}).Draw(t, "kind")
-		source := ""
+		var source string
 		if o.Result == Number {
 			source = genNumber(3).Draw(t, "source")
 		} else {

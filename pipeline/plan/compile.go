@@ -66,6 +66,14 @@ func (s *Settings) compileFilter(f *faults) *expr.Program {
 	}
 	p, err := expr.Compile(*s.Filter, expr.Series(expr.Bool))
 	ofExpr(f, "filter", err)
+	if p == nil {
+		return nil
+	}
+	for _, name := range []string{"avg", "lo", "hi", "score", "state"} {
+		if p.Uses(name) {
+			f.at("filter", "%s is not known before the filter; there are value, rate and ts", name)
+		}
+	}
 	return p
 }
 

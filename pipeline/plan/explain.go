@@ -22,7 +22,9 @@ type Explanation struct {
 	// Groups are series of groups that this one is a member of.
 	Groups []string `json:"groups,omitempty"`
 	Rules  []string `json:"rules,omitempty"`
-	Faults []string `json:"faults,omitempty"`
+	// Lookups are the addresses that are asked about the device of an alert.
+	Lookups []string `json:"lookups,omitempty"`
+	Faults  []string `json:"faults,omitempty"`
 }
 
 // EntryUse is an entry that applies, and the patterns by which it does.
@@ -65,6 +67,7 @@ func (p *Plan) Explain(series string) *Explanation {
 	for _, r := range t.Rules {
 		x.Rules = append(x.Rules, r.Name())
 	}
+	p.explainLookups(x, series)
 	if !ok {
 		return x
 	}

@@ -30,7 +30,9 @@ type file struct {
 	Groups    []groupSpec   `yaml:"groups"`
 	// Inhibit keeps alerts from being news while others are open.
 	Inhibit []rule.Inhibition `yaml:"inhibit"`
-	Limits  Limits            `yaml:"limits"`
+	// Enrich has others asked about devices that alerts are of.
+	Enrich []enrichSpec `yaml:"enrich"`
+	Limits Limits       `yaml:"limits"`
 }
 
 // entrySpec is an entry of pipelines.
@@ -91,6 +93,7 @@ func parse(text []byte, f *faults) *Plan {
 	p.checkDerived(&spec, f)
 	p.checkGroups(&spec, f)
 	p.checkInhibit(&spec, f)
+	p.checkEnrich(&spec, f)
 	spec.Limits.check(f)
 	// What follows compares entries with one another, and needs all of them.
 	if decoded && len(f.list) == 0 {
@@ -128,6 +131,8 @@ func freshEntry(t reflect.Type) reflect.Value {
 		return reflect.ValueOf(derivedSpec{MaxAge: defaultMaxAge})
 	case reflect.TypeFor[groupSpec]():
 		return reflect.ValueOf(groupSpec{Every: defaultEvery})
+	case reflect.TypeFor[enrichSpec]():
+		return reflect.ValueOf(enrichSpec{Timeout: defaultLookupTimeout, Cache: defaultLookupCache})
 	}
 	return freshOf(t)
 }
@@ -158,7 +163,7 @@ func readYAML(text []byte, f *faults) *yaml.Node {
 	}
 	root := document.Content[0]
 	if root.Kind != yaml.MappingNode {
-		f.list = append(f.list, &Fault{Line: root.Line, Reason: "must hold sections: pipelines, derived, groups, inhibit, limits"})
+		f.list = append(f.list, &Fault{Line: root.Line, Reason: "must hold sections: pipelines, derived, groups, inhibit, enrich, limits"})
 	}
 	return root
 }
@@ -204,7 +209,7 @@ func section(root *yaml.Node, key string) []*yaml.Node {
 // countEntries bounds the work of all that follows.
 func countEntries(root *yaml.Node, f *faults) {
 	entries, patterns := 0, 0
-	for _, key := range []string{"pipelines", "derived", "groups", "inhibit"} {
+	for _, key := range []string{"pipelines", "derived", "groups", "inhibit", "enrich"} {
 		for _, item := range section(root, key) {
 			entries++
 			for i := 0; i+1 < len(item.Content); i += 2 {

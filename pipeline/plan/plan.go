@@ -20,6 +20,7 @@ type Plan struct {
 	derived   []*Derived // in an order in which each follows what it is made of
 	groups    []*Group
 	inhibitor *rule.Inhibitor
+	lookups   []*Lookup
 
 	// The tries hold places in patterns, derived and groupPatterns.
 	patterns      []patternOf

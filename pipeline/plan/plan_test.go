@@ -16,7 +16,7 @@ pipelines:
     unit: °C
     time_zone: Europe/Berlin
     tags: {site: north}
-    filter: value > 0 || state != "ok"
+    filter: value > 0 || rate > 1
     lateness: 5m
     average: {kind: simple, window: 1m}
     averages: [{kind: exponential, tau: 30s, as: "{metric}.ewma"}, {kind: median, samples: 5}]

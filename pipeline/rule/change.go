@@ -86,7 +86,7 @@ func (w *Watch) Adopt(s *Subject, a *telemetry.Alert, now int64) {
 	}
 	st.phase = on
 	st.alert = &alert{
-		rule: a.Rule, kind: kindOf(s.Rules, a), severity: a.Severity, detector: a.Detector, labels: a.Labels,
+		rule: a.Rule, kind: kindOf(s.Rules, a), severity: a.Severity, detector: a.Detector, labels: own(s.Rules, a),
 		raised: a.Raised, started: a.StartedTime,
 		evidence: evidence{a.Value, a.Score, a.Lo, a.Hi, a.Value, a.Limit},
 		assignee: clip(a.Assignee, MaxPersonBytes), marked: a.Marked,
@@ -124,6 +124,25 @@ func (w *Watch) stateFor(s *Subject, a *telemetry.Alert) *state {
 	}
 	w.states = append(w.states, state{moved: telemetry.NoVersion})
 	return &w.states[len(w.states)-1]
+}
+
+// own are the labels of the alert that are of its rule: others may have been added on the way out.
+func own(rules []*Rule, a *telemetry.Alert) map[string]string {
+	var labels map[string]string
+	for _, r := range rules {
+		if r.name != a.Rule {
+			continue
+		}
+		for _, text := range r.labels {
+			if value, ok := a.Labels[text.key]; ok {
+				if labels == nil {
+					labels = make(map[string]string, len(r.labels))
+				}
+				labels[text.key] = value
+			}
+		}
+	}
+	return labels
 }
 
 func kindOf(rules []*Rule, a *telemetry.Alert) Kind {
