@@ -62,6 +62,7 @@ func (s *dedupe) record(r *record, readings int) {
 // take returns the devices that changed since the last call. They are valid until the next record.
 func (s *dedupe) take() []*device {
 	dirty := s.dirty
+	clear(dirty[len(dirty):cap(dirty)]) // what was evicted since is not to be held
 	s.dirty = s.dirty[:0]
 	return dirty
 }

@@ -193,6 +193,7 @@ func (d *driver) loop(stop context.Context) error {
 		case now := <-attend.C:
 			err = d.attend(now)
 		case asked := <-d.asked:
+			d.evictor.inMemory = true // it may wake somebody
 			err = d.source.Send(d.work, &Batch{kind: look, looked: asked})
 		case <-checkpoint.C:
 			checkpoint.Reset(d.config.CheckpointPeriod)

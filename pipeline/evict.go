@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -100,6 +101,8 @@ type evictor struct {
 	looked time.Time
 	// inMemory: there are devices that may become idle.
 	inMemory bool
+	// most is how many devices the registry's table has had room for.
+	most int
 	// dropped are devices to be forgotten.
 	dropped []string
 }
@@ -152,10 +155,23 @@ func (v *evictor) settle(g *registry) {
 		}
 		v.leave(g, x.d, x.stub)
 	}
+	v.shrink(g)
 	clear(v.going)
 	clear(v.records)
 	v.going, v.records = v.going[:0], v.records[:0]
 	v.encoder.reset()
+}
+
+// shrink gives back what the table of devices took when there were many more: tables do not do so by themselves.
+func (v *evictor) shrink(g *registry) {
+	const few = 1024
+	n := len(g.devices)
+	if v.most = max(v.most, n); v.most < few || n > v.most/4 {
+		return
+	}
+	devices := make(map[string]*device, n)
+	maps.Copy(devices, g.devices)
+	g.devices, v.most = devices, n
 }
 
 // unchanged: nothing has come for the device since the last checkpoint that took notice of it.

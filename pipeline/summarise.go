@@ -183,6 +183,7 @@ func (s *summarise) touch(of *series) {
 // takeDirty returns the devices with series that changed since the last call.
 func (s *summarise) takeDirty() []*device {
 	dirty := s.dirty
+	clear(dirty[len(dirty):cap(dirty)]) // what was evicted since is not to be held
 	s.dirty = s.dirty[:0]
 	return dirty
 }
@@ -251,6 +252,7 @@ func (s *summarise) flush(b *Batch, now time.Time) {
 	default:
 		s.rows = nil
 	}
+	clear(s.series) // evicted devices are not to be held
 	s.series = s.series[:0]
 	s.unacked.Add(1)
 }

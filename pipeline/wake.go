@@ -114,7 +114,8 @@ func (w *waker) wake(ctx context.Context, g *registry, list []sleeper) error {
 		g.counted(x.name, -int(x.own))
 		if !x.whole() {
 			w.m.wakesLost.Inc()
-			w.log.Error("state of an idle device not found: its series begin anew", "device", x.name, "offset", x.offset)
+			w.log.Error("state of an idle device not found: its series begin anew", "device", x.name, "offset", x.offset,
+				"records", x.size(), "found", len(x.records))
 			return nil
 		}
 		w.m.wakes.Inc()
