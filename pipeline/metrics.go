@@ -28,7 +28,9 @@ type counters struct {
 	gaps      *metrics.Counter
 	missed    *metrics.Counter
 	ungrouped *metrics.Counter
-	plans     *metrics.Counter
+	// partialsAgain counts partials that came twice.
+	partialsAgain *metrics.Counter
+	plans         *metrics.Counter
 	// adopted counts alerts that go on although the state they were in is lost.
 	adopted *metrics.Counter
 	ticks   *metrics.Counter
@@ -62,39 +64,40 @@ func newCounters(set *metrics.Set) *counters {
 	counter := func(what string) *metrics.Counter { return set.GetOrCreateCounter("weir_pipeline_" + what) }
 	histogram := func(what string) *metrics.Histogram { return set.GetOrCreateHistogram("weir_pipeline_" + what) }
 	c := &counters{
-		readings:     counter("readings_total"),
-		replayed:     counter("replayed_records_total"),
-		duplicates:   counter("duplicates_total"),
-		deleted:      counter("devices_deleted_total"),
-		forgotten:    counter("sequences_out_of_window_total"),
-		late:         counter("late_total"),
-		undecided:    counter("filters_undecided_total"),
-		underived:    counter("underived_total"),
-		gaps:         counter("windows_closed_by_silence_total"),
-		missed:       counter("group_readings_missed_total"),
-		ungrouped:    counter("partials_without_group_total"),
-		plans:        counter("plans_total"),
-		adopted:      counter("alerts_adopted_total"),
-		ticks:        counter("ticks_total"),
-		surplus:      counter("surplus_readings_total"),
-		lost:         counter("lost_records_total"),
-		deadLetters:  deadLetterCounters(counter),
-		panics:       counter("panics_total"),
-		flushes:      counter("flushes_total"),
-		rows:         counter("rows_total"),
-		merged:       counter("merged_readings_total"),
-		fetched:      histogram(`hop_seconds{hop="kafka"}`),
-		applied:      histogram(`hop_seconds{hop="pipeline"}`),
-		stored:       histogram(`hop_seconds{hop="emit"}`),
-		checkpoints:  histogram("checkpoint_seconds"),
-		pauses:       histogram("checkpoint_pause_seconds"),
-		restores:     histogram("restore_seconds"),
-		commitErrors: counter("commit_errors_total"),
-		layouts:      counter("unknown_layouts_total"),
-		skipped:      counter("skipped_records_total"),
-		compactions:  counter("compactions_total"),
-		transitions:  make(map[telemetry.Phase]*metrics.Counter),
-		stages:       make(map[string]*metrics.FloatCounter),
+		readings:      counter("readings_total"),
+		replayed:      counter("replayed_records_total"),
+		duplicates:    counter("duplicates_total"),
+		deleted:       counter("devices_deleted_total"),
+		forgotten:     counter("sequences_out_of_window_total"),
+		late:          counter("late_total"),
+		undecided:     counter("filters_undecided_total"),
+		underived:     counter("underived_total"),
+		gaps:          counter("windows_closed_by_silence_total"),
+		missed:        counter("group_readings_missed_total"),
+		partialsAgain: counter("partials_again_total"),
+		ungrouped:     counter("partials_without_group_total"),
+		plans:         counter("plans_total"),
+		adopted:       counter("alerts_adopted_total"),
+		ticks:         counter("ticks_total"),
+		surplus:       counter("surplus_readings_total"),
+		lost:          counter("lost_records_total"),
+		deadLetters:   deadLetterCounters(counter),
+		panics:        counter("panics_total"),
+		flushes:       counter("flushes_total"),
+		rows:          counter("rows_total"),
+		merged:        counter("merged_readings_total"),
+		fetched:       histogram(`hop_seconds{hop="kafka"}`),
+		applied:       histogram(`hop_seconds{hop="pipeline"}`),
+		stored:        histogram(`hop_seconds{hop="emit"}`),
+		checkpoints:   histogram("checkpoint_seconds"),
+		pauses:        histogram("checkpoint_pause_seconds"),
+		restores:      histogram("restore_seconds"),
+		commitErrors:  counter("commit_errors_total"),
+		layouts:       counter("unknown_layouts_total"),
+		skipped:       counter("skipped_records_total"),
+		compactions:   counter("compactions_total"),
+		transitions:   make(map[telemetry.Phase]*metrics.Counter),
+		stages:        make(map[string]*metrics.FloatCounter),
 	}
 	for w := notFinite; w < whys; w++ {
 		c.invalid[w] = counter(fmt.Sprintf("invalid_total{reason=%q}", whyNames[w]))

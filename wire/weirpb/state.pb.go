@@ -108,9 +108,11 @@ func (x *DeviceState) GetSources() []*PartialSource {
 }
 
 type PartialSource struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     int32                  `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Version       int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition int32                  `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Version   int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The series of the group.
+	Group         string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -157,6 +159,13 @@ func (x *PartialSource) GetVersion() int64 {
 		return x.Version
 	}
 	return 0
+}
+
+func (x *PartialSource) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
 }
 
 // SessionWindow tells which of the newest sequence numbers of a session were seen.
@@ -557,10 +566,11 @@ const file_weir_v1_state_proto_rawDesc = "" +
 	"\bsessions\x18\x03 \x03(\v2\x16.weir.v1.SessionWindowR\bsessions\x12\x1f\n" +
 	"\vnewest_time\x18\x04 \x01(\x03R\n" +
 	"newestTime\x120\n" +
-	"\asources\x18\x05 \x03(\v2\x16.weir.v1.PartialSourceR\asources\"G\n" +
+	"\asources\x18\x05 \x03(\v2\x16.weir.v1.PartialSourceR\asources\"]\n" +
 	"\rPartialSource\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x03R\aversion\"V\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\"V\n" +
 	"\rSessionWindow\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x17\n" +
 	"\amax_seq\x18\x02 \x01(\x04R\x06maxSeq\x12\x12\n" +
