@@ -3,6 +3,7 @@ package pipeline
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"weir/telemetry"
 )
@@ -23,6 +24,7 @@ func (g *registry) bury(d *device) []*series {
 		g.lay(of)
 	}
 	all = append(all, laid...)
+	slices.SortFunc(all, func(a, b *series) int { return strings.Compare(a.name, b.name) })
 	d.dictionary, d.full = nil, false
 	return all
 }

@@ -54,7 +54,12 @@ type compute struct {
 }
 
 func newCompute(partition, partitions int, m *counters) *compute {
-	return &compute{partition: partition, partitions: partitions, timers: newTimers(), m: m}
+	return &compute{partition: partition, partitions: partitions, timers: newTimers(func(of *series) int64 {
+		if of.compute == nil {
+			return never
+		}
+		return of.compute.due
+	}), m: m}
 }
 
 func (s *compute) apply(b *Batch) *Batch {
@@ -198,6 +203,8 @@ func (s *compute) made(b *Batch, r *record, x *reading, to *output, time int64, 
 // closed makes readings of the results of a window. Their time is the end of the window.
 func (s *compute) closed(b *Batch, r *record, x *reading, out *windowOut) {
 	results := s.results
+	s.results = nil // what is made may lead to windows of its own
+	defer func() { s.results = results[:0] }()
 	for i := range results {
 		if results[i].Gap {
 			s.m.gaps.Inc()

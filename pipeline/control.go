@@ -150,8 +150,9 @@ func (s *decode) partial(r *record, c *wire.Control) error {
 	if s.dedupe.record(r, 0); r.verdict != fresh {
 		return nil
 	}
-	if !d.hears(p.Source, p.Version) {
+	if !d.hears(source{p.Source, p.Group}, p.Version) {
 		r.verdict = duplicate
+		s.m.partialsAgain.Inc()
 		return nil
 	}
 	if r.group = s.registry.group(d, group, p.Group); r.group == nil {

@@ -29,6 +29,9 @@ type decode struct {
 	columns  wire.ReadingColumns
 	// resolved holds the series of columns.Metrics, nil where there is none yet.
 	resolved []*series
+	// admitted are the series that the record has made; refused are the codes of the metrics that get none.
+	admitted []*series
+	refused  []string
 	m        *counters
 	gauges   *gauges
 	log      *slog.Logger
@@ -96,7 +99,7 @@ func (s *decode) record(b *Batch, r *record) {
 // changes nothing else. d is nil for a device that is not known.
 func (s *decode) look(d *device) *fault {
 	s.resolved = s.resolved[:0]
-	if d == nil {
+	if d == nil || d.sources != nil { // a group's device has a name that no device may have
 		if f := s.checkDevice(s.columns.Device); f != nil {
 			return f
 		}
@@ -135,7 +138,8 @@ func (s *decode) checkPlace(name string) *fault {
 // readings appends the record's readings, but for those of metrics that the device has no room for.
 func (s *decode) readings(b *Batch, r *record) {
 	c := &s.columns
-	left, admitted := surplus{first: -1}, false
+	left := surplus{first: -1}
+	s.admitted, s.refused = s.admitted[:0], s.refused[:0]
 	single := len(c.Metric) == 0
 	for i, t := range c.Time {
 		metric := uint32(0)
@@ -145,11 +149,10 @@ func (s *decode) readings(b *Batch, r *record) {
 		of := s.resolved[metric]
 		if of == nil || of.derived {
 			var code string
-			if of, code = s.registry.admit(r.device, c.Metrics[metric]); of == nil {
+			if of, code = s.admit(r.device, metric); of == nil {
 				left.add(i, c.Metrics[metric], code)
 				continue
 			}
-			s.resolved[metric], admitted = of, true
 		}
 		b.readings = append(b.readings, reading{
 			series:  of,
@@ -160,10 +163,13 @@ func (s *decode) readings(b *Batch, r *record) {
 		})
 	}
 	r.end = len(b.readings)
+	if len(s.admitted) > 0 {
+		s.registry.treat(r.device, s.admitted)
+	}
 	readings := b.of(r)
 	for i := range readings {
 		x := &readings[i]
-		if admitted { // series of the record may have learned of one that came behind them in it
+		if len(s.admitted) > 0 { // series of the record may have learned of one that came behind them in it
 			x.treat = x.series.treat
 		}
 		if outs := x.treat.outs; outs != nil {
@@ -181,6 +187,24 @@ func (s *decode) readings(b *Batch, r *record) {
 				"limit", s.registry.limit(), "metric", left.metric)
 		}
 	}
+}
+
+// admit makes a series of the metric of a record, or refuses it: once for all readings of it in the record.
+func (s *decode) admit(d *device, metric uint32) (of *series, code string) {
+	metrics := s.columns.Metrics
+	if len(s.refused) < len(metrics) {
+		s.refused = append(s.refused, make([]string, len(metrics)-len(s.refused))...)
+	}
+	if code = s.refused[metric]; code != "" {
+		return nil, code
+	}
+	if of, code = s.registry.admit(d, metrics[metric]); of == nil {
+		s.refused[metric] = code
+		return nil, code
+	}
+	s.resolved[metric] = of
+	s.admitted = append(s.admitted, of)
+	return of, ""
 }
 
 // surplus are the readings of a record that have no series.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"weir/pipeline/expr"
+	"weir/telemetry"
 )
 
 // derivation makes a series of several of a device.
@@ -20,7 +21,8 @@ type derivation struct {
 
 // derive makes what the readings of a record, and what was made of them, come to together: in order of time, once for
 // all that are of the same time. So a frame that holds voltage and current leads to one power, and not to one that is
-// made of the new voltage and the old current. All it makes has the version of the record's last reading.
+// made of the new voltage and the old current. What is made has the version of the last reading of its instant, or of one
+// before: versions grow.
 func (s *compute) derive(b *Batch, r *record) {
 	s.order = s.order[:0]
 	for i := r.first; i < len(b.readings); i++ {
@@ -40,21 +42,19 @@ func (s *compute) derive(b *Batch, r *record) {
 		}
 		return 0
 	})
-	version := b.readings[r.first].version
-	for i := r.first; i < len(b.readings); i++ {
-		version = max(version, b.readings[i].version)
-	}
+	version := telemetry.NoVersion
 	for first := 0; first < len(s.order); {
 		end := first + 1
 		for end < len(s.order) && b.readings[s.order[end]].time == b.readings[s.order[first]].time {
 			end++
 		}
 		last := b.readings[s.order[end-1]]
-		last.version = version
 		s.pending = s.pending[:0]
 		for _, i := range s.order[first:end] {
+			version = max(version, b.readings[i].version)
 			s.enter(&b.readings[i])
 		}
+		last.version = version
 		s.evaluate(b, r, &last)
 		first = end
 	}
@@ -85,9 +85,10 @@ func (s *compute) evaluate(b *Batch, r *record, x *reading) {
 		}
 		at := len(b.readings)
 		s.made(b, r, x, d.to, x.time, v)
-		if at < len(b.readings) && d.to.treat.outs != nil {
-			made := b.readings[at]
-			s.enter(&made)
+		for ; at < len(b.readings); at++ {
+			if made := b.readings[at]; made.treat.outs != nil && len(made.treat.outs.derived) > 0 {
+				s.enter(&made)
+			}
 		}
 	}
 }

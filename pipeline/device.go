@@ -47,8 +47,8 @@ type device struct {
 	dirty bool
 	// applied is the offset of the newest record of the device that its state contains, or -1.
 	applied int64
-	// sources is up to which version partials of each partition are contained; nil but in a group's device.
-	sources map[int]telemetry.Version
+	// sources is up to which version partials of each source are contained; nil but in a group's device.
+	sources map[source]telemetry.Version
 
 	// contained is the offset up to which the state that was read back contains the records of the whole partition: what
 	// ticks and plans up to there did. It does not change.
@@ -134,15 +134,22 @@ func (g *registry) setDerived(s *series, derived bool) {
 }
 
 // hears notes that a partial of that version came from a partition. It reports false when it had come before.
-func (d *device) hears(source int, version telemetry.Version) bool {
-	if last, ok := d.sources[source]; ok && version <= last {
+func (d *device) hears(from source, version telemetry.Version) bool {
+	if last, ok := d.sources[from]; ok && version <= last {
 		return false
 	}
 	if d.sources == nil {
-		d.sources = make(map[int]telemetry.Version)
+		d.sources = make(map[source]telemetry.Version)
 	}
-	d.sources[source] = version
+	from.group = strings.Clone(from.group)
+	d.sources[from] = version
 	return true
+}
+
+// source is a partition that contributes to a group of the device, named by its series.
+type source struct {
+	partition int
+	group     string
 }
 
 // registry holds the devices of a partition. It belongs to decode; between barriers, to the driver.
@@ -195,14 +202,14 @@ func (d *device) remember(resolved []*series) {
 	}
 }
 
-// admit makes a series of d for what the device sends, and those that it leads to. It returns nil and a code when d
+// admit makes a series of d for what the device sends. It is yet to be treated. It returns nil and a code when d
 // has as many as it may have, or the plan derives a series of that name.
 func (g *registry) admit(d *device, metric string) (of *series, code string) {
 	of = d.series[metric]
 	if of != nil && !of.derived { // twice in one dictionary
 		return of, ""
 	}
-	if of != nil && g.plan.Device(d.name).Outputs(metric) {
+	if g.plan.Device(d.name).Outputs(metric) {
 		return nil, wire.CodeMetricDerived
 	}
 	if d.own >= g.limit() {
@@ -220,7 +227,6 @@ func (g *registry) admit(d *device, metric string) (of *series, code string) {
 		of = g.add(d, metric)
 	}
 	g.setDerived(of, false)
-	g.treat(of)
 	return of, ""
 }
 

@@ -86,7 +86,7 @@ func (o *owner) newDriver(from *restored, f fences) *driver {
 		average:  &average{m: o.m},
 		judge:    &judge{m: o.m},
 		rules: &alerting{
-			partition: o.partition, timers: newTimers(), silences: from.silences, told: from.told, open: from.open, m: o.m,
+			partition: o.partition, timers: newTimers(func(of *series) int64 { return of.watch.due }), silences: from.silences, told: from.told, open: from.open, m: o.m,
 			subject: rule.Subject{Partition: o.partition}, inhibitor: from.registry.plan.Inhibitor(),
 		},
 		summarise: summarise,

@@ -88,4 +88,3 @@ func (w *world) alerts() (all []telemetry.Alert) {
 	}
 	return all
 }
-

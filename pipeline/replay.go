@@ -83,7 +83,7 @@ func (r *Replay) newStages() *stages {
 		average:  &average{m: m},
 		judge:    &judge{m: m},
 		rules: &alerting{
-			partition: o.Partition, timers: newTimers(), m: m,
+			partition: o.Partition, timers: newTimers(func(of *series) int64 { return of.watch.due }), m: m,
 			subject: rule.Subject{Partition: o.Partition}, inhibitor: g.plan.Inhibitor(),
 		},
 		summarise: summarise,

@@ -72,9 +72,7 @@ func (s *alerting) apply(b *Batch) *Batch {
 		case r.control != nil && r.control.Kind == wire.ControlSilence:
 			s.silence(r)
 		case r.deleted:
-			for _, of := range r.buried {
-				s.bury(b, r, of)
-			}
+			s.bury(b, r)
 		case r.control != nil && r.control.Kind == wire.ControlAlert:
 			s.command(b, r)
 		default:
@@ -120,7 +118,7 @@ func (s *alerting) reading(b *Batch, r *record, x *reading) {
 		Avg: x.avg, Lo: x.lo, Hi: x.hi, Score: x.score, Rate: x.rate,
 		State: x.state, Onset: x.onset, Clear: x.clear, Head: x.head.String(),
 	}, s.out[:0])
-	if len(s.out) > 0 || x.treat.timed && x.series.watch.due == never {
+	if len(s.out) > 0 || w.Stepped() || x.treat.timed && x.series.watch.due == never {
 		s.took(b, r, x.series)
 	}
 }
@@ -130,6 +128,11 @@ func (s *alerting) took(b *Batch, r *record, of *series) {
 	for i := range s.out {
 		s.tell(b, r, of, &s.out[i])
 	}
+	s.arm(of)
+}
+
+// arm sees to it that a tick comes when the series, which the stage works on, has something to do then.
+func (s *alerting) arm(of *series) {
 	if due := of.watch.Due(&s.subject); due < of.watch.due {
 		of.watch.due = due
 		s.timers.arm(of, due)
@@ -181,21 +184,33 @@ func (s *alerting) replan(b *Batch, r *record) {
 	}
 }
 
-// bury ends the alerts of a series that was deleted.
-func (s *alerting) bury(b *Batch, r *record, of *series) {
-	if of.watch.treat != nil || of.watch.frozen != nil {
-		w := s.on(of, cmp.Or(of.watch.treat, noTreatment))
-		s.out = w.End(&s.subject, telemetry.SeriesDeleted, telemetry.VersionOf(r.offset, 0), r.ingest, s.out[:0])
-		for i := range s.out {
-			s.tell(b, r, of, &s.out[i])
+// bury ends the alerts of the series that were deleted. Whether one is inhibited is decided before any has ended.
+func (s *alerting) bury(b *Batch, r *record) {
+	var ended []rule.Transition
+	var whose []*series
+	for _, of := range r.buried {
+		if of.watch.treat != nil || of.watch.frozen != nil {
+			w := s.on(of, cmp.Or(of.watch.treat, noTreatment))
+			for _, t := range w.End(&s.subject, telemetry.SeriesDeleted, telemetry.VersionOf(r.offset, 0), r.ingest, nil) {
+				t.Inhibited = s.inhibitor.By(&t.Alert, t.By, of.device.views)
+				ended, whose = append(ended, t), append(whose, of)
+			}
 		}
+		of.watch = watchState{due: never}
 	}
-	of.watch = watchState{due: never}
+	for i := range ended {
+		s.emit(b, r, whose[i], &ended[i].Alert)
+	}
 }
 
-// tell emits a transition, unless a predecessor has.
+// tell emits a transition, and says what keeps it from being news.
 func (s *alerting) tell(b *Batch, r *record, of *series, t *rule.Transition) {
-	a := &t.Alert
+	t.Inhibited = s.inhibitor.By(&t.Alert, t.By, of.device.views)
+	s.emit(b, r, of, &t.Alert)
+}
+
+// emit hands on a transition, unless a predecessor has.
+func (s *alerting) emit(b *Batch, r *record, of *series, a *telemetry.Alert) {
 	of.device.note(a)
 	if told, ok := s.told[a.ID]; ok && a.Version <= told {
 		return
@@ -204,7 +219,6 @@ func (s *alerting) tell(b *Batch, r *record, of *series, t *rule.Transition) {
 		s.open[a.ID] = nil // the rules know of it
 	}
 	a.Silences = s.silences.Covers(a, r.ingest)
-	a.Inhibited = s.inhibitor.By(a, t.By, of.device.views)
 	s.m.transition(a.Phase)
 	b.alerts = append(b.alerts, *a)
 }
@@ -240,6 +254,7 @@ func (s *alerting) adopt(b *Batch, id string, a *telemetry.Alert) bool {
 		}
 	}
 	w.Adopt(&s.subject, a, a.Time)
+	s.arm(of)
 	b.touched = append(b.touched, of)
 	s.m.adopted.Inc()
 	return true

@@ -1,9 +1,9 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -101,9 +101,12 @@ func (e *stateEncoder) deviceState(d *device, position int64) []byte {
 		out.Session, out.MaxSeq, out.Seen = w.session, w.max, e.scratch[start:]
 		m.Sessions = append(m.Sessions, out)
 	}
-	for _, source := range slices.Sorted(maps.Keys(d.sources)) {
-		m.Sources = append(m.Sources, &weirpb.PartialSource{Partition: int32(source), Version: int64(d.sources[source])})
+	for from, version := range d.sources {
+		m.Sources = append(m.Sources, &weirpb.PartialSource{Partition: int32(from.partition), Group: from.group, Version: int64(version)})
 	}
+	slices.SortFunc(m.Sources, func(a, b *weirpb.PartialSource) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Group, b.Group))
+	})
 	return e.message(m)
 }
 
@@ -173,8 +176,8 @@ func (x *stateDecoder) deviceState(d *device, b []byte) error {
 		d.newestTime = m.NewestTime
 	}
 	d.heard = m.HeardTime
-	for _, source := range m.Sources {
-		d.hears(int(source.Partition), telemetry.Version(source.Version))
+	for _, from := range m.Sources {
+		d.hears(sourceOf(from), telemetry.Version(from.Version))
 	}
 	if m.Layout != deviceLayout {
 		return errLayout
@@ -236,6 +239,8 @@ func (x *stateDecoder) seriesState(g *registry, s *series, b []byte) error {
 	s.standsFor = strings.Clone(m.StandsFor)
 	return nil
 }
+
+func sourceOf(m *weirpb.PartialSource) source { return source{int(m.Partition), m.Group} }
 
 func orNever(due int64) int64 {
 	if due == 0 {

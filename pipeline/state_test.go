@@ -52,7 +52,7 @@ func TestStateSurvivesARoundTrip(t *testing.T) {
 		if again := encoder.seriesState(s2); !bytes.Equal(first, again) {
 			t.Fatal("what was not taken apart is written as another state")
 		}
-		g2.treat(s2)
+		g2.treat(d2, []*series{s2})
 		s2.average.use(&s2.treat.Average)
 		if s.average.spec != nil && s2.average.Value(&s2.treat.Average) != s.average.Value(&s.treat.Average) {
 			t.Fatal("moving average changed")

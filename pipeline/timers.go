@@ -16,15 +16,18 @@ const never = math.MaxInt64
 // the first of them is due by the clock.
 //
 // A timer is one of a series, and may be late to learn that it is due later than it says: when a tick finds it due,
-// its stage looks, and arms it anew. So nothing has to be done per reading.
+// its stage looks, and arms it anew. So nothing has to be done per reading. One that is due earlier is armed again;
+// what it leaves in the queue is passed over when its time comes.
 type timers struct {
 	queue timerQueue
+	// due is where a series keeps when its timer is due.
+	due func(*series) int64
 	// first is when the first is due, for the driver.
 	first atomic.Int64
 }
 
-func newTimers() *timers {
-	t := new(timers)
+func newTimers(due func(*series) int64) *timers {
+	t := &timers{due: due}
 	t.first.Store(never)
 	return t
 }
@@ -43,7 +46,9 @@ func (t *timers) arm(of *series, due int64) {
 // take returns the series whose timers are due, by name, and forgets those.
 func (t *timers) take(now int64) (due []*series) {
 	for len(t.queue) > 0 && t.queue[0].due <= now {
-		due = append(due, heap.Pop(&t.queue).(timer).of)
+		if next := heap.Pop(&t.queue).(timer); next.due == t.due(next.of) {
+			due = append(due, next.of)
+		}
 	}
 	if len(t.queue) == 0 {
 		t.first.Store(never)
@@ -51,7 +56,7 @@ func (t *timers) take(now int64) (due []*series) {
 		t.first.Store(t.queue[0].due)
 	}
 	slices.SortFunc(due, func(a, b *series) int { return cmp.Compare(a.name, b.name) })
-	return due
+	return slices.Compact(due)
 }
 
 type timerQueue []timer

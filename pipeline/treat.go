@@ -3,6 +3,7 @@ package pipeline
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"weir/pipeline/detect"
 	"weir/pipeline/plan"
@@ -78,29 +79,30 @@ func (t *treatment) peer(metric string) (float64, bool) {
 	return 0, false
 }
 
-// treat gives a series that has come to be its treatment under the plan in force, and makes the series that it leads to.
-// Where others depend on it, they learn of it.
-func (g *registry) treat(of *series) {
-	d, metric := of.device, of.metric()
-	for _, derived := range g.plan.Device(d.name).Derived() {
-		if slices.Contains(derived.Inputs, metric) {
+// treat gives series of a device that have come to be their treatments under the plan in force, and makes the series that
+// they lead to. Where others depend on any of them, the device is treated as a whole.
+func (g *registry) treat(d *device, added []*series) {
+	t := g.treating(d)
+	for _, of := range added {
+		t.treat(of)
+	}
+	for made := range t.done {
+		if t.concerns(made.metric()) {
 			g.treatAll(d)
 			return
 		}
 	}
-	if d.reads[metric] {
-		g.treatAll(d)
-		return
-	}
-	t := treating{g, make(map[*series]*treatment, 1)}
-	t.treat(of)
 }
 
-// treatAll gives all series of a device their treatments.
+// treatAll gives all series of a device their treatments: again when that made series, for any of them may be what
+// others are made of.
 func (g *registry) treatAll(d *device) {
-	t := treating{g, make(map[*series]*treatment, len(d.series))}
-	for _, of := range slices.Collect(maps.Values(d.series)) { // the map grows by those that they lead to
-		t.treat(of)
+	for before := -1; before != len(d.series); {
+		before = len(d.series)
+		t := g.treating(d)
+		for _, metric := range slices.Sorted(maps.Keys(d.series)) {
+			t.treat(d.series[metric])
+		}
 	}
 }
 
@@ -108,14 +110,36 @@ func (g *registry) treatAll(d *device) {
 // plans have no circles.
 type treating struct {
 	*registry
+	of   *device
+	plan *plan.Device
 	done map[*series]*treatment
+	// inputs are the derived series, by their places in the plan, that each metric is an input of.
+	inputs map[string][]int
+}
+
+func (g *registry) treating(d *device) treating {
+	t := treating{g, d, g.plan.Device(d.name), make(map[*series]*treatment), nil}
+	for place, derived := range t.plan.Derived() {
+		for _, metric := range derived.Inputs {
+			if t.inputs == nil {
+				t.inputs = make(map[string][]int)
+			}
+			t.inputs[metric] = append(t.inputs[metric], place)
+		}
+	}
+	return t
+}
+
+// concerns reports whether series of the device are made of the metric, or judged by it.
+func (g treating) concerns(metric string) bool {
+	return len(g.inputs[metric]) > 0 || g.of.reads[metric]
 }
 
 func (g treating) treat(of *series) *treatment {
 	if t := g.done[of]; t != nil {
 		return t
 	}
-	planned := g.plan.Treat(of.name)
+	planned := g.registry.plan.Treat(of.name)
 	t := g.treatments[planned]
 	if t == nil {
 		t = newTreatment(planned)
@@ -166,11 +190,11 @@ func (g treating) counterOf(of *series, t *treatment) *plan.Treatment {
 	if !t.Published {
 		return nil
 	}
-	base, ok := g.plan.Device(of.device.name).Base(of.metric())
+	base, ok := g.plan.Base(of.metric())
 	if !ok {
 		return nil
 	}
-	counter := g.plan.Treat(telemetry.Series(of.device.name, base))
+	counter := g.registry.plan.Treat(telemetry.Series(of.device.name, base))
 	if !counter.Counter || counter.Rate.Metric(base) != of.metric() {
 		return nil
 	}
@@ -226,16 +250,14 @@ func (g treating) outputs(of *series, t *plan.Treatment) *outputs {
 			out.windows = append(out.windows, windowOut{w, to})
 		}
 	}
-	for _, m := range g.plan.Members(of.name) {
-		if device, _, ok := telemetry.SplitSeries(m.Series); ok {
+	for _, m := range g.registry.plan.Members(of.name) {
+		if device, _, ok := telemetry.SplitSeries(m.Series); ok && !shadows(&m) {
 			out.groups = append(out.groups, groupOut{w: m.Group.Window, as: m.Group.As(), device: device, series: m.Series})
 		}
 	}
-	for place, d := range g.plan.Device(of.device.name).Derived() {
-		if slices.Contains(d.Inputs, metric) {
-			if x := g.derivation(of.device, d, place); x != nil {
-				out.derived, out.derives = append(out.derived, x), true
-			}
+	for _, place := range g.inputs[metric] {
+		if x := g.derivation(of.device, g.plan.Derived()[place], place); x != nil {
+			out.derived, out.derives = append(out.derived, x), true
 		}
 	}
 	if out.rate == nil && out.averages == nil && out.windows == nil && out.groups == nil && out.derived == nil {
@@ -269,7 +291,15 @@ func (g treating) output(d *device, metric string) *output {
 			of = g.add(d, metric)
 		}
 	}
+	g.setDerived(of, true) // a device may have sent it before the plan
 	return &output{of, g.treat(of)}
+}
+
+// shadows reports whether a member, by the name that its device gave it, would be taken for a function of another one.
+func shadows(m *plan.Member) bool {
+	further := m.Group.Window.Functions()[1:]
+	return strings.Contains(m.Group.As(), "{metric}") &&
+		slices.ContainsFunc(further, func(fn string) bool { return strings.HasSuffix(m.Series, "."+fn) })
 }
 
 func (g treating) windowOutputs(d *device, w *window.Window, name func(i int) string) []*output {
@@ -296,7 +326,7 @@ func (g treating) derivation(d *device, derived *plan.Derived, place int) *deriv
 
 // standing is the group whose state is kept with a series, which holds the first of its functions; nil: none.
 func (g treating) standing(of *series, shared *treatment) *windowOut {
-	group := g.plan.Group(of.standsFor)
+	group := g.registry.plan.Group(of.standsFor)
 	if of.standsFor == "" || group == nil {
 		return nil
 	}
@@ -322,7 +352,7 @@ func (g *registry) group(d *device, group *plan.Group, name string) *grouping {
 	}
 	if as := group.As(); of.standsFor != as || of.treat == nil || of.treat.outs == nil || of.treat.outs.group == nil {
 		of.standsFor = as
-		g.treat(of)
+		g.treat(d, []*series{of})
 	}
 	if of.treat.outs == nil || of.treat.outs.group == nil {
 		return nil

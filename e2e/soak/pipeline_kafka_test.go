@@ -214,7 +214,7 @@ func (k *kafkaSoak) killNode(i int, away time.Duration) {
 }
 
 func (k *kafkaSoak) awaitWhole() bool {
-	ctx, cancel := context.WithTimeout(k.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(k.Context(), 6*time.Minute)
 	defer cancel()
 	for {
 		err := k.brokers.Whole(ctx)

@@ -27,7 +27,7 @@ const kafkaVersion = "4.3.1"
 var kafkaFiles embed.FS
 
 const (
-	startTimeout    = 60 * time.Second
+	startTimeout    = 4 * time.Minute // a broker that was killed reads its logs again, and the machine may be busy
 	downloadTimeout = 10 * time.Minute
 )
 

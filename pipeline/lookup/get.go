@@ -149,7 +149,7 @@ func addHeaders(to http.Header, file string) error {
 	if err != nil {
 		return fmt.Errorf("headers_file: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	lines := bufio.NewScanner(io.LimitReader(f, maxHeaders))
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())

@@ -90,6 +90,12 @@ func lookupOf(t testing.TB, text string) *plan.Lookup {
 	return p.Lookups("p/a")[0]
 }
 
+// pass lets time pass, and what is due then happen.
+func (x *bench) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func (x *bench) want(l *plan.Lookup, device string, state State, labels map[string]string) {
 	x.t.Helper()
 	got, gotState := x.Ask(l, device)
@@ -106,21 +112,21 @@ func TestAnAnswerIsThereOnceItHasCome(t *testing.T) {
 		x.cmdb.set(200, `{"owner": "mia", "rack": 7, "none": null, "list": [1], "a b": "x", "on": true, "empty": ""}`)
 		x.want(l, "p/a", Pending, nil)
 		x.want(l, "p/a", Pending, nil)
-		time.Sleep(time.Second)
+		x.pass(time.Second)
 		first := map[string]string{"cmdb_owner": "mia", "cmdb_rack": "7"}
 		x.want(l, "p/a", Known, first)
 		if x.asked != 1 {
 			t.Errorf("asked %d times", x.asked)
 		}
 		x.cmdb.set(200, `{"owner": "tom"}`)
-		time.Sleep(time.Minute)
+		x.pass(time.Minute)
 		x.want(l, "p/a", Known, first) // it is stale, and asked for anew
-		time.Sleep(time.Second)
+		x.pass(time.Second)
 		x.want(l, "p/a", Known, map[string]string{"cmdb_owner": "tom"})
 		x.cmdb.set(500, "")
-		time.Sleep(time.Minute)
+		x.pass(time.Minute)
 		x.want(l, "p/a", Known, map[string]string{"cmdb_owner": "tom"})
-		time.Sleep(10 * time.Second)
+		x.pass(10 * time.Second)
 		x.want(l, "p/a", Known, map[string]string{"cmdb_owner": "tom"}) // better than nothing
 	})
 }
@@ -130,7 +136,7 @@ func TestThatNothingIsKnownIsAnAnswer(t *testing.T) {
 		l := lookupOf(t, address)
 		x.cmdb.set(404, `{"error": "no such device"}`)
 		x.want(l, "p/a", Pending, nil)
-		time.Sleep(time.Second)
+		x.pass(time.Second)
 		x.want(l, "p/a", Known, nil)
 		if x.asked != 1 || len(x.failures) != 0 {
 			t.Errorf("asked %d times, failures %v", x.asked, x.failures)
@@ -143,16 +149,16 @@ func TestWhatFailsIsTriedAgainAndToldOncePerHour(t *testing.T) {
 		l := lookupOf(t, address)
 		x.cmdb.set(503, "secret text of the host")
 		x.want(l, "p/a", Pending, nil)
-		time.Sleep(20 * time.Second)
+		x.pass(20 * time.Second)
 		x.want(l, "p/a", Failed, nil)
 		if x.asked != maxAttempts {
 			t.Errorf("asked %d times, want %d", x.asked, maxAttempts)
 		}
 		for range 65 { // once a minute, and past the hour
-			time.Sleep(time.Minute)
+			x.pass(time.Minute)
 			x.Ask(l, "p/a")
 		}
-		time.Sleep(20 * time.Second)
+		x.pass(20 * time.Second)
 		if len(x.failures) != 2 {
 			t.Fatalf("told %d times: %v", len(x.failures), x.failures)
 		}
@@ -161,9 +167,9 @@ func TestWhatFailsIsTriedAgainAndToldOncePerHour(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 		x.cmdb.set(200, `{"owner": "mia"}`)
-		time.Sleep(2 * time.Minute)
+		x.pass(2 * time.Minute)
 		x.Ask(l, "p/a")
-		time.Sleep(time.Second)
+		x.pass(time.Second)
 		x.want(l, "p/a", Known, map[string]string{"cmdb_owner": "mia"})
 	})
 }
@@ -174,17 +180,17 @@ func TestErrorsShowNoSecretsAndWhatCannotBeMendedIsNotTriedAgain(t *testing.T) {
 		for i, body := range []string{`[1]`, `null`, `{"a":`, `"` + strings.Repeat("x", maxAnswer) + `"`} {
 			x.cmdb.set(200, body)
 			x.Ask(l, fmt.Sprint("p/", i))
-			time.Sleep(time.Second)
+			x.pass(time.Second)
 		}
 		x.cmdb.set(401, "")
 		x.Ask(l, "p/x")
-		time.Sleep(time.Second)
+		x.pass(time.Second)
 		if x.asked != 5 || len(x.failures) != 5 {
 			t.Errorf("asked %d times, %d failures", x.asked, len(x.failures))
 		}
 		x.err = errors.New("connection refused")
 		x.Ask(l, "p/y")
-		time.Sleep(20 * time.Second)
+		x.pass(20 * time.Second)
 		if f := x.failures[len(x.failures)-1]; f.Device != "p/y" || f.Cause.Error() != "connection refused" {
 			t.Errorf("%+v", f)
 		}
@@ -203,7 +209,7 @@ func TestAHostThatFailsIsLeftAloneAndOthersAreNotHeldUp(t *testing.T) {
 		for i := range 100 {
 			x.Ask(bad, fmt.Sprint("p/", i))
 		}
-		time.Sleep(20 * time.Second)
+		x.pass(20 * time.Second)
 		if x.asked > failWindow+2*atOnce {
 			t.Errorf("a host that fails was asked %d times", x.asked)
 		}
@@ -217,11 +223,11 @@ func TestAHostThatFailsIsLeftAloneAndOthersAreNotHeldUp(t *testing.T) {
 		}
 		x.cmdb.set(200, `{"a": "b"}`)
 		x.want(good, "p/1", Pending, nil)
-		time.Sleep(time.Second)
+		x.pass(time.Second)
 		x.want(good, "p/1", Known, map[string]string{"a": "b"})
-		time.Sleep(time.Minute)
+		x.pass(time.Minute)
 		x.Ask(bad, "p/99")
-		time.Sleep(time.Second)
+		x.pass(time.Second)
 		x.want(bad, "p/99", Known, map[string]string{"cmdb_a": "b"})
 	})
 }
@@ -244,7 +250,7 @@ func TestNobodyWaitsForAHostThatDoesNotAnswer(t *testing.T) {
 		if waiting > maxWaiting || x.m.full.Get() < maxWaiting-2*atOnce {
 			t.Errorf("%d wait, %d were dropped", waiting, x.m.full.Get())
 		}
-		time.Sleep(3 * time.Second)
+		x.pass(3 * time.Second)
 		if x.m.timeout.Get() == 0 {
 			t.Error("an attempt has no end")
 		}

@@ -72,6 +72,8 @@ type Watch struct {
 	// The ring holds the newest used readings, the newest of them before head.
 	head, used uint8
 	afresh     bool
+	// stepped: a condition has moved since Stepped was asked last.
+	stepped bool
 	times      [ringSize]int64
 	values     [ringSize]float64
 }
@@ -113,8 +115,17 @@ func (w *Watch) Observe(s *Subject, o *Observation, out []Transition) []Transiti
 	return out
 }
 
+// Stepped reports whether a condition has moved since it was asked last. Then Due may be another, although nothing was
+// told.
+func (w *Watch) Stepped() bool {
+	stepped := w.stepped
+	w.stepped = false
+	return stepped
+}
+
 // step moves the condition, which does not stay as it is.
 func (w *Watch) step(s *Subject, i int, o *Observation, v verdict, out []Transition) []Transition {
+	w.stepped = true
 	r, st := s.Rules[i], &w.states[i]
 	if v == no && st.phase == pending {
 		st.phase = off

@@ -145,9 +145,11 @@ func (x *DeviceState) GetPlain() bool {
 }
 
 type PartialSource struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     int32                  `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Version       int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition int32                  `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Version   int64                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The series of the group.
+	Group         string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -194,6 +196,13 @@ func (x *PartialSource) GetVersion() int64 {
 		return x.Version
 	}
 	return 0
+}
+
+func (x *PartialSource) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
 }
 
 // SessionWindow tells which of the newest sequence numbers of a session were seen.
@@ -608,10 +617,11 @@ const file_weir_v1_state_proto_rawDesc = "" +
 	"heard_time\x18\x06 \x01(\x03R\theardTime\x12\x14\n" +
 	"\x05whole\x18\a \x01(\rR\x05whole\x12\x10\n" +
 	"\x03own\x18\b \x01(\rR\x03own\x12\x14\n" +
-	"\x05plain\x18\t \x01(\bR\x05plain\"G\n" +
+	"\x05plain\x18\t \x01(\bR\x05plain\"]\n" +
 	"\rPartialSource\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\x05R\tpartition\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x03R\aversion\"V\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\"V\n" +
 	"\rSessionWindow\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x17\n" +
 	"\amax_seq\x18\x02 \x01(\x04R\x06maxSeq\x12\x12\n" +
