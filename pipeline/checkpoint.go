@@ -27,7 +27,6 @@ type checkpoint struct {
 	latest  []kafka.Record
 	// committed: the group has taken the offset.
 	committed bool
-	planned   int64
 	// devicesN and seriesN are how many there are, changed or not, evicted or not.
 	devicesN, seriesN int
 

@@ -64,7 +64,6 @@ func BenchmarkIdleDevices(b *testing.B) {
 		}
 		took := time.Since(began)
 		c.take(&Batch{}, r.stages, offset, nil) // lets go of who changed before
-		v = nil
 		asleep := inUse() - start
 		if len(g.asleep) != devices {
 			b.Fatalf("%d of %d devices are evicted", len(g.asleep), devices)
