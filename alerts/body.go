@@ -17,9 +17,10 @@ import (
 const (
 	// maxBodyBytes bounds what is read of a request.
 	maxBodyBytes = 64 << 10
-	// maxText bounds a comment, and maxName who an alert is assigned to.
-	maxText = 2000
-	maxName = 128
+	// maxText bounds a text, maxComment that of a silence, which the pipeline bounds, too, and maxName who an alert is assigned to.
+	maxText    = 2000
+	maxComment = 1000
+	maxName    = 128
 	// defaultWait is how long a request waits for what it caused, maxWait how long it may.
 	defaultWait = 5 * time.Second
 	maxWait     = 30 * time.Second

@@ -153,7 +153,7 @@ func (b *silenceBody) silence(now time.Time, p *auth.Principal) (s telemetry.Sil
 	if slices.ContainsFunc(b.Severities, func(s telemetry.Severity) bool { return !slices.Contains(severities, s) }) {
 		return s, wire.NewError(wire.CodeFieldRange, "severities")
 	}
-	if refusal := checkText("comment", b.Comment, maxText); refusal != nil {
+	if refusal := checkText("comment", b.Comment, maxComment); refusal != nil {
 		return s, refusal
 	}
 	s = telemetry.Silence{

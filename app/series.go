@@ -72,6 +72,7 @@ func (v *seriesView) handle(w http.ResponseWriter, r *http.Request) {
 	x, err := v.look(r.Context(), partition, name)
 	switch {
 	case err == nil:
+		redact(x, auth.PrincipalOf(r.Context()))
 		wire.WriteJSON(w, http.StatusOK, x)
 	case errors.Is(err, pipeline.ErrNoSeries):
 		wire.Refuse(w, wire.NewError(wire.CodeSeriesUnknown, ""))

@@ -81,16 +81,20 @@ type asked struct {
 
 func (a *API) handle(w http.ResponseWriter, r *http.Request) {
 	p := auth.PrincipalOf(r.Context())
-	q, refusal := parseRequest(w, r, p)
+	q, refusal := parseQuery(r.URL.Query(), p)
 	if refusal != nil {
 		wire.Refuse(w, refusal)
 		return
 	}
-	select {
+	select { // before the file is read: parsing many at once is what this bounds, too
 	case a.running <- struct{}{}:
 		defer func() { <-a.running }()
 	default:
 		wire.Refuse(w, &wire.Error{Code: wire.CodeOverloaded, Message: "another backtest is under way; ask again later"})
+		return
+	}
+	if q.plan, refusal = parseBody(w, r); refusal != nil {
+		wire.Refuse(w, refusal)
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), maxRun, errTooLong)
@@ -149,14 +153,7 @@ func mayReadAll(p *auth.Principal, device string) bool {
 	return err == nil && p.MayRead(all)
 }
 
-func parseRequest(w http.ResponseWriter, r *http.Request, p *auth.Principal) (q *asked, refusal *wire.Error) {
-	q = new(asked)
-	if q.from, q.to, q.pattern, refusal = parseQuery(r.URL.Query(), p); refusal != nil {
-		return nil, refusal
-	}
-	if !p.MayRead(q.pattern) {
-		return nil, wire.NewError(wire.CodeForbidden, "series")
-	}
+func parseBody(w http.ResponseWriter, r *http.Request) (*plan.Plan, *wire.Error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxPlanBytes))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		return nil, &wire.Error{Code: wire.CodeFrameTooLarge, Message: fmt.Sprintf("the file is larger than %d bytes", MaxPlanBytes)}
@@ -164,13 +161,26 @@ func parseRequest(w http.ResponseWriter, r *http.Request, p *auth.Principal) (q 
 	if err != nil {
 		return nil, &wire.Error{Code: wire.CodeFrameEmpty, Message: "the body could not be read"}
 	}
-	if q.plan, err = plan.Parse(body); err != nil {
+	next, err := plan.Parse(body)
+	if err != nil {
 		return nil, &wire.Error{Code: wire.CodePlanInvalid, Message: err.Error()}
+	}
+	return next, nil
+}
+
+// parseQuery tells what the parameters ask for, all but the plan.
+func parseQuery(query url.Values, p *auth.Principal) (q *asked, refusal *wire.Error) {
+	q = new(asked)
+	if q.from, q.to, q.pattern, refusal = parseParameters(query, p); refusal != nil {
+		return nil, refusal
+	}
+	if !p.MayRead(q.pattern) {
+		return nil, wire.NewError(wire.CodeForbidden, "series")
 	}
 	return q, nil
 }
 
-func parseQuery(query url.Values, p *auth.Principal) (from, to int64, pattern telemetry.Pattern, refusal *wire.Error) {
+func parseParameters(query url.Values, p *auth.Principal) (from, to int64, pattern telemetry.Pattern, refusal *wire.Error) {
 	text := "#"
 	if p.Tenant != "" {
 		text = p.Tenant + "/#"

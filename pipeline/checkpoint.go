@@ -25,6 +25,11 @@ type checkpoint struct {
 	state   []kafka.Record
 	devices []int // where in state each device ends
 	latest  []kafka.Record
+	// oversized is how many devices had too much state for a batch, large names those of all checkpoints, and tooLarge
+	// those of which it is to be said.
+	oversized int
+	large     map[string]bool
+	tooLarge  []string
 	// committed: the group has taken the offset.
 	committed bool
 	// devicesN and seriesN are how many there are, changed or not, evicted or not.
@@ -41,6 +46,7 @@ func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.H
 	c.dead, c.state, c.devices, c.latest = b.dead, c.state[:0], c.devices[:0], c.latest[:0]
 	c.devicesN = len(s.decode.registry.devices) + len(s.decode.registry.asleep)
 	c.seriesN = s.decode.registry.seriesN + s.decode.registry.asleepSeries
+	c.oversized, c.tooLarge = 0, nil
 	c.encoder.reset()
 	g := s.decode.registry
 	c.plans(g, before, headers)
@@ -63,6 +69,7 @@ func (c *checkpoint) take(b *Batch, s *stages, position int64, headers []kafka.H
 // device adds the header of a device and its changed series.
 func (c *checkpoint) device(d *device, position int64, headers []kafka.Header) {
 	d.dirty, d.whole = false, false
+	first, oversized := len(c.state), c.oversized
 	e := &c.encoder
 	c.state = append(c.state, kafka.Record{Key: e.keyed(deviceKey, d.name), Value: e.deviceState(d, position), Headers: headers})
 	for s := d.dirtySeries; s != nil; {
@@ -83,6 +90,13 @@ func (c *checkpoint) device(d *device, position int64, headers []kafka.Header) {
 		}
 	}
 	d.buried, d.ghosts = nil, nil
+	if c.shrink(first); c.oversized > oversized && !c.large[d.name] {
+		if c.large == nil {
+			c.large = make(map[string]bool)
+		}
+		c.large[d.name] = true
+		c.tooLarge = append(c.tooLarge, d.name)
+	}
 	c.devices = append(c.devices, len(c.state))
 }
 
@@ -140,6 +154,10 @@ func (c *checkpoint) alert(id string, alert *telemetry.Alert, headers []kafka.He
 
 // persist writes the checkpoint.
 func (o *owner) persist(ctx context.Context, c *checkpoint) error {
+	o.m.oversized.Add(c.oversized)
+	for _, name := range c.tooLarge {
+		o.log.Warn("device has more state than is written: after a change of owner, windows of it begin anew", "device", name, "bound", maxGroup)
+	}
 	if err := o.writeAll(ctx, wire.TopicDeadLetters, each(c.dead)); err != nil {
 		return err
 	}

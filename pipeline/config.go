@@ -34,7 +34,8 @@ type Config struct {
 	// rewriting it. It means something only with Options.Trimmer.
 	CompactAbove int64 `koanf:"compact_above"`
 	// AcceptLoss makes an owner go on although what its predecessor emitted since its last checkpoint was deleted
-	// before it could be read back. Intervals may then go out twice; without it such a partition stands still.
+	// before it could be read back, or the plan in force is not understood. Intervals may then go out twice, and the
+	// plan that is wanted takes the other's place; without it such a partition stands still.
 	AcceptLoss bool `koanf:"accept_loss"`
 	// EvictAfter is how long a device is idle before its state leaves memory; it is read back when the device is heard
 	// again. 0: never.

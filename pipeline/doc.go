@@ -23,9 +23,11 @@
 // Config.InFlight batches of about Config.FetchBytes exist per partition; while all are in the graph the
 // partition is not fetched. One write to weir.updates and one to weir.alerts is on its way; while it is,
 // summaries merge, so a slow broker gets fewer and fuller rows. The producer's buffer is bounded; a full one
-// blocks emit, and so the graph. Memory grows with the number of series
-// of devices that were heard of lately (gauges weir_pipeline_series and weir_pipeline_devices); of an idle device a
-// stub stays, see Idle devices. While another plan comes into force that may concern them, all are in memory.
+// blocks emit, and so the graph. Memory grows with the number of series (gauges weir_pipeline_series and
+// weir_pipeline_devices): 2.1 to 2.4 KB a series after its first reading, 2.7 KB with a full window, and about 0.9 KB
+// for each function of a window it has, for that is a series, too. Of an idle
+// device a stub of about 90 bytes stays, see Idle devices; while another plan comes into force that may concern them, all
+// are in memory.
 //
 // # Exactly once
 //
@@ -88,6 +90,8 @@
 // group begins a new one after a pause.
 //
 // An owner refuses to begin, naming the topic, when a topic ends before what was written to it, and when what its
-// predecessor emitted since the last checkpoint was deleted: it could go out twice (Config.AcceptLoss). Readings
+// predecessor emitted since the last checkpoint was deleted: it could go out twice (Config.AcceptLoss). It refuses,
+// too, when the plan in force is not one that it understands. What changed of a device is one batch of weir.state; of a
+// device with more than a broker takes, the largest parts are left out (oversize.go). Readings
 // that were deleted unread are counted and passed over, for nothing brings them back.
 package pipeline

@@ -64,6 +64,8 @@ type counters struct {
 	layouts      *metrics.Counter
 	skipped      *metrics.Counter
 	compactions  *metrics.Counter
+	// oversized counts checkpoints of devices with too much state for one batch.
+	oversized *metrics.Counter
 }
 
 func newCounters(set *metrics.Set) *counters {
@@ -107,6 +109,7 @@ func newCounters(set *metrics.Set) *counters {
 		layouts:       counter("unknown_layouts_total"),
 		skipped:       counter("skipped_records_total"),
 		compactions:   counter("compactions_total"),
+		oversized:     counter("state_oversized_total"),
 		transitions:   make(map[telemetry.Phase]*metrics.Counter),
 		stages:        make(map[string]*metrics.FloatCounter),
 	}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -14,8 +15,10 @@ import (
 
 // plannedAt is a plan and the offset of weir.readings from which on it is in force; -1: from the beginning.
 type plannedAt struct {
-	offset  int64
+	offset int64
+	// plan is nil where fault tells why it is not understood.
 	plan    *plan.Plan
+	fault   error
 	written bool
 }
 
@@ -31,13 +34,14 @@ func (g *registry) planned(p *plan.Plan, offset int64) {
 // plans adds the plans that came into force since the last checkpoint, before all devices, and tombstones for those
 // that nobody may begin with any more: before is the position of the checkpoint before.
 func (c *checkpoint) plans(g *registry, before int64, headers []kafka.Header) {
-	first := len(c.state)
 	for i := range g.plans {
 		if p := &g.plans[i]; !p.written {
 			p.written = true
 			c.state = append(c.state, kafka.Record{Key: c.planKey(p.offset), Value: append([]byte{planLayout}, p.plan.Text()...), Headers: headers})
+			c.devices = append(c.devices, len(c.state)) // each by itself: a few of the largest would not fit into a batch
 		}
 	}
+	first := len(c.state)
 	// Until this checkpoint is whole a successor begins where the one before ended.
 	for len(g.plans) > 1 && g.plans[1].offset < before {
 		c.state = append(c.state, kafka.Record{Key: c.planKey(g.plans[0].offset), Headers: headers})
@@ -62,14 +66,43 @@ func (g *registry) restorePlan(offset string, text []byte) error {
 	if text == nil {
 		return nil
 	}
+	stored := plannedAt{offset: at, written: true}
 	if len(text) == 0 || text[0] != planLayout {
-		return errLayout
+		stored.fault = errLayout
+	} else {
+		stored.plan, stored.fault = plan.Parse(text[1:])
 	}
-	p, err := plan.Parse(text[1:])
-	if err != nil {
-		return err
+	g.plans = append(g.plans, stored)
+	return nil
+}
+
+// understood checks that the plan in force at a position can be read. Another one in its place would drop windows and
+// end alerts, and nobody would have asked for that. With Config.AcceptLoss, the plan that is wanted now takes its place.
+func (r *restorer) understood(position int64) error {
+	g := r.out.registry
+	at := -1
+	for i := range g.plans {
+		if g.plans[i].offset < position && (at < 0 || g.plans[i].offset > g.plans[at].offset) {
+			at = i
+		}
 	}
-	g.plans = append(g.plans, plannedAt{offset: at, plan: p, written: true})
+	if at < 0 || g.plans[at].fault == nil {
+		return nil
+	}
+	bad := g.plans[at]
+	if !r.o.config.AcceptLoss {
+		return fmt.Errorf("%s/%d: the plan in force since offset %d of %s is not one that this version understands: %w; "+
+			"start the version that wrote it, or to go on with the plan of the file, start once with pipeline.accept_loss",
+			wire.TopicState, r.o.partition, bad.offset, wire.TopicReadings, bad.fault)
+	}
+	next := plan.Default()
+	if r.o.plans != nil {
+		next = r.o.plans.Current()
+	}
+	r.o.log.Error("going on without the plan in force, which is not understood", "offset", bad.offset, "error", bad.fault,
+		"instead", next.Hash(), "from", position)
+	g.plans = slices.DeleteFunc(g.plans, func(p plannedAt) bool { return p.offset >= position-1 })
+	g.planned(next, position-1)
 	return nil
 }
 

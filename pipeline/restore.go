@@ -296,8 +296,8 @@ func (r *restorer) ofPartition(key string, value []byte) error {
 	if offset, ok := strings.CutPrefix(key, planKey); ok {
 		return r.out.registry.restorePlan(offset, value)
 	}
-	if key == silencesKey {
-		return known(r.out.silences.Unmarshal(value))
+	if id, ok := strings.CutPrefix(key, silenceKey); ok {
+		return r.out.silences.restore(id, value)
 	}
 	return nil
 }
@@ -392,6 +392,9 @@ func (r *restorer) place(ctx context.Context) error {
 	}
 	r.out.position = position
 	r.out.lately = !r.marked || time.Since(time.UnixMicro(r.marker.Time)) < outage
+	if err := r.understood(position); err != nil {
+		return err
+	}
 	r.out.registry.begin(position)
 	r.out.caughtUp = max(position, r.highest.Offset()+1)
 	return nil

@@ -19,7 +19,7 @@ const (
 	// Of the partition as a whole.
 	partitionKey = "p/"
 	planKey      = partitionKey + "plan/"
-	silencesKey  = partitionKey + "silences"
+	silenceKey   = partitionKey + "silence/"
 )
 
 // Versions of what the opaque parts of state records hold. Each part begins with what it was made by, and begins

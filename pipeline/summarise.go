@@ -129,16 +129,28 @@ func (s *summarise) delete(b *Batch, r *record) {
 
 func (s *summarise) record(b *Batch, r *record) {
 	readings := b.of(r)
-	for i := range readings {
-		reading := &readings[i]
-		if r.verdict == poisoned {
-			reading.fate = invalid
+	done := 0
+	defer func() {
+		for ; done < len(readings); done++ { // a panic: what is left counts as invalid, too
+			s.leftOver(&readings[done], r.ingest)
 		}
-		s.reading(reading, r.ingest)
+	}()
+	for ; done < len(readings); done++ {
+		if r.verdict == poisoned {
+			readings[done].fate = invalid
+		}
+		s.reading(&readings[done], r.ingest)
 	}
 	for i := range r.silent {
 		s.reading(&r.silent[i], 0)
 	}
+}
+
+// leftOver counts a reading as invalid, if it can be counted.
+func (s *summarise) leftOver(r *reading, ingest int64) {
+	defer func() { _ = recover() }()
+	r.fate = invalid
+	s.reading(r, ingest)
 }
 
 func (s *summarise) reading(r *reading, ingest int64) {

@@ -41,8 +41,8 @@ type Setting struct {
 	From  string `json:"from"`
 }
 
-// fromDefault is Setting.From of what no entry sets.
-const fromDefault = "default"
+// FromDefault is Setting.From of what no entry sets.
+const FromDefault = "default"
 
 // ofServer is Setting.Value where the server's own setting counts.
 const ofServer = "pipeline.lateness of the server"
@@ -133,7 +133,7 @@ func (t *Treatment) from(name string) string {
 		}
 		i := strings.LastIndexByte(name, '.')
 		if i < 0 {
-			return fromDefault
+			return FromDefault
 		}
 		name = name[:i]
 	}

@@ -1,12 +1,14 @@
 package rule
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"unicode/utf8"
 
 	"weir/telemetry"
 )
@@ -15,7 +17,9 @@ import (
 const (
 	MaxSilences     = 1024 // in one partition, those that have not begun included
 	MaxSilenceRules = 100
-	maxSilenceText  = 2048 // of what is shown only, in bytes
+	maxSilenceBy    = 2048     // of who made it, in bytes
+	maxComment      = 1 << 10  // bytes
+	maxSilenceBytes = 60 << 10 // of the marshalled form
 )
 
 // ErrTooManySilences refuses another one.
@@ -56,6 +60,7 @@ func checkSilence(x *telemetry.Silence) (telemetry.Pattern, error) {
 	p, err := telemetry.ParsePattern(x.Series)
 	var c checker
 	c.that(x.ID != "" && len(x.ID) <= MaxNameBytes, "id", "has to be 1 to %d bytes", MaxNameBytes)
+	c.that(utf8.ValidString(x.ID), "id", "is not text")
 	if err != nil {
 		c.that(false, "series", "%v", err)
 	}
@@ -70,8 +75,11 @@ func checkSilence(x *telemetry.Silence) (telemetry.Pattern, error) {
 	}
 	c.that(len(x.Severities) <= MaxSilenceRules, "severities", "more than %d", MaxSilenceRules)
 	c.that(x.From <= x.Until, "until", "is before from")
-	c.that(len(x.By) <= maxSilenceText, "by", "longer than %d bytes", maxSilenceText)
-	c.that(len(x.Comment) <= maxSilenceText, "comment", "longer than %d bytes", maxSilenceText)
+	c.that(len(x.By) <= maxSilenceBy, "by", "longer than %d bytes", maxSilenceBy)
+	c.that(len(x.Comment) <= maxComment, "comment", "longer than %d bytes", maxComment)
+	if len(c.errs) == 0 {
+		c.that(len(marshalSilence(nil, x)) <= maxSilenceBytes, "rules", "the silence is longer than %d bytes", maxSilenceBytes)
+	}
 	return p, errors.Join(c.errs...)
 }
 
@@ -127,41 +135,55 @@ func (s *Silences) Covers(a *telemetry.Alert, now int64) []string {
 // Empty reports whether there is nothing to keep.
 func (s *Silences) Empty() bool { return len(s.list) == 0 }
 
-const silencesLayout = 1
+const silenceLayout = 1
 
-// MarshalAppend appends the state to dst: a layout byte, and the silences as JSON, by id. They are few and written
-// by people; a layout of their own would save nothing.
-func (s *Silences) MarshalAppend(dst []byte) []byte {
-	b, err := json.Marshal(s.All())
-	if err != nil {
-		panic("rule: silences cannot be written: " + err.Error()) // strings and integers only
+// MarshalAppend appends the silence with the id to dst, or reports false if there is none: a layout byte, and the
+// silence as JSON. They are few and written by people; a layout of their own would save nothing. Each is marshalled
+// by itself, for all together would be too long for a record.
+func (s *Silences) MarshalAppend(dst []byte, id string) ([]byte, bool) {
+	i, found := s.find(id)
+	if !found {
+		return dst, false
 	}
-	return append(append(dst, silencesLayout), b...)
+	return marshalSilence(dst, &s.list[i].Silence), true
 }
 
-// Unmarshal replaces s by what MarshalAppend wrote. On an error s is unchanged.
-func (s *Silences) Unmarshal(b []byte) error {
-	if len(b) == 0 || b[0] != silencesLayout {
+func marshalSilence(dst []byte, x *telemetry.Silence) []byte {
+	b := bytes.NewBuffer(append(dst, silenceLayout))
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false) // six bytes for one
+	if err := e.Encode(x); err != nil {
+		panic("rule: a silence cannot be written: " + err.Error()) // strings and integers only
+	}
+	return b.Bytes()
+}
+
+// Unmarshal puts the silence with the id, which MarshalAppend wrote, in place of the one that is there. It may be over
+// or one of more than MaxSilences: it was taken once. On an error s is unchanged.
+func (s *Silences) Unmarshal(id string, b []byte) error {
+	if len(b) == 0 || b[0] != silenceLayout {
 		return ErrState
 	}
-	var list []telemetry.Silence
-	if err := json.Unmarshal(b[1:], &list); err != nil {
+	var x telemetry.Silence
+	if err := json.Unmarshal(b[1:], &x); err != nil {
 		return fmt.Errorf("%w: %w", ErrState, err)
 	}
-	if len(list) > MaxSilences {
+	p, err := checkSilence(&x)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if x.ID != id {
 		return ErrState
 	}
-	out := Silences{}
-	for i := range list {
-		p, err := checkSilence(&list[i])
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrState, err)
-		}
-		if i > 0 && list[i-1].ID >= list[i].ID {
-			return ErrState
-		}
-		out.list = append(out.list, silence{list[i], p})
-	}
-	*s = out
+	s.Remove(id)
+	i, _ := s.find(id)
+	s.list = slices.Insert(s.list, i, silence{x, p})
 	return nil
+}
+
+// Remove drops the silence with the id, if there is one.
+func (s *Silences) Remove(id string) {
+	if i, found := s.find(id); found {
+		s.list = slices.Delete(s.list, i, i+1)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -77,8 +78,19 @@ func TestSilencesAreAMapWithoutThoseThatEnded(t *testing.T) {
 				t.Fatalf("at %d: %v due %d, want %v due %d", now, got, s.Due(), want, due)
 			}
 			var restored Silences
-			if err := restored.Unmarshal(s.MarshalAppend(nil)); err != nil || !reflect.DeepEqual(restored.All(), s.All()) {
-				t.Fatalf("restored %v: %v", restored.All(), err)
+			for id := range want {
+				for range 2 { // the second in place of the first
+					b, _ := s.MarshalAppend(nil, id)
+					if err := restored.Unmarshal(id, b); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if !reflect.DeepEqual(restored.All(), s.All()) {
+				t.Fatalf("restored %v of %v", restored.All(), s.All())
+			}
+			if b, there := s.MarshalAppend(nil, "e"); there || b != nil {
+				t.Fatalf("a silence that there is not is %q", b)
 			}
 		}
 	})
@@ -115,21 +127,53 @@ func TestSilencesThatAreMalformedOrTooManyAreRefused(t *testing.T) {
 	}
 }
 
+// Whoever writes commands may use all that is permitted, in characters that take the most room.
+func TestNoSilenceIsLongerThanARecordMayBe(t *testing.T) {
+	for _, char := range []string{"<", "\"", "\x01", "\xff", "ä"} {
+		x := sample("a")
+		fill := func(n int) string { return strings.Repeat(char, n/len(char)) }
+		x.By, x.Comment = fill(maxSilenceBy), fill(maxComment)
+		for range MaxSilenceRules {
+			x.Rules = append(x.Rules, fill(4*MaxNameBytes))
+		}
+		for len(x.Severities) < MaxSilenceRules {
+			x.Severities = append(x.Severities, telemetry.Critical)
+		}
+		var s Silences
+		err := s.Put(x, 0)
+		if b, there := s.MarshalAppend(nil, "a"); len(b) > 64<<10 || there != (err == nil) {
+			t.Errorf("%q: %d bytes, %v", char, len(b), err)
+		}
+		if (char == "\x01" || char == "\xff") != (err != nil) {
+			t.Errorf("%q: %v", char, err)
+		}
+		x.Rules = x.Rules[:10]
+		if err := s.Put(x, 0); err != nil {
+			t.Errorf("%q, fewer: %v", char, err)
+		}
+		x.Comment += "more"
+		if s.Put(x, 0) == nil {
+			t.Errorf("a comment of %d bytes is taken", len(x.Comment))
+		}
+	}
+}
+
 func FuzzSilencesUnmarshal(f *testing.F) {
 	var s Silences
-	f.Add(s.MarshalAppend(nil))
 	_ = s.Put(sample("a"), 0)
-	f.Add(s.MarshalAppend(nil))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	b, _ := s.MarshalAppend(nil, "a")
+	f.Add("a", b)
+	f.Fuzz(func(t *testing.T, id string, b []byte) {
 		var s Silences
-		if s.Unmarshal(b) != nil {
+		if s.Unmarshal(id, b) != nil {
 			if !s.Empty() {
 				t.Fatal("changed by bytes it refused")
 			}
 			return
 		}
 		var again Silences
-		if err := again.Unmarshal(s.MarshalAppend(nil)); err != nil || len(again.All()) != len(s.All()) {
+		b, there := s.MarshalAppend(nil, id)
+		if err := again.Unmarshal(id, b); err != nil || !there || len(again.All()) != len(s.All()) {
 			t.Fatal(err)
 		}
 	})

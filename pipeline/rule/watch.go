@@ -74,8 +74,8 @@ type Watch struct {
 	afresh     bool
 	// stepped: a condition has moved since Stepped was asked last.
 	stepped bool
-	times      [ringSize]int64
-	values     [ringSize]float64
+	times   [ringSize]int64
+	values  [ringSize]float64
 }
 
 // state is that of one rule.
