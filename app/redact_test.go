@@ -3,6 +3,8 @@ package app
 import (
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -76,6 +78,8 @@ func TestASeriesTellsNothingOfWhatTheAskerMayNotRead(t *testing.T) {
 
 func TestAViewerOfOneSeriesIsNotToldOfOthersOverHTTP(t *testing.T) {
 	s := startSecured(t)
+	file := []byte("pipelines: [{name: secret-entry, match: \"t1/+/x\", windows: [{name: 1m, size: 1m, functions: [max]}]}]")
+	must(t, os.WriteFile(filepath.Join(s.dir, plansFile), file, 0o600))
 	s.mint("device1", "t1", auth.RoleDevice, nil, []string{"t1/d1"})
 	s.mint("narrow", "t1", auth.RoleViewer, []string{"t1/d1/x"}, nil)
 	status, text := s.ask("device1", "POST", "/v1/readings", `{"device":"t1/d1","session":"b","seq":1,"readings":[{"metric":"x","value":1}]}`)
@@ -83,12 +87,13 @@ func TestAViewerOfOneSeriesIsNotToldOfOthersOverHTTP(t *testing.T) {
 		t.Fatalf("%d %s", status, text)
 	}
 	var x pipeline.Inspection
-	s.eventually("the series is known", func() bool {
-		status, text = s.ask("narrow", "GET", "/v1/series/t1/d1/x", "")
-		return status == http.StatusOK
+	s.eventually("an operator is told of the entry and what it makes", func() bool {
+		_, text = s.ask("operator1", "GET", "/v1/series/t1/d1/x", "")
+		return strings.Contains(string(text), "secret-entry") && strings.Contains(string(text), "t1/d1/x.1m.max")
 	})
+	_, text = s.ask("narrow", "GET", "/v1/series/t1/d1/x", "")
 	must(t, json.Unmarshal(text, &x))
-	if len(x.Treatment.Entries) != 0 || len(x.Treatment.Settings) == 0 {
+	if strings.Contains(string(text), "secret-entry") || strings.Contains(string(text), "t1/d1/x.1m.max") || len(x.Treatment.Settings) == 0 {
 		t.Errorf("%s", text)
 	}
 }

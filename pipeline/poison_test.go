@@ -49,7 +49,7 @@ func TestAPanicInAnyStagePoisonsItsRecordAlone(t *testing.T) {
 			}
 			var n, refused uint64
 			for _, u := range b.rows {
-				n, refused = n+uint64(u.N), refused+uint64(u.Invalid)
+				n, refused = n+u.N, refused+u.Invalid
 			}
 			if name == "summarise" { // the first reading was counted before the panic
 				if n != 5 {

@@ -259,11 +259,7 @@ func FuzzParseNeverPanicsNorTakesLong(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		begin := time.Now()
 		p, err := Parse(text)
-		if took := time.Since(begin); took > time.Second {
-			t.Fatalf("took %v", took)
-		}
 		if err != nil {
 			_ = err.Error()
 			return
