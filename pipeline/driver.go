@@ -272,6 +272,7 @@ func (d *driver) tryCheckpoint() error {
 	}
 	started := time.Now()
 	d.evictor.look(d.stages.decode.registry, d.position, d.lag.clock(started), d.headers)
+	d.gauges.registered(d.stages.decode.registry)
 	d.m.pauses.UpdateDuration(started)
 	if err := d.dropIdle(); err != nil {
 		return err

@@ -139,6 +139,8 @@ func TestAnEvictedDeviceCanBeDeletedAndItsStateCanBeMissing(t *testing.T) {
 		latest, state := w.newestOf(wire.TopicLatest), w.newestOf(wire.TopicState)
 		return latest["s/p/d/x"] == nil && state["s/p/d/x"] == nil && w.chains()[endedAt("p/d/x", version)] != nil
 	})
+	asleep := p.metrics.GetOrCreateGauge(`weir_pipeline_evicted_devices{partition="0"}`, nil)
+	w.await("the other one is asleep", func() bool { return asleep.Get() == 1 })
 	end, err := w.client.Offsets(w.context(), wire.TopicState)
 	if err != nil {
 		t.Fatal(err)
