@@ -66,8 +66,9 @@ func (m *Router) Routes() []Route { return m.routes }
 // ServeHTTP implements http.Handler. A path that has routes, but none for the method, is answered with those there are,
 // though a route for all below it would take the request; a path without routes as one that is not there.
 func (m *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch _, pattern := m.mux.Handler(r); {
-	case strings.Contains(pattern, " "): // it is for the method
+	_, pattern := m.mux.Handler(r)
+	switch {
+	case forMethod(pattern, r):
 	default:
 		if allowed := m.allowed(r); len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
@@ -82,12 +83,23 @@ func (m *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.mux.ServeHTTP(w, r)
 }
 
+// forMethod reports whether a pattern is for the request's method. One for all below the path, to which the library would
+// send the client on by adding a slash, is not.
+func forMethod(pattern string, r *http.Request) bool {
+	_, path, ok := strings.Cut(pattern, " ")
+	below, all := strings.CutSuffix(path, "...}")
+	if !ok || !all {
+		return ok
+	}
+	return r.URL.Path+"/" != below[:strings.LastIndexByte(below, '{')]
+}
+
 // allowed are the methods for which the request's path has routes of their own.
 func (m *Router) allowed(r *http.Request) (methods []string) {
 	other := *r
 	for _, other.Method = range []string{
 		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		if _, pattern := m.mux.Handler(&other); strings.Contains(pattern, " ") {
+		if _, pattern := m.mux.Handler(&other); forMethod(pattern, r) {
 			methods = append(methods, other.Method)
 		}
 	}
