@@ -19,7 +19,7 @@ func TestARouterSaysWhichMethodsAPathHas(t *testing.T) {
 		}
 		return m
 	}
-	some := []string{"GET /a", "PUT /a", "DELETE /d/{device...}", "/b/", "GET /b/c"}
+	some := []string{"GET /a", "PUT /a", "GET /d", "DELETE /d/{device...}", "/b/", "GET /b/c"}
 	with := routes(append(some, "/")...)
 	for _, c := range []struct {
 		router       *auth.Router
@@ -31,6 +31,7 @@ func TestARouterSaysWhichMethodsAPathHas(t *testing.T) {
 		{with, "HEAD", "/a", 204, "", ""},
 		{with, "TRACE", "/a", 405, "GET, HEAD, PUT", wire.CodeMethodNotAllowed},
 		{with, "POST", "/d/x/y", 405, "DELETE", wire.CodeMethodNotAllowed},
+		{with, "DELETE", "/d", 405, "GET, HEAD", wire.CodeMethodNotAllowed}, // the route below it is not for it
 		{with, "POST", "/b/c", 405, "GET, HEAD", wire.CodeMethodNotAllowed},
 		{with, "POST", "/b/d", 204, "", ""}, // the route below /b/ takes every method
 		{with, "POST", "/else", 204, "", ""},
