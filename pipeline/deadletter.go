@@ -75,8 +75,22 @@ func (s *emit) bury(b *Batch) error {
 		value := wire.AppendDeadLetter(nil, s.letter(r, key))
 		s.dead.add(key, value, s.headers)
 		s.m.buried(r.fault.code)
+		if r.fault.code == wire.CodePipelinePanic {
+			s.panicked(r)
+		}
 	}
 	return s.relieve(&s.dead)
+}
+
+// panicked counts a record that a stage panicked on, and says so: of the first few each, then of ever fewer, for the dead
+// letters have them all.
+func (s *emit) panicked(r *record) {
+	s.m.panics.Inc()
+	if s.panics++; s.panics&(s.panics-1) == 0 {
+		cause, _, _ := strings.Cut(r.fault.message, "\n")
+		s.log.Error("a record made a stage panic; it is in the dead letters, and the partition goes on",
+			"offset", r.offset, "device", string(r.key), "cause", cause, "so_far", s.panics)
+	}
 }
 
 // letter tells all that is known about a record with a fault.

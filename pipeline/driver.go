@@ -174,6 +174,9 @@ func (d *driver) loop(stop context.Context) error {
 	defer renew.Stop()
 	attend := time.NewTicker(lookEvery)
 	defer attend.Stop()
+	if err := d.attend(time.Now()); err != nil { // a new installation begins with the plan, not with what comes before it
+		return err
+	}
 	if err := d.settle(); err != nil {
 		return err
 	}

@@ -44,6 +44,8 @@ type emit struct {
 	done func(*Batch)
 
 	dead, backlog outbox
+	// panics counts the records that a stage panicked on.
+	panics uint64
 	// partials is the flight of what goes to groups.
 	partials flight
 	// changed holds the alerts of which weir.latest does not know the newest transition.

@@ -1,12 +1,10 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"weir/kafka"
@@ -349,61 +347,11 @@ func (d *driver) dropIdle() error {
 	for _, name := range v.dropped {
 		d.m.dropped.Inc()
 		d.log.Info("device dropped: nothing was heard of it", "device", name, "for", d.config.DropAfter)
-		record := kafka.Record{Key: []byte(name), Value: wire.AppendControl(nil, &wire.Control{
-			Kind: wire.ControlDeleteDevice, Device: name, Time: time.Now().UnixMicro(), By: "weir"})}
-		err := d.producer.Produce(d.work, wire.TopicReadings, d.partition, []kafka.Record{record}, func(_ int64, err error) {
-			if err != nil {
-				d.fail(err)
-			}
-		})
-		if err != nil {
+		c := wire.Control{Kind: wire.ControlDeleteDevice, Device: name, Time: time.Now().UnixMicro(), By: "weir"}
+		if err := d.write(&c); err != nil {
 			return err
 		}
 	}
 	v.dropped = slices.Delete(v.dropped, 0, len(v.dropped))
 	return nil
-}
-
-// places tells where records of weir.state are that were moved since the last barrier. Who reads there holds it, so
-// that nothing is trimmed meanwhile.
-type places struct {
-	mu    sync.RWMutex
-	moved map[int64]int64
-}
-
-func (p *places) take() map[int64]int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	moved := p.moved
-	p.moved = nil
-	return moved
-}
-
-// now is an offset that may have been moved. The caller holds p.
-func (p *places) now(offset int64) int64 {
-	if to, ok := p.moved[offset]; ok {
-		return to
-	}
-	return offset
-}
-
-// movingTrimmer publishes where records are before their old places are trimmed.
-type movingTrimmer struct {
-	kafka.Trimmer
-	places *places
-	moved  map[int64]int64
-}
-
-// note is told of a record that was copied. The headers of devices are what stubs say the place of.
-func (t *movingTrimmer) note(r *kafka.Record, to int64) {
-	if bytes.HasPrefix(r.Key, []byte(deviceKey)) {
-		t.moved[r.Offset] = to
-	}
-}
-
-func (t *movingTrimmer) DeleteRecords(ctx context.Context, topic string, partition int, before int64) error {
-	t.places.mu.Lock()
-	defer t.places.mu.Unlock()
-	t.places.moved = t.moved
-	return t.Trimmer.DeleteRecords(ctx, topic, partition, before)
 }

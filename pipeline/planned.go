@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -163,7 +162,7 @@ func (d *driver) attend(now time.Time) error {
 	}
 	d.clock.sent = micros
 	d.m.ticks.Inc()
-	return d.write(d.work, &wire.Control{Kind: wire.ControlTick, Time: micros})
+	return d.write(&wire.Control{Kind: wire.ControlTick, Time: micros})
 }
 
 func (d *driver) attendPlan(now time.Time) error {
@@ -175,13 +174,16 @@ func (d *driver) attendPlan(now time.Time) error {
 		return nil
 	}
 	d.clock.wanted, d.clock.wrote = wanted.Hash(), now
-	return d.write(d.work, &wire.Control{Kind: wire.ControlPlan, Time: now.UnixMicro(), By: d.member, Text: string(wanted.Text()), Hash: wanted.Hash()})
+	return d.write(&wire.Control{Kind: wire.ControlPlan, Time: now.UnixMicro(), By: d.member, Text: string(wanted.Text())})
 }
 
 // write puts a control record into the owner's own partition of weir.readings.
-func (d *driver) write(ctx context.Context, c *wire.Control) error {
+func (d *driver) write(c *wire.Control) error {
 	record := kafka.Record{Value: wire.AppendControl(nil, c)}
-	return d.producer.Produce(ctx, wire.TopicReadings, d.partition, []kafka.Record{record}, func(_ int64, err error) {
+	if c.Device != "" {
+		record.Key = []byte(c.Device)
+	}
+	return d.producer.Produce(d.work, wire.TopicReadings, d.partition, []kafka.Record{record}, func(_ int64, err error) {
 		if err != nil {
 			d.fail(err)
 		}

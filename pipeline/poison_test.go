@@ -58,10 +58,11 @@ func TestAPanicInAnyStagePoisonsItsRecordAlone(t *testing.T) {
 			} else if n != 4 || refused != 2 {
 				t.Errorf("%d readings counted and %d invalid, want 4 and 2", n, refused)
 			}
+			before := x.emit.m.panics.Get()
 			x.emit.apply(b)
 			letters := x.emit.dead.take()
-			if len(letters) != 1 {
-				t.Fatalf("%d dead letters", len(letters))
+			if n := x.emit.m.panics.Get() - before; len(letters) != 1 || n != 1 {
+				t.Fatalf("%d dead letters, %d panics counted", len(letters), n)
 			}
 			letter, err := wire.DecodeDeadLetter(letters[0].Value)
 			if err != nil || letter.Code != wire.CodePipelinePanic || letter.Offset != 1 || !strings.HasPrefix(letter.Message, name+": ") {

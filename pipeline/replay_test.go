@@ -361,3 +361,42 @@ pipelines:
 		t.Errorf("transitions %s", l.phases())
 	}
 }
+
+func TestASeriesIsInAlertWhileTheConditionOfARuleHolds(t *testing.T) {
+	l := newLog(t, oven)
+	l.frame("p/a", "t", 0.0, 90.0)
+	if s := l.rows["p/a/t"].State; s != telemetry.OK {
+		t.Errorf("%v before it had held for 5 s", s)
+	}
+	l.frame("p/a", "t", 6.0, 90.0)
+	if u := l.rows["p/a/t"]; u.State != telemetry.Alerting || u.Worst != telemetry.Alerting {
+		t.Errorf("%v while it is too hot", u.State)
+	}
+	l.frame("p/a", "t", 7.0, 20.0)
+	if u := l.rows["p/a/t"]; u.State != telemetry.OK || u.Worst != telemetry.Alerting {
+		t.Errorf("%v, worst %v, when it is not", u.State, u.Worst)
+	}
+}
+
+func TestWhatNoPlanMakesAnyMoreIsNotAbsent(t *testing.T) {
+	with := `
+pipelines:
+  - match: "#"
+    detector: off
+    rules: [{name: gone, kind: absence, for: 30s}]
+derived: [{match: "p/a", as: double, expr: t * 2}]
+`
+	l := newLog(t, with)
+	l.frame("p/a", "t", 0.0, 1.0)
+	l.control(&wire.Control{Kind: wire.ControlPlan, Time: epoch + second, Text: strings.Split(with, "derived:")[0]})
+	for at := 2.0; at < 100; at += 2 {
+		l.frame("p/a", "t", at, 1.0)
+		l.tick(at)
+	}
+	if len(l.alerts) != 0 {
+		t.Errorf("%s: %s", l.phases(), l.alerts[0].Summary)
+	}
+	l.control(&wire.Control{Kind: wire.ControlPlan, Time: epoch + 100*second, Text: with})
+	l.frame("p/a", "t", 101.0, 3.0)
+	l.want("p/a/double", 2, 6)
+}

@@ -118,6 +118,9 @@ func (s *alerting) reading(b *Batch, r *record, x *reading) {
 		Avg: x.avg, Lo: x.lo, Hi: x.hi, Score: x.score, Rate: x.rate,
 		State: x.state, Onset: x.onset, Clear: x.clear, Head: x.head.String(),
 	}, s.out[:0])
+	if w.Firing(x.treat.rules) {
+		x.state = telemetry.Alerting // whatever the detector thinks of it
+	}
 	if len(s.out) > 0 || w.Stepped() || x.treat.timed && x.series.watch.due == never {
 		s.took(b, r, x.series)
 	}

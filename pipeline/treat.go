@@ -103,6 +103,16 @@ func (g *registry) treatAll(d *device) {
 		for _, metric := range slices.Sorted(maps.Keys(d.series)) {
 			t.treat(d.series[metric])
 		}
+		t.orphans()
+	}
+}
+
+// orphans leaves alone what no series leads to any more: a series that the plan used to make is not absent.
+func (g treating) orphans() {
+	for _, of := range g.of.series {
+		if of.derived && !g.made[of] && (of.treat.outs == nil || of.treat.outs.group == nil) {
+			of.treat = noTreatment
+		}
 	}
 }
 
@@ -113,12 +123,14 @@ type treating struct {
 	of   *device
 	plan *plan.Device
 	done map[*series]*treatment
+	// made are the series that others lead to.
+	made map[*series]bool
 	// inputs are the derived series, by their places in the plan, that each metric is an input of.
 	inputs map[string][]int
 }
 
 func (g *registry) treating(d *device) treating {
-	t := treating{g, d, g.plan.Device(d.name), make(map[*series]*treatment), nil}
+	t := treating{g, d, g.plan.Device(d.name), make(map[*series]*treatment), make(map[*series]bool), nil}
 	for place, derived := range t.plan.Derived() {
 		for _, metric := range derived.Inputs {
 			if t.inputs == nil {
@@ -292,6 +304,7 @@ func (g treating) output(d *device, metric string) *output {
 		}
 	}
 	g.setDerived(of, true) // a device may have sent it before the plan
+	g.made[of] = true
 	return &output{of, g.treat(of)}
 }
 
@@ -326,8 +339,11 @@ func (g treating) derivation(d *device, derived *plan.Derived, place int) *deriv
 
 // standing is the group whose state is kept with a series, which holds the first of its functions; nil: none.
 func (g treating) standing(of *series, shared *treatment) *windowOut {
+	if of.standsFor == "" {
+		return nil
+	}
 	group := g.registry.plan.Group(of.standsFor)
-	if of.standsFor == "" || group == nil {
+	if group == nil {
 		return nil
 	}
 	g.done[of] = shared // not to come here again

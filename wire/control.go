@@ -37,9 +37,8 @@ type Control struct {
 	// Version is that of the command in weir.readings; set in weir.updates only.
 	Version telemetry.Version `json:"version,omitempty"`
 
-	// Text is the file of a plan, Hash what it is known by.
+	// Text is the file of a plan.
 	Text    string                  `json:"text,omitempty"`
-	Hash    string                  `json:"hash,omitempty"`
 	Alert   *telemetry.AlertCommand `json:"alert,omitempty"`
 	Silence *telemetry.Silence      `json:"silence,omitempty"`
 	Partial *Partial                `json:"partial,omitempty"`
