@@ -324,6 +324,7 @@ func TestConnectionsAreBoundedByPrincipalByAddressAndWithoutEither(t *testing.T)
 		o.Proxies = mustProxies("127.0.0.0/8", "::1")
 	}))
 	first := s.dial(t, "", bearer("good"))
+	first.accepts(readingOfA) // places are taken after the handshake: the first has its own now
 	s.dial(t, "", bearer("good")).closedAs(wire.CloseRefused, wire.ReasonLimitPrincipal)
 	_ = first.conn.WriteClose(1000, nil)
 	eventually(t, "the place is free", func() bool { return s.connections.Load() == 0 })
