@@ -36,8 +36,11 @@ type CSV struct {
 // Sent reports whether a row that was read is of a series.
 func (c *CSV) Sent(series string) bool { return c.sent[series] }
 
+// ErrNoSeries: a row names no series, and nothing else does.
+var ErrNoSeries = errors.New("the rows name no series")
+
 // NewCSV reads rows timestamp,value or timestamp,series,value; what follows is ignored. A header may name the columns in
-// any order. series names the series of rows that name none.
+// any order. series names the series of rows that name none; without it such a row is ErrNoSeries.
 func NewCSV(in io.Reader, series string) *CSV {
 	c := &CSV{in: csv.NewReader(in), series: series, of: -1, value: 1, sent: make(map[string]bool)}
 	c.in.FieldsPerRecord, c.in.ReuseRecord = -1, true
@@ -119,6 +122,8 @@ func (c *CSV) take(row []string) (bool, error) {
 	series := c.series
 	if c.of >= 0 {
 		series = strings.TrimSpace(row[c.of])
+	} else if series == "" {
+		return false, ErrNoSeries
 	}
 	device, metric, ok := telemetry.SplitSeries(series)
 	if !ok {

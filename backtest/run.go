@@ -85,8 +85,10 @@ type Totals struct {
 	Refused  map[string]uint64 `json:"refused"`
 	Surplus  uint64            `json:"surplus"`
 	Repeated uint64            `json:"repeated_records"`
-	Letters  int64             `json:"dead_letters"`
-	Rules    []RuleTotal       `json:"rules"`
+	// Letters are records that could not be applied, those that a stage panicked on among them: in all, and by code.
+	Letters int64         `json:"dead_letters"`
+	ByCode  []LetterTotal `json:"dead_letters_by_code"`
+	Rules   []RuleTotal   `json:"rules"`
 	// Before are alerts that were open at From already; they are not among those told.
 	Before int `json:"open_before"`
 	// Untold are alerts beyond those that are told one by one.
@@ -108,6 +110,7 @@ type run struct {
 	began    int64 // processing time (µs) of the first record of batch
 	partials []kafka.Record
 	totals   Totals
+	letters  letters
 
 	rested, told time.Time
 }
@@ -117,12 +120,12 @@ func Run(ctx context.Context, o Options, src Source) (*Totals, []Alert, error) {
 	if o.To == 0 {
 		o.To = math.MaxInt64
 	}
-	r := &run{o: &o, ledger: newLedger(&o), rested: time.Now(), told: time.Now()}
+	r := &run{o: &o, ledger: newLedger(&o), letters: make(letters), rested: time.Now(), told: time.Now()}
 	var err error
 	r.replay, err = pipeline.NewReplay(pipeline.ReplayOptions{
 		Config: o.Config, Plan: o.Plan, Fixed: true, Partitions: 1,
 		Update: r.update, Alert: r.alert, Partial: r.partial,
-		Letter: func(*wire.DeadLetter) { r.totals.Letters++ },
+		Letter: r.letter,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -336,6 +339,11 @@ func (r *run) alert(a *telemetry.Alert) {
 	}
 }
 
+func (r *run) letter(l *wire.DeadLetter) {
+	r.totals.Letters++
+	r.letters.take(l, r.now, r.o.Admit == nil || r.o.Admit(l.Device))
+}
+
 func (r *run) partial(_ int, c *wire.Control) {
 	c.Time = r.now
 	r.partials = append(r.partials, kafka.Record{Time: r.now / 1000, Key: []byte(c.Device), Value: wire.AppendControl(nil, c)})
@@ -345,6 +353,7 @@ func (r *run) sum() *Totals {
 	t, tally := &r.totals, r.replay.Tally()
 	t.Progress = r.progress()
 	t.Readings, t.Refused, t.Surplus, t.Repeated = tally.Readings, tally.Refused, tally.Surplus, tally.Repeated
+	t.ByCode = r.letters.totals()
 	t.Rules, t.Before, t.Untold = r.ledger.totals(), r.ledger.before, r.ledger.untold
 	return t
 }

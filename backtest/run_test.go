@@ -209,6 +209,27 @@ func TestOnlyAdmittedDevicesTakePartAndSeriesAreBounded(t *testing.T) {
 	}
 }
 
+func TestRecordsThatCannotBeAppliedAreCountedByCodeWithAnExample(t *testing.T) {
+	src := heats()
+	for range 2 {
+		*src = append(*src, kafka.Record{Time: at(100) / 1000, Key: []byte("p/a"), Value: []byte("nonsense")})
+	}
+	totals, _, err := Run(t.Context(), options(t, hotRule), src)
+	if err != nil || totals.Letters != 2 || len(totals.ByCode) != 1 {
+		t.Fatalf("%v, %+v", err, totals)
+	}
+	got := totals.ByCode[0]
+	if got.Code != wire.CodeRecordMalformed || got.Records != 2 || got.Example.Device != "p/a" || got.Example.Message == "" || got.Example.Time != at(100) {
+		t.Errorf("%+v, %+v", got, got.Example)
+	}
+	l := make(letters)
+	l.take(&wire.DeadLetter{Code: wire.CodePipelinePanic, Device: "q/hidden", Message: "theirs"}, 1, false)
+	l.take(&wire.DeadLetter{Code: wire.CodePipelinePanic, Device: "p/a", Message: "nil\nstack"}, 2, true)
+	if got := l.totals()[0]; got.Records != 2 || *got.Example != (Letter{Device: "p/a", Message: "nil", Time: 2}) {
+		t.Errorf("of a panic %+v, %+v", got, got.Example)
+	}
+}
+
 func TestDevicesAreAdmittedByWhatTheirSeriesMayBe(t *testing.T) {
 	grouped := parse(t, `groups: [{match: "p/+/x", as: p/_all/x}]`)
 	for _, c := range []struct {

@@ -237,8 +237,7 @@ func (o *backtestOutput) end() error {
 	if n := o.totals.Before; n > 0 {
 		fmt.Fprintf(o.to.out, "%s open at the beginning already, and not counted\n", plural(n, "alert was", "alerts were"))
 	}
-	_, err := fmt.Fprintln(o.to.out, sentence(o.totals, 0))
-	return err
+	return printSum(o.to.out, o.totals, 0)
 }
 
 func plural(n int, one, several string) string {

@@ -16,7 +16,7 @@ func TestABacktestIsShownAsATable(t *testing.T) {
 	lines := []string{
 		`{"progress":{"time_us":1,"records":1,"series":1}}`,
 		`{"alert":{"id":"0-1","rule":"hot","series":"p/a/x","severity":"critical","phase":"resolved","from_ts":1700000000000000,"to_ts":1700000030000000,"raised_us":1700000000000000,"duration_us":30000000,"transitions":2,"flaps":0,"summary":"p/a/x is 95, above 90","silenced":true,"inhibited":false}}`,
-		`{"totals":{"time_us":2,"records":5,"series":1,"first_us":1700000000000000,"last_us":1700000100000000,"readings":5,"refused":{"late":2},"surplus":0,"repeated_records":0,"dead_letters":0,"rules":[{"rule":"hot","alerts":1,"series":1,"open":0,"flapping":0,"duration_us":30000000}],"open_before":1,"alerts_untold":0}}`,
+		`{"totals":{"time_us":2,"records":5,"series":1,"first_us":1700000000000000,"last_us":1700000100000000,"readings":5,"refused":{"late":2},"surplus":0,"repeated_records":0,"dead_letters":2,"dead_letters_by_code":[{"code":"pipeline_panic","records":2,"example":{"device":"p/a","path":"","message":"index out of range","time_us":1700000000000000}}],"rules":[{"rule":"hot","alerts":1,"series":1,"open":0,"flapping":0,"duration_us":30000000}],"open_before":1,"alerts_untold":0}}`,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query = r.URL.Query().Encode()
@@ -36,7 +36,8 @@ func TestABacktestIsShownAsATable(t *testing.T) {
 	}
 	for _, want := range []string{
 		"2023-11-14 22:13:20  30s  critical  hot   p/a/x   resolved, silenced  2", "p/a/x is 95, above 90", "1 alert was open at the beginning",
-		"5 readings from 2023-11-14 22:13:20 to 2023-11-14 22:15:00, 1 series; refused: late 2",
+		"5 readings from 2023-11-14 22:13:20 to 2023-11-14 22:15:00, 1 series; refused: late 2", "2 records would go to the dead letters",
+		"pipeline_panic 2, such as of p/a at 2023-11-14 22:13:20: index out of range",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -24,7 +26,7 @@ import (
 type pipelineDryRunCmd struct {
 	File   string        `arg:"" help:"The file, such as pipelines.yaml; \"\" is no file: the defaults."`
 	Input  string        `required:"" placeholder:"CSV" help:"Rows timestamp,value or timestamp,series,value; - is the standard input."`
-	Series string        `default:"plant1/oven/temperature" placeholder:"PATH" help:"The series of rows that name none."`
+	Series string        `placeholder:"PATH" help:"The series of rows that name none, such as plant1/oven/temperature; needed when the file has no column for it."`
 	After  time.Duration `default:"0s" help:"For how long nothing comes behind the last row: open windows close, and rules that wait for silence fire."`
 	JSON   bool          `help:"Print one JSON object per line."`
 }
@@ -64,6 +66,8 @@ func (c *pipelineDryRunCmd) Run(ctx context.Context, to streams) error {
 	}, src)
 	if err == nil {
 		err = show.end(totals, src.Missing)
+	} else if errors.Is(err, backtest.ErrNoSeries) {
+		err = hinted{fmt.Errorf("--series: is needed: %w", err), "--series plant1/oven/temperature names the one that they are of; or have rows timestamp,series,value"}
 	} else if c.Input != stdin {
 		err = fmt.Errorf("%s: %w", c.Input, err)
 	}
@@ -99,9 +103,9 @@ func (s *textShower) update(u *telemetry.Update) {
 		return
 	}
 	s.values++
-	fmt.Fprintf(s.out, "%s  value  %s  %g", stamp(u.LastTime), u.Series, u.Last)
+	fmt.Fprintf(s.out, "%s  value  %s  %s", stamp(u.LastTime), u.Series, figure(u.Last))
 	if u.N > 1 {
-		fmt.Fprintf(s.out, "  (the last of %d at once, from %g to %g)", u.N, u.Min, u.Max)
+		fmt.Fprintf(s.out, "  (the last of %d at once, from %s to %s)", u.N, figure(u.Min), figure(u.Max))
 	}
 	fmt.Fprintln(s.out)
 }
@@ -117,8 +121,19 @@ func (s *textShower) end(t *backtest.Totals, missing int64) error {
 	if err := printRules(s.out, t.Rules); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(s.out, "%s\n", sentence(t, missing))
-	return err
+	return printSum(s.out, t, missing)
+}
+
+// figure is a number for people: six significant digits, and all of those before the point.
+func figure(f float64) string {
+	if size := math.Abs(f); size >= 1e5 && size < 1e15 {
+		return strconv.FormatFloat(f, 'f', 0, 64)
+	}
+	f, _ = strconv.ParseFloat(strconv.FormatFloat(f, 'g', 6, 64), 64)
+	if size := math.Abs(f); size >= 1e-4 && size < 1e15 {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
 // printRules prints the totals of rules, if there are any.
@@ -147,8 +162,8 @@ func span(micros int64) string {
 	return d.String()
 }
 
-// sentence sums up what came and what was refused.
-func sentence(t *backtest.Totals, missing int64) string {
+// printSum says what came, what was refused, and which records could not be applied.
+func printSum(out io.Writer, t *backtest.Totals, missing int64) error {
 	text := counted64(t.Readings, "reading")
 	if t.First > 0 {
 		text += fmt.Sprintf(" from %s to %s, %s series", stamp(t.First), stamp(t.Last), grouped(int64(t.Series)))
@@ -163,10 +178,26 @@ func sentence(t *backtest.Totals, missing int64) string {
 	if missing > 0 {
 		refused = append(refused, fmt.Sprintf("no value %d", missing))
 	}
-	if len(refused) == 0 {
-		return text + "; none refused"
+	switch {
+	case len(refused) > 0:
+		text += "; refused: " + strings.Join(refused, ", ")
+	case t.Letters == 0:
+		text += "; none refused"
 	}
-	return text + "; refused: " + strings.Join(refused, ", ")
+	if _, err := fmt.Fprintln(out, text); err != nil || t.Letters == 0 {
+		return err
+	}
+	fmt.Fprintf(out, "%s to the dead letters, for they cannot be applied:\n", plural(int(t.Letters), "record would go", "records would go"))
+	for _, l := range t.ByCode {
+		text := fmt.Sprintf("  %s %s", l.Code, grouped(l.Records))
+		if x := l.Example; x != nil {
+			text += fmt.Sprintf(", such as of %s at %s: %s", strings.TrimSpace(x.Device+" "+x.Path), stamp(x.Time), x.Message)
+		}
+		if _, err := fmt.Fprintln(out, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func counted64(n uint64, what string) string {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"weir/pipeline"
 )
 
 func pipelinesFile(t *testing.T, text string) string {
@@ -147,5 +149,59 @@ pipelines:
 	}
 	if code, _, stderr = weir(t, "pipeline", "dry-run", plan, "--input", plan); code != exitFailed || !strings.Contains(stderr, "line ") {
 		t.Errorf("of a file that is no CSV: %d %s", code, stderr)
+	}
+}
+
+// dryRun writes a CSV file and runs it through a plan.
+func dryRun(t *testing.T, plan, rows string, args ...string) (code int, out, stderr string) {
+	t.Helper()
+	csv := filepath.Join(t.TempDir(), "in.csv")
+	if err := os.WriteFile(csv, []byte(rows), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return weir(t, append([]string{"pipeline", "dry-run", pipelinesFile(t, plan), "--input", csv}, args...)...)
+}
+
+func TestADryRunAsksForTheSeriesThatRowsDoNotName(t *testing.T) {
+	code, out, stderr := dryRun(t, "pipelines: []\n", "timestamp,value\n1700000000,1\n")
+	if code != exitFailed || !strings.Contains(stderr, "--series") || !strings.Contains(stderr, "timestamp,series,value") || strings.Contains(out, "reading") {
+		t.Errorf("%d %s %s", code, out, stderr)
+	}
+	code, out, stderr = dryRun(t, "pipelines: []\n", "timestamp,series,value\n1700000000,p/a/x,1\n")
+	if code != exitOK || !strings.Contains(out, "1 reading from") {
+		t.Errorf("with a column for it: %d %s %s", code, out, stderr)
+	}
+}
+
+func TestADryRunTellsOfRecordsThatCannotBeApplied(t *testing.T) {
+	rows := "timestamp,series,value\n"
+	for i := range pipeline.DefaultConfig().MaxSeriesPerDevice + 3 {
+		rows += fmt.Sprintf("%d,p/a/m%d,1\n", 1_700_000_000+i, i)
+	}
+	code, out, stderr := dryRun(t, "pipelines: []\n", rows)
+	if code != exitOK || strings.Contains(out, "none refused") ||
+		!strings.Contains(out, "3 records would go to the dead letters") || !strings.Contains(out, "too_many_series 3, such as of p/a") {
+		t.Errorf("%d %s %s", code, out, stderr)
+	}
+}
+
+func TestADryRunRoundsForPeopleOnly(t *testing.T) {
+	plan := `
+derived:
+  - {match: "p/+", as: sum, expr: a + b}
+`
+	rows := "timestamp,series,value\n1700000000,p/d/a,0.1\n1700000000,p/d/b,0.2\n"
+	if code, out, stderr := dryRun(t, plan, rows); code != exitOK || !strings.Contains(out, "p/d/sum  0.3\n") {
+		t.Errorf("%d %s %s", code, out, stderr)
+	}
+	if code, out, stderr := dryRun(t, plan, rows, "--json"); code != exitOK || !strings.Contains(out, `"value":0.30000000000000004`) {
+		t.Errorf("%d %s %s", code, out, stderr)
+	}
+	for f, want := range map[float64]string{
+		0.1 + 0.2: "0.3", 1234567: "1234567", 1234567.891: "1234568", 21.456789: "21.4568", -0.00001234567: "-1.23457e-05", 1e300: "1e+300", 0: "0",
+	} {
+		if got := figure(f); got != want {
+			t.Errorf("%g: %s, want %s", f, got, want)
+		}
 	}
 }
