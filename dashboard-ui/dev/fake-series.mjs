@@ -104,7 +104,7 @@ class FakeSeries {
         reason: phase === "firing" ? "raised" : "flapping",
         severity,
         ...{ value, score, lo, hi, limit: this.i % 5 === 0 ? hi + (hi - lo) : null },
-        detector: "deviation",
+        detector: this.i % 5 === 0 ? "threshold" : "deviation",
         summary,
         labels: { team: "press shop", line: this.name.split("/")[1] },
         annotations: { runbook: "https://example.org/runbooks/press" },

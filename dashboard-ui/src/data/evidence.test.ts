@@ -3,7 +3,7 @@ import type { AlertMessage } from "../live/protocol";
 import { picture } from "./evidence";
 
 function alert(fields: Partial<AlertMessage>): AlertMessage {
-  return { lo: null, hi: null, limit: null, ts: 3, ...fields } as AlertMessage;
+  return { lo: null, hi: null, limit: null, ts: 3, detector: "threshold", ...fields } as AlertMessage;
 }
 
 const samples = [
@@ -33,11 +33,22 @@ describe("picture of an alert's samples", () => {
     expect([p?.band, p?.limit]).toEqual([null, null]);
   });
 
-  it("passes over values that are unknown, and has none of one value or none", () => {
+  it("passes over values that are unknown, and has none of no value", () => {
     expect(picture(alert({ samples: [...samples, { ts: 4, value: null }] }))?.points).toHaveLength(3);
     expect(picture(alert({}))).toBeNull();
-    expect(picture(alert({ samples: samples.slice(1, 2) }))).toBeNull();
-    expect(picture(alert({ samples: [samples[0], { ts: 1, value: 3 }] as typeof samples }))).toBeNull();
+    expect(picture(alert({ samples: [{ ts: 4, value: null }] }))).toBeNull();
+  });
+
+  it("has what is of one instant in the middle", () => {
+    const one = picture(alert({ samples: samples.slice(1, 2) }));
+    expect(one?.points).toEqual([{ ts: 2, value: 20, x: 0.5, y: expect.closeTo(0.5) }]);
+    const two = picture(alert({ samples: [samples[0], { ts: 1, value: 3 }] as typeof samples }));
+    expect(two?.points.map((p) => p.x)).toEqual([0.5, 0.5]);
+  });
+
+  it.each(["absence", "rate", "novelty"])("does not take the limit of %s for a value", (detector) => {
+    const without = picture(alert({ samples }));
+    expect(picture(alert({ samples, limit: 300, detector }))).toEqual(without);
   });
 
   it("gives values that do not change some height", () => {

@@ -20,14 +20,16 @@ export interface Point {
   readonly ts: number;
 }
 
-/** null when there are too few samples for a line. */
+/** null when there are no samples. One alone, or several of one instant, stand in the middle. */
 export function picture(alert: AlertMessage): Picture | null {
   const samples = (alert.samples ?? []).flatMap(({ ts, value }) => (finite(value) ? [{ ts, value }] : []));
   const first = samples[0];
   const last = samples.at(-1);
-  if (samples.length < 2 || !first || !last || last.ts <= first.ts) return null;
+  if (!first || !last) return null;
+  const span = last.ts - first.ts;
+  const limit = isOfValues(alert) ? alert.limit : null;
   const values = samples.map((s) => s.value);
-  const shown = [...values, ...[alert.lo, alert.hi, alert.limit].filter(finite)];
+  const shown = [...values, ...[alert.lo, alert.hi, limit].filter(finite)];
   const max = Math.max(...shown);
   const min = Math.min(...shown);
   const margin = (max - min || Math.abs(max) * 0.1 || 1) * 0.08;
@@ -35,14 +37,22 @@ export function picture(alert: AlertMessage): Picture | null {
   const low = min - margin;
   const y = (value: number) => (high - value) / (high - low);
   return {
-    points: samples.map((s) => ({ ...s, x: (s.ts - first.ts) / (last.ts - first.ts), y: y(s.value) })),
+    points: samples.map((s) => ({ ...s, x: span > 0 ? (s.ts - first.ts) / span : 0.5, y: y(s.value) })),
     band: finite(alert.lo) && finite(alert.hi) ? { top: y(alert.hi), bottom: y(alert.lo) } : null,
-    limit: finite(alert.limit) ? y(alert.limit) : null,
+    limit: finite(limit) ? y(limit) : null,
     from: first.ts,
     to: last.ts,
     high,
     low,
   };
+}
+
+/**
+ * Whether the limit is a value of the series: that of an absence is in seconds, of a rate a change per second, and
+ * of an anomaly a score.
+ */
+export function isOfValues(alert: AlertMessage): boolean {
+  return alert.detector === "threshold";
 }
 
 function finite(v: number | null | undefined): v is number {

@@ -1,6 +1,6 @@
 import { type FeedEntry, isOpen } from "../data/alerts";
 import type { AlertMessage, Severity } from "../live/protocol";
-import { formatAge } from "./format";
+import { formatAge, formatMinute } from "./format";
 import { Icon } from "./icons";
 
 /** Shapes differ, so that the severity can be told without colour. */
@@ -38,7 +38,10 @@ export function PhaseBadges({ entry }: { entry: FeedEntry }) {
       {alert.phase === "flapping" && open && (
         <span class="badge phase-firing" title="The condition comes and goes: one alert stands for all of it">
           <Icon name="flap" />
-          flapping{flaps.count > 0 && ` ${flaps.count}× in ${formatAge(flaps.period_us / 1000)}`}
+          flapping
+          {/* The count grows between transitions, which alone are told: it is of the newest of them. */}
+          {flaps.count > 0 &&
+            ` ${flaps.count}× in ${formatAge(flaps.period_us / 1000)}, as of ${formatMinute(alert.ts)}`}
         </span>
       )}
       {open && (alert.acknowledged || alert.phase === "acknowledged") && (

@@ -5,7 +5,7 @@ import type { AlertMessage, Note } from "../live/protocol";
 import { AlertActions } from "./alert-actions";
 import { PhaseBadges, SeverityBadge } from "./alert-badges";
 import { EvidenceChart } from "./evidence-chart";
-import { formatAge, formatCount, formatTime, formatValue, UNKNOWN } from "./format";
+import { formatAge, formatCount, formatLimit, formatTime, formatValue, UNKNOWN } from "./format";
 import { Icon } from "./icons";
 import { SeriesLink } from "./link";
 import { useModel } from "./model";
@@ -103,7 +103,11 @@ function Facts({ alert }: { alert: AlertMessage }) {
   const facts: [string, string, string][] = [
     ["value", value(alert.value), "Of the reading that caused the transition"],
     ["expected", band ? UNKNOWN : `${value(alert.lo)} … ${value(alert.hi)}`, "Expected band"],
-    ["limit", value(alert.limit), "The level that the rule compares with"],
+    [
+      "limit",
+      formatLimit(alert.detector, alert.limit ?? Number.NaN),
+      "The level that the rule compares with",
+    ],
     [
       "score",
       alert.score === null ? UNKNOWN : alert.score.toFixed(2),

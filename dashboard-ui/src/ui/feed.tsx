@@ -1,6 +1,6 @@
 import { type FeedEntry, isOpen, isPressing } from "../data/alerts";
 import { PhaseBadges, SeverityBadge } from "./alert-badges";
-import { formatAge, formatTime, formatValue } from "./format";
+import { formatAge, formatLimit, formatTime, formatValue } from "./format";
 import { SeriesLink, ViewLink } from "./link";
 import { useModel } from "./model";
 
@@ -85,8 +85,10 @@ function Entry({ entry, now, chosen }: { entry: FeedEntry; now: number; chosen: 
             </dd>
           </div>
         )}
-        {alert.lo === null && alert.hi === null && <Seen name="limit" value={alert.limit} />}
-        <Seen name="score" value={alert.score} digits={2} />
+        {alert.lo === null && alert.hi === null && (
+          <Seen name="limit" value={alert.limit} format={(v) => formatLimit(alert.detector, v)} />
+        )}
+        <Seen name="score" value={alert.score} format={(v) => v.toFixed(2)} />
         <div>
           <dt>{open ? "for" : "lasted"}</dt>
           <dd>{formatAge(Math.max(0, (open ? now : alert.ts / 1000) - alert.started_ts / 1000))}</dd>
@@ -108,12 +110,18 @@ function Entry({ entry, now, chosen }: { entry: FeedEntry; now: number; chosen: 
   );
 }
 
-function Seen({ name, value, digits }: { name: string; value: number | null | undefined; digits?: number }) {
+interface SeenProps {
+  readonly name: string;
+  readonly value: number | null | undefined;
+  readonly format?: (value: number) => string;
+}
+
+function Seen({ name, value, format = formatValue }: SeenProps) {
   if (value === null || value === undefined || !Number.isFinite(value)) return null;
   return (
     <div>
       <dt>{name}</dt>
-      <dd>{digits === undefined ? formatValue(value) : value.toFixed(digits)}</dd>
+      <dd>{format(value)}</dd>
     </div>
   );
 }

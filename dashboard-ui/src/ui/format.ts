@@ -68,6 +68,18 @@ export function formatAge(ms: number): string {
   return `${Math.floor(s / 86_400)} d`;
 }
 
+/** The clock to the minute for a time in µs; with the date when that is not today's. */
+export function formatMinute(us: number, now = Date.now()): string {
+  return formatTime(us, now).replace(/:\d\d$/, "");
+}
+
+/** The limit of an alert: of an absence a span, of a rate a change per second. */
+export function formatLimit(detector: string, limit: number): string {
+  if (!Number.isFinite(limit)) return UNKNOWN;
+  if (detector === "absence") return formatAge(limit * 1000);
+  return detector === "rate" ? `${formatValue(limit)} per s` : formatValue(limit);
+}
+
 /** The clock for a time in µs; with the date when that is not today's. */
 export function formatTime(us: number, now = Date.now()): string {
   const date = new Date(us / 1000);
