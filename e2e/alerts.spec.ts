@@ -160,7 +160,17 @@ test.describe("of the stand-in server", () => {
 
   test("a flapping alert has its count and period as a badge of its own", async ({ page }) => {
     await fetch(`${fake.url}/fake/spike?i=1&size=20`);
-    await expect(entry(page, "press1/pressure")).toContainText("flapping 5× in 10 min");
+    await expect(entry(page, "press1/pressure")).toContainText(/flapping 5× in 10 min, as of \d\d:\d\d/);
+  });
+
+  test("alerts come before the charts on a phone, and after what is open", async ({ page }) => {
+    await page.setViewportSize({ width: 390, height: 844 });
+    const top = async (selector: string) => (await page.locator(selector).boundingBox())?.y ?? 0;
+    expect(await top(".alert-detail")).toBeLessThan(await top("#alerts"));
+    await page.keyboard.press("Escape");
+    await expect(page.locator("#charts")).toBeVisible();
+    expect(await top("#alerts")).toBeLessThan(await top("#charts"));
+    expect(await top("#charts")).toBeLessThan(await top("#series"));
   });
 
   test("is read on a narrow screen without scrolling sideways", async ({ page }) => {
