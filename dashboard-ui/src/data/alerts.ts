@@ -1,4 +1,4 @@
-import type { AlertMessage } from "../live/protocol";
+import type { AlertMessage, Severity } from "../live/protocol";
 
 /** An alert as the feed shows it: its newest transition. */
 export interface FeedEntry {
@@ -33,6 +33,17 @@ export class AlertFeed {
     return n;
   }
 
+  /** The gravest open alert of each series that has one. Without a severity, of earlier servers, it counts as a warning. */
+  worst(): ReadonlyMap<string, Severity> {
+    const worst = new Map<string, Severity>();
+    for (const entry of this.entries.values()) {
+      if (!isOpen(entry)) continue;
+      const { series, severity = "warning" } = entry.alert;
+      if (gravity(severity) > gravity(worst.get(series))) worst.set(series, severity);
+    }
+    return worst;
+  }
+
   add(alert: AlertMessage): void {
     const known = this.entries.get(alert.id);
     if (known && !known.endedUnseen && known.alert.version > alert.version) return;
@@ -62,6 +73,13 @@ export class AlertFeed {
     const victim = oldestFirst.find((e) => !isOpen(e)) ?? oldestFirst[0];
     if (victim) this.entries.delete(victim.alert.id);
   }
+}
+
+const GRAVITY: Record<Severity, number> = { info: 1, warning: 2, critical: 3 };
+
+/** How grave an open alert is; 0: there is none. */
+export function gravity(severity: Severity | undefined): number {
+  return severity ? (GRAVITY[severity] ?? 0) : 0;
 }
 
 export function isOpen(entry: FeedEntry): boolean {

@@ -1,3 +1,4 @@
+import { gravity } from "./alerts";
 import type { Series } from "./series";
 import { State } from "./update";
 
@@ -21,12 +22,13 @@ export function urgency(state: number): number {
 }
 
 /**
- * Worst first: by state now, then by score, then by name. Scores are compared in tenths, or the order would
+ * Worst first: by state now, then by the gravest open alert, then by score, then by name. Scores are compared in tenths, or the order would
  * never rest.
  */
 export function compareWorst(a: Series, b: Series): number {
   return (
-    urgency(b.latest.state) - urgency(a.latest.state) ||
+    urgency(b.state) - urgency(a.state) ||
+    gravity(b.severity) - gravity(a.severity) ||
     Math.round(b.latest.score * 10) - Math.round(a.latest.score * 10) ||
     a.rank - b.rank
   );

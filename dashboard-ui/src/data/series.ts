@@ -1,3 +1,4 @@
+import type { Severity } from "../live/protocol";
 import { type Budget, History } from "./history";
 import { BREAK, emptyPoint } from "./points";
 import { emptyUpdate, NO_VERSION, State, type Update } from "./update";
@@ -20,6 +21,8 @@ export class Series {
   leftOut = 0;
   /** Grows with every row: what has been drawn already is compared with it. */
   revision = 0;
+  /** Of the gravest open alert on it. */
+  severity: Severity | undefined;
   /** Position among all series by name. */
   rank = 0;
   /** Time of the points: of the readings, or of their arrival if the device's clock cannot be used. */
@@ -58,10 +61,18 @@ export class Series {
     return true;
   }
 
+  /**
+   * Its state, with what is open on it: an alert outlasts its condition while it flaps or waits to be sure that it is
+   * over. One of severity info leaves the state alone, as it does in the pipeline.
+   */
+  get state(): number {
+    return this.severity && this.severity !== "info" ? State.alert : this.latest.state;
+  }
+
   /** Worst state now or within the last ATTENTION ms. */
   worstRecently(now: number): number {
     const recent = now - this.worstAt <= ATTENTION ? this.worstSeen : State.ok;
-    return Math.max(this.latest.state, recent);
+    return Math.max(this.state, recent);
   }
 
   /** Age of the newest reading, ms; NaN if there was none. */

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { AlertMessage, Welcome } from "../live/protocol";
+import type { AlertMessage, Severity, Welcome } from "../live/protocol";
 import { AlertFeed, isOpen } from "./alerts";
 import { chartOrder, filterSeries, sortSeries } from "./order";
 import { RateMeter } from "./rates";
@@ -106,6 +106,30 @@ describe("order", () => {
   it("worst first: alert, anomalous, offline, warming, ok", () => {
     const sorted = sortSeries(store.all(), { key: "worst", descending: true }, now);
     expect(names(sorted)).toEqual(["d1/t", "d2/t", "d3/t", "d4/t", "d10/t"]);
+  });
+
+  it("an open alert counts as the series' state, the gravest first, until it is over", () => {
+    const about = (series: string, severity: Severity, phase: AlertMessage["phase"] = "firing") =>
+      store.alert({ id: `${series} ${severity}`, series, severity, phase, version: 1 } as AlertMessage);
+    const worstFirst = () => names(sortSeries(store.all(), { key: "worst", descending: true }, now));
+    about("d10/t", "critical");
+    about("d3/t", "warning", "flapping");
+    about("d4/t", "info");
+    about("d9/t", "warning"); // of which no reading has come yet
+    expect(worstFirst()).toEqual(["d10/t", "d3/t", "d1/t", "d2/t", "d4/t"]);
+    feed("d9/t");
+    expect(["d10/t", "d3/t", "d4/t", "d9/t"].map((n) => store.get(n)?.state)).toEqual([
+      State.alert,
+      State.alert,
+      State.warming,
+      State.alert,
+    ]);
+    about("d10/t", "info");
+    about("d10/t", "critical", "resolved");
+    expect(store.get("d10/t")).toMatchObject({ state: State.ok, severity: "info" });
+    store.snapshot([], 0);
+    expect(store.get("d3/t")).toMatchObject({ state: State.offline, severity: undefined });
+    expect(worstFirst()).toEqual(["d1/t", "d2/t", "d3/t", "d4/t", "d9/t", "d10/t"]);
   });
 
   it("by name puts 2 before 10", () => {

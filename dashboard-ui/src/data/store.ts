@@ -1,4 +1,4 @@
-import type { AlertMessage, ErrorMessage, Updates, Welcome } from "../live/protocol";
+import type { AlertMessage, ErrorMessage, Severity, Updates, Welcome } from "../live/protocol";
 import type { SessionSink } from "../live/session";
 import { AlertFeed } from "./alerts";
 import { type Budget, budgetFor } from "./history";
@@ -27,6 +27,8 @@ export class Store implements SessionSink<Series> {
   newestPush = 0;
 
   private readonly byKey = new Map<string, Series>();
+  /** The gravest open alert by series, of which some may have sent no reading yet. */
+  private worst: ReadonlyMap<string, Severity> = new Map();
   private sorted: Series[] = [];
   private sortedStale = false;
   private budget: Budget = budgetFor(0);
@@ -82,6 +84,7 @@ export class Store implements SessionSink<Series> {
     this.sortedStale = true;
     this.alerts.clear();
     this.newestReading = 0;
+    this.foldAlerts();
     for (const s of this.byKey.values())
       this.newestReading = Math.max(this.newestReading, s.latest.ingest_ts / 1000);
   }
@@ -92,6 +95,7 @@ export class Store implements SessionSink<Series> {
     if (this.epoch !== welcome.epoch && this.epoch !== "") {
       for (const series of this.byKey.values()) series.reset();
       this.alerts.clear();
+      this.foldAlerts();
     }
     this.epoch = welcome.epoch;
     this.lastProblem = null;
@@ -111,6 +115,7 @@ export class Store implements SessionSink<Series> {
     if (!series) {
       this.fit(this.byKey.size + 1);
       series = new Series(name, this.budget);
+      series.severity = this.worst.get(name);
       this.byKey.set(name, series);
       this.sortedStale = true;
     }
@@ -128,6 +133,7 @@ export class Store implements SessionSink<Series> {
 
   snapshot(alerts: readonly AlertMessage[], pushTime: number): void {
     this.alerts.setOpen(alerts);
+    this.foldAlerts();
     this.pushed(pushTime);
   }
 
@@ -138,10 +144,21 @@ export class Store implements SessionSink<Series> {
 
   alert(alert: AlertMessage): void {
     this.alerts.add(alert);
+    this.foldAlerts();
   }
 
   problem(error: ErrorMessage): void {
     this.lastProblem = error;
+  }
+
+  /** Put the open alerts on their series. */
+  private foldAlerts(): void {
+    const before = this.worst;
+    this.worst = this.alerts.worst();
+    for (const name of new Set([...before.keys(), ...this.worst.keys()])) {
+      const series = this.byKey.get(name);
+      if (series) series.severity = this.worst.get(name);
+    }
   }
 
   private pushed(pushTime: number): void {

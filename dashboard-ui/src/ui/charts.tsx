@@ -98,10 +98,10 @@ function ChartCard({ series }: { series: Series }) {
   const model = useModel();
   model.tick.value;
   const u = series.latest;
-  const state = stateName(u.state);
+  const state = stateName(series.state);
   const age = series.age(model.store.now());
   const band = `${formatValue(u.lo)} … ${formatValue(u.hi)}`;
-  const marked = u.state >= State.anomalous ? ` is-${state}` : "";
+  const marked = series.state >= State.anomalous ? ` is-${state}` : "";
   return (
     <article class={`card chart-card${marked}`} data-testid="chart-card" data-series={series.name}>
       <div class="card-head">
@@ -119,7 +119,7 @@ function ChartCard({ series }: { series: Series }) {
           <output class="last" data-testid="last">
             {formatValue(u.last)}
           </output>
-          <StateLabel state={state} />
+          <StateLabel state={state} severity={series.severity} />
         </div>
       </div>
       <ChartHost

@@ -64,7 +64,7 @@ function FocusNow({ series }: { series: Series }) {
   return (
     <div class="card-now">
       <output class="last">{formatValue(series.latest.last)}</output>
-      <StateLabel state={stateName(series.latest.state)} />
+      <StateLabel state={stateName(series.state)} severity={series.severity} />
     </div>
   );
 }

@@ -16,7 +16,7 @@ const KEYS: readonly (readonly [string, string])[] = [
 
 /** A state without a meaning here is one that the server does not send yet. */
 const MEANING: Partial<Record<StateName, string>> = {
-  alert: "far outside what was expected, or was a moment ago",
+  alert: "an alert is open, or values are far outside what was expected",
   anomalous: "unusual, but not enough for an alert",
   warming: "still learning what to expect",
   ok: "as expected",

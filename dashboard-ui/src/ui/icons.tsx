@@ -1,4 +1,5 @@
 import type { StateName } from "../data/update";
+import type { Severity } from "../live/protocol";
 
 /** Shapes differ, so that the state can be told without colour; charts draw the same ones. */
 const SHAPES: Record<StateName, preact.JSX.Element> = {
@@ -27,11 +28,12 @@ export function StateIcon({ state }: { state: StateName }) {
   );
 }
 
-export function StateLabel({ state }: { state: StateName }) {
+/** The state, and how grave what is open on the series is. */
+export function StateLabel({ state, severity }: { state: StateName; severity?: Severity | undefined }) {
   return (
-    <span class={`state-label state-${state}`}>
+    <span class={`state-label state-${state}`} title={severity && `An alert of severity ${severity} is open`}>
       <StateIcon state={state} />
-      {state}
+      {severity ? `${state} · ${severity}` : state}
     </span>
   );
 }

@@ -75,7 +75,7 @@ export class Model {
     this.matching = computed(() => {
       this.slowTick.value;
       const { filter, state } = this.view.value;
-      const nameOf = (s: Series) => stateName(s.latest.state);
+      const nameOf = (s: Series) => stateName(s.state);
       const series = state ? this.store.all().filter((s) => nameOf(s) === state) : this.store.all();
       return filterSeries(series, filter, nameOf);
     });

@@ -13,7 +13,7 @@ export function Summary() {
   const { state: chosen } = model.view.value;
   const counts = STATE_NAMES.map(() => 0);
   for (const series of model.store.all()) {
-    counts[series.latest.state] = (counts[series.latest.state] ?? 0) + 1;
+    counts[series.state] = (counts[series.state] ?? 0) + 1;
   }
   const choose = (state: StateName | "") => model.go({ state, page: 0, series: "" });
   return (

@@ -21,7 +21,7 @@ export function SeriesRow({ series, index, focusable, selected, onFocus }: Serie
   const now = model.store.now();
   const from = Math.max(now, series.history.newestTime) - model.view.value.window * 1000;
   const { min, max } = extremes(series.history, from);
-  const state = stateName(u.state);
+  const state = stateName(series.state);
   const open = () => {
     model.go({ series: series.name }, "push");
     scrollTo({ top: 0 });
@@ -34,14 +34,14 @@ export function SeriesRow({ series, index, focusable, selected, onFocus }: Serie
       aria-rowindex={index + 2}
       aria-selected={selected}
       tabIndex={focusable ? 0 : -1}
-      class={u.state >= State.anomalous ? `is-${state}` : ""}
+      class={series.state >= State.anomalous ? `is-${state}` : ""}
       onFocus={onFocus}
       onKeyDown={(e) => {
         if (e.key === "Enter" && e.target === e.currentTarget) open();
       }}
     >
       <td class="c-state">
-        <StateLabel state={state} />
+        <StateLabel state={state} severity={series.severity} />
       </td>
       <td class="c-series">
         <SeriesLink name={series.name} class="row-link" tabIndex={-1}>
