@@ -54,6 +54,10 @@ type Config struct {
 	// DrainTimeout bounds how long connections may take to read what is left when the server stops.
 	DrainTimeout time.Duration `koanf:"drain_timeout"`
 
+	// ResumeWindowBytes bounds the newest records that are kept in memory, of all partitions together, for clients
+	// that come back. What is older is read from the log.
+	ResumeWindowBytes int `koanf:"resume_window_bytes"`
+
 	// MaxListed bounds how many series GET /v1/series and /v1/snapshot return.
 	MaxListed int `koanf:"max_listed"`
 	// FetchMaxBytes and FetchMaxWait shape the fetches of the tails.
@@ -87,8 +91,11 @@ func DefaultConfig() Config {
 		IdleTimeout:      90 * time.Second,
 		DrainTimeout:     5 * time.Second,
 		MaxListed:        100_000,
-		FetchMaxBytes:    4 << 20,
-		FetchMaxWait:     500 * time.Millisecond,
+
+		ResumeWindowBytes: 64 << 20,
+
+		FetchMaxBytes: 4 << 20,
+		FetchMaxWait:  500 * time.Millisecond,
 	}
 }
 
@@ -115,6 +122,7 @@ func (c Config) Validate() error {
 		{"max_view_rows", c.MaxViewRows},
 		{"message_burst", c.MessageBurst},
 		{"max_listed", c.MaxListed},
+		{"resume_window_bytes", c.ResumeWindowBytes},
 	} {
 		check(f.value > 0, f.name, "> 0")
 	}

@@ -20,6 +20,8 @@ type hub struct {
 	wg     sync.WaitGroup // writers, encoders and timers at work; see done
 
 	laggards sync.Pool // of *laggard
+	window   *window
+	readBack readBack // what the window does not have any more; nil: nothing
 
 	mu     sync.Mutex
 	closed bool
@@ -46,6 +48,7 @@ type hub struct {
 type bounds struct {
 	subscriptions, series int // of one connection
 	views, viewRows       int // of all
+	window                int // bytes
 }
 
 func newHub(log *slog.Logger, m *meters, epoch string, b bounds) *hub {
@@ -53,6 +56,7 @@ func newHub(log *slog.Logger, m *meters, epoch string, b bounds) *hub {
 		log: log, m: m, bounds: b, now: time.Now,
 		encoders: newEncoders(),
 		store:    newStore(),
+		window:   newWindow(b.window),
 		at:       positions{epoch: epoch},
 		views:    make(map[viewKey]*view),
 	}

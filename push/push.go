@@ -60,7 +60,8 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.source = newSource(s, opts.Kafka).run
+	src := newSource(s, opts.Kafka)
+	s.source, s.hub.readBack = src.run, src.readBack
 	return s, nil
 }
 
@@ -82,7 +83,7 @@ func build(opts Options) (*Server, error) {
 		origin: opts.Origin, gate: opts.Gate, proxies: opts.Proxies, insecure: opts.Insecure,
 		hub: newHub(opts.Logger, newMeters(opts.Metrics), opts.Epoch, bounds{
 			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries,
-			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows,
+			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows, window: opts.Config.ResumeWindowBytes,
 		}),
 		conns: newRegistry(opts.Config),
 	}

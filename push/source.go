@@ -1,6 +1,7 @@
 package push
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -101,6 +102,23 @@ func (src *source) finish(ctx context.Context) {
 	}
 	src.mu.Unlock()
 	<-ctx.Done()
+}
+
+// readBack reads the records that count of a partition's [from, to), which the window does not have any more.
+func (src *source) readBack(ctx context.Context, topic string, partition int, from, to int64) (out []stored, err error) {
+	var fence kafka.FenceFilter
+	size := 0
+	err = src.kafka.ReadRange(ctx, topic, partition, from, to, func(r *kafka.Record) error {
+		if !fence.Accept(r) {
+			return nil
+		}
+		if size += len(r.Value); size > maxReadBack {
+			return errTooOld
+		}
+		out = append(out, stored{r.Offset, bytes.Clone(r.Value)})
+		return nil
+	})
+	return out, err
 }
 
 // offsets returns what is in the tailed topics now.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,7 @@ type tail struct {
 
 	updates []telemetry.Update
 	alerts  []telemetry.Alert
+	kept    []stored
 }
 
 // followPartition loads a partition and then runs its tails, until ctx ends or one of them fails.
@@ -51,6 +53,7 @@ func (src *source) followPartition(ctx context.Context, p int, ends map[string][
 			log: src.log.With("topic", topic, "partition", p), lag: src.hub.m.lag(topic, p), names: make(intern),
 		}
 		from := t.after(l, ends[topic][p])
+		src.hub.window.begin(topic, p, from)
 		reading := t.register(tails)
 		wg.Go(func() {
 			if err := t.run(reading, from); err != nil {
@@ -125,6 +128,7 @@ func (t *tail) reload(ctx context.Context, gone *kafka.ErrOffsetOutOfRange) (int
 		return 0, err
 	}
 	from := t.after(l, kafka.OffsetRange{First: gone.First, End: gone.End})
+	t.hub.window.begin(t.topic, t.partition, from)
 	if t.topic == wire.TopicUpdates {
 		t.hub.apply(t.partition, l.updateList(), from)
 		return from, nil
@@ -176,14 +180,17 @@ func (t *tail) failed(ctx context.Context, err error) {
 	}
 }
 
-// take decodes records and applies them in one step; next is the offset after them.
+// take decodes records and applies them in one step; next is the offset after them. They are in the window before
+// they are applied.
 func (t *tail) take(records []kafka.Record, next int64) {
-	t.updates, t.alerts = t.updates[:0], t.alerts[:0]
+	t.updates, t.alerts, t.kept = t.updates[:0], t.alerts[:0], t.kept[:0]
+	records = slices.DeleteFunc(records, func(r kafka.Record) bool { return !t.fence.Accept(&r) })
+	for i := range records {
+		t.kept = append(t.kept, stored{records[i].Offset, records[i].Value})
+	}
+	t.hub.window.add(t.topic, t.partition, t.kept, next)
 	for i := range records {
 		r := &records[i]
-		if !t.fence.Accept(r) {
-			continue
-		}
 		if wire.IsControl(r.Value) && t.topic == wire.TopicUpdates {
 			t.control(r)
 			continue

@@ -1,0 +1,228 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// Reasons why a subscription cannot go on from its cursor and begins anew.
+const (
+	resyncTooOld  = "cursor_too_old"
+	resyncEpoch   = "epoch_changed"
+	resyncInvalid = "cursor_invalid"
+)
+
+// Bounds of catching up: how many updates are merged for the subscriptions of a view that come back together, how
+// much of the log is read for them, and for how long. Beyond them they begin anew, which costs them the readings'
+// extremes and nobody else anything.
+const (
+	maxCatchUpUpdates = 4_000_000
+	maxReadBack       = 16 << 20 // bytes of a partition
+	readBackTime      = 3 * time.Second
+)
+
+var (
+	errTooOld  = errors.New("push: the cursor is older than what can be told again")
+	errInexact = errors.New("push: what happened since the cursor does not join up")
+)
+
+// readBack reads what the window does not have any more: the records that count of a partition's [from, to).
+type readBack func(ctx context.Context, topic string, partition int, from, to int64) ([]stored, error)
+
+// catchUp merges what happened in a view since some cursors. It is made under hub.mu, when nothing is pending in the
+// view, and works without.
+type catchUp struct {
+	window   *window
+	readBack readBack
+	to       *positions
+	patterns []telemetry.Pattern
+	rows     []telemetry.Update // the series' newest, by index: where each chain has to end
+	index    map[string]uint32  // of the dictionary
+
+	spans   map[spanKey][]since
+	updates int // merged so far
+}
+
+type spanKey struct {
+	topic     string
+	partition int
+}
+
+// since is a record of the log, decoded: the updates of the view's series, or a transition of their alerts.
+type since struct {
+	offset  int64
+	updates []telemetry.Update
+	alert   *telemetry.Alert
+	deleted bool // a device was deleted here; nothing joins up across it
+}
+
+// missed is what a subscription is told when it comes back.
+type missed struct {
+	pending
+	alerts []telemetry.Alert // transitions, in order of their partition
+}
+
+// load reads the records since the oldest of the cursors, once for all of them.
+func (c *catchUp) load(ctx context.Context, cursors []*positions) error {
+	ctx, cancel := context.WithTimeout(ctx, readBackTime)
+	defer cancel()
+	c.index = make(map[string]uint32, len(c.rows))
+	for i := range c.rows {
+		c.index[c.rows[i].Series] = uint32(i)
+	}
+	c.spans = make(map[spanKey][]since)
+	for _, topic := range []string{wire.TopicUpdates, wire.TopicAlerts} {
+		to := c.to.of(topic)
+		for p := range to {
+			from := to[p]
+			for _, at := range cursors {
+				from = min(from, at.of(topic)[p])
+			}
+			if err := c.loadSpan(ctx, spanKey{topic, p}, from, to[p]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// of is the positions in a topic, by partition.
+func (p *positions) of(topic string) []int64 {
+	if topic == wire.TopicAlerts {
+		return p.alerts
+	}
+	return p.updates
+}
+
+func (c *catchUp) loadSpan(ctx context.Context, at spanKey, from, to int64) error {
+	if from >= to {
+		return nil
+	}
+	records, have := c.window.span(at.topic, at.partition, from, to)
+	if have > from {
+		if c.readBack == nil {
+			return errTooOld
+		}
+		older, err := c.readBack(ctx, at.topic, at.partition, from, have)
+		if err != nil {
+			return fmt.Errorf("%w: %w", errTooOld, err)
+		}
+		records = append(older, records...)
+	}
+	for i := range records {
+		s, err := c.decode(at.topic, &records[i])
+		if err != nil {
+			return fmt.Errorf("%w: %w", errInexact, err)
+		}
+		if s.alert != nil || s.deleted || len(s.updates) > 0 {
+			c.spans[at] = append(c.spans[at], s)
+		}
+	}
+	return nil
+}
+
+func (c *catchUp) decode(topic string, r *stored) (since, error) {
+	s := since{offset: r.offset}
+	if topic == wire.TopicAlerts {
+		a, err := wire.DecodeAlert(r.value)
+		if err == nil && matchesAny(c.patterns, a.Series) {
+			s.alert = &a
+		}
+		return s, err
+	}
+	if wire.IsControl(r.value) {
+		control, err := wire.DecodeControl(r.value)
+		s.deleted = control.Kind == wire.ControlDeleteDevice
+		return s, err
+	}
+	us, err := wire.DecodeUpdateBatch(r.value, nil, nil)
+	if err != nil {
+		return s, err
+	}
+	for i := range us {
+		if _, here := c.index[us[i].Series]; here {
+			s.updates = append(s.updates, us[i])
+		}
+	}
+	return s, nil
+}
+
+func matchesAny(patterns []telemetry.Pattern, path string) bool {
+	for _, p := range patterns {
+		if p.Match(path) {
+			return true
+		}
+	}
+	return false
+}
+
+// since merges what the view told after a cursor. Each series' row begins where the cursor left it, and ends at the
+// newest version, or there is an error.
+func (c *catchUp) since(cursor *positions) (*missed, error) {
+	out := new(missed)
+	for p, from := range cursor.updates {
+		if err := c.mergeSpan(out, c.spans[spanKey{wire.TopicUpdates, p}], from); err != nil {
+			return nil, err
+		}
+	}
+	for i, idx := range out.index {
+		if out.rows[i].Version != c.rows[idx].Version {
+			return nil, errInexact
+		}
+	}
+	for p, from := range cursor.alerts {
+		for _, s := range c.spans[spanKey{wire.TopicAlerts, p}] {
+			if s.offset >= from {
+				out.alerts = append(out.alerts, *s.alert)
+			}
+		}
+	}
+	return out, nil
+}
+
+func (c *catchUp) mergeSpan(out *missed, span []since, from int64) error {
+	for i := range span {
+		s := &span[i]
+		if s.offset < from {
+			continue
+		}
+		if s.deleted {
+			return errInexact
+		}
+		if c.updates += len(s.updates); c.updates > maxCatchUpUpdates {
+			return errTooOld
+		}
+		for j := range s.updates {
+			if err := c.merge(out, &s.updates[j]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// merge adds an update as the hub did: a repetition is left out, and anything else that does not join up is an error.
+func (c *catchUp) merge(out *missed, u *telemetry.Update) error {
+	idx := c.index[u.Series]
+	seen, known := out.version(idx)
+	if known && u.Follow(seen) == telemetry.Replay {
+		return nil
+	}
+	if _, err := out.add(idx, u); err != nil {
+		return fmt.Errorf("%w: %w", errInexact, err)
+	}
+	return nil
+}
+
+// version is that of the row of the series at idx, if there is one.
+func (p *pending) version(idx uint32) (v telemetry.Version, ok bool) {
+	if int(idx) >= len(p.place) || p.place[idx] == 0 {
+		return 0, false
+	}
+	return p.rows[p.place[idx]-1].Version, true
+}
