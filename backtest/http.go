@@ -45,9 +45,16 @@ type APIOptions struct {
 	Logger *slog.Logger
 }
 
+// source is a Source that is to be closed.
+type source interface {
+	Source
+	Close()
+}
+
 // API serves POST /v1/backtest: one run at a time, beside the live pipeline and slower than it could be.
 type API struct {
-	client  *kafka.Client
+	open    func(context.Context) (source, error)
+	most    time.Duration // that a run takes
 	config  pipeline.Config
 	log     *slog.Logger
 	running chan struct{}
@@ -58,7 +65,11 @@ type API struct {
 
 // NewAPI makes an API that works until Close.
 func NewAPI(o APIOptions) *API {
-	a := &API{client: o.Client, config: o.Config, log: o.Logger, running: make(chan struct{}, 1)}
+	a := &API{
+		open:   func(ctx context.Context) (source, error) { return OpenLog(ctx, o.Client) },
+		most:   maxRun,
+		config: o.Config, log: o.Logger, running: make(chan struct{}, 1),
+	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -97,7 +108,7 @@ func (a *API) handle(w http.ResponseWriter, r *http.Request) {
 		wire.Refuse(w, refusal)
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), maxRun, errTooLong)
+	ctx, cancel := context.WithTimeoutCause(r.Context(), a.most, fmt.Errorf("%w: it may take %s", errTooLong, a.most))
 	defer cancel()
 	defer context.AfterFunc(a.work, cancel)()
 	out := &stream{w: w, control: http.NewResponseController(w)}
@@ -105,13 +116,16 @@ func (a *API) handle(w http.ResponseWriter, r *http.Request) {
 	a.log.Info("backtest begins", "by", p.Subject, "plan", q.plan.Hash(), "series", q.pattern.String(), "from_us", q.from, "to_us", q.to)
 	began := time.Now()
 	err := a.run(ctx, q, p, out)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // what was waited for when it ended says less
+	}
 	if err != nil && r.Context().Err() == nil {
 		out.line(&Line{Error: refusalOf(err)})
 	}
 	a.log.Info("backtest ended", "by", p.Subject, "took", time.Since(began), "error", err)
 }
 
-var errTooLong = fmt.Errorf("a backtest may take %s", maxRun)
+var errTooLong = errors.New("the backtest took too long")
 
 func refusalOf(err error) *wire.Error {
 	switch {
@@ -126,17 +140,17 @@ func refusalOf(err error) *wire.Error {
 }
 
 func (a *API) run(ctx context.Context, q *asked, p *auth.Principal, out *stream) error {
-	log, err := OpenLog(ctx, a.client)
+	src, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer src.Close()
 	totals, alerts, err := Run(ctx, Options{
 		Config: a.config, Plan: q.plan, From: q.from, To: q.to, MaxSeries: maxSeries, Rest: true, Live: true,
 		Admit:    Admitting(q.plan, q.pattern, func(device string) bool { return mayReadAll(p, device) }),
 		Alerted:  func(series string) bool { return q.pattern.Match(series) && p.MayReadPath(series) },
 		Progress: func(at Progress) { out.line(&Line{Progress: &at}) },
-	}, log)
+	}, src)
 	if err != nil {
 		return err
 	}

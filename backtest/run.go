@@ -1,6 +1,7 @@
 package backtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,9 @@ const (
 	tickEvery = second
 	// storedTicks is for how long (µs) a stored tick is waited for until one is made.
 	storedTicks = 3 * second
-	// batchRecords bounds a batch of records, batchSpan the time (µs) that they are of.
+	// batchRecords and batchBytes bound a batch of records, batchSpan the time (µs) that they are of.
 	batchRecords = 256
+	batchBytes   = 4 << 20
 	batchSpan    = second
 	// workSpan is after how much work a run that is to rest does.
 	workSpan = 20 * time.Millisecond
@@ -107,6 +109,7 @@ type run struct {
 	read     int64 // and of what was read
 	ticked   int64
 	batch    []kafka.Record
+	held     int   // bytes of batch
 	began    int64 // processing time (µs) of the first record of batch
 	partials []kafka.Record
 	totals   Totals
@@ -117,16 +120,7 @@ type run struct {
 
 // Run replays what src yields, until its end, To, or the end of ctx.
 func Run(ctx context.Context, o Options, src Source) (*Totals, []Alert, error) {
-	if o.To == 0 {
-		o.To = math.MaxInt64
-	}
-	r := &run{o: &o, ledger: newLedger(&o), letters: make(letters), rested: time.Now(), told: time.Now()}
-	var err error
-	r.replay, err = pipeline.NewReplay(pipeline.ReplayOptions{
-		Config: o.Config, Plan: o.Plan, Fixed: true, Partitions: 1,
-		Update: r.update, Alert: r.alert, Partial: r.partial,
-		Letter: r.letter,
-	})
+	r, err := newRun(o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -137,6 +131,20 @@ func Run(ctx context.Context, o Options, src Source) (*Totals, []Alert, error) {
 		return nil, nil, err
 	}
 	return r.sum(), r.ledger.list(), nil
+}
+
+func newRun(o Options) (*run, error) {
+	if o.To == 0 {
+		o.To = math.MaxInt64
+	}
+	r := &run{o: &o, ledger: newLedger(&o), letters: make(letters), rested: time.Now(), told: time.Now()}
+	var err error
+	r.replay, err = pipeline.NewReplay(pipeline.ReplayOptions{
+		Config: o.Config, Plan: o.Plan, Fixed: true, Partitions: 1,
+		Update: r.update, Alert: r.alert, Partial: r.partial,
+		Letter: r.letter,
+	})
+	return r, err
 }
 
 func (r *run) replayAll(ctx context.Context, src Source) error {
@@ -196,7 +204,7 @@ func (r *run) concerns(rec *kafka.Record) bool {
 // take adds a record to the batch. It is fed when its time has come.
 func (r *run) take(ctx context.Context, rec *kafka.Record, at int64) error {
 	apart := !r.o.Live || at-r.began >= batchSpan || r.began < r.o.From && at >= r.o.From
-	full := len(r.batch) >= batchRecords || len(r.batch) > 0 && apart
+	full := len(r.batch) >= batchRecords || r.held >= batchBytes || len(r.batch) > 0 && apart
 	if full || r.due(at) {
 		if err := r.flush(ctx); err != nil {
 			return err
@@ -208,11 +216,10 @@ func (r *run) take(ctx context.Context, rec *kafka.Record, at int64) error {
 	if len(r.batch) == 0 {
 		r.began = at
 	}
-	r.batch = append(r.batch, kafka.Record{Time: rec.Time, Key: clone(rec.Key), Value: clone(rec.Value)})
+	r.held += len(rec.Key) + len(rec.Value)
+	r.batch = append(r.batch, kafka.Record{Time: rec.Time, Key: bytes.Clone(rec.Key), Value: bytes.Clone(rec.Value)})
 	return nil
 }
-
-func clone(b []byte) []byte { return append([]byte(nil), b...) }
 
 func (r *run) flush(ctx context.Context) error {
 	if len(r.batch) == 0 {
@@ -220,7 +227,7 @@ func (r *run) flush(ctx context.Context) error {
 	}
 	r.now = max(r.now, r.batch[0].Time*1000)
 	batch := r.batch
-	r.batch = r.batch[:0]
+	r.batch, r.held = r.batch[:0], 0
 	if err := r.feed(batch); err != nil {
 		return err
 	}
