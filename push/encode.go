@@ -53,6 +53,11 @@ func resyncFrame(view uint32, reason string) frame {
 	return textFrame((&wire.Resync{View: int(view), Reason: reason}).Append(nil))
 }
 
+// resumeFailedFrame says that a subscription begins anew instead of going on from its cursor.
+func resumeFailedFrame(view uint32, id, reason string) frame {
+	return textFrame((&wire.Resync{View: int(view), ID: id, Reason: reason}).Append(nil))
+}
+
 func errorFrame(err *wire.Error, id string) frame {
 	return textFrame((&wire.ErrorMsg{Error: *err, ID: id}).Append(nil))
 }
@@ -62,10 +67,12 @@ type snapshot struct {
 	view       uint32
 	hz         float64
 	dictionary []string
-	rows       []telemetry.Update // by index
+	rows       []telemetry.Update
+	index      []uint32 // of the rows in the dictionary; nil: each its own
 	alerts     []telemetry.Alert
 	cursor     string
 	pushed     int64
+	resumed    bool // rows and alerts are what was missed, not the state
 }
 
 // subscribedStart is what every subscribed message begins with; the id follows.
@@ -74,8 +81,11 @@ const subscribedStart = `{"type":"` + wire.TypeSubscribed + `","payload":{"id":`
 // encode makes the part of the message that all who join together share: all but the id.
 func (s *snapshot) encode() []byte {
 	msg := wire.Subscribed{
-		View: int(s.view), MaxHz: s.hz, Cursor: s.cursor, PushTime: s.pushed,
+		View: int(s.view), MaxHz: s.hz, Resumed: s.resumed, Cursor: s.cursor, PushTime: s.pushed,
 		Dictionary: entries(s.dictionary, 0), Rows: wireRows(s.rows), Alerts: s.alerts,
+	}
+	for i, idx := range s.index {
+		msg.Rows[i].I = int(idx)
 	}
 	b := msg.Append(make([]byte, 0, 512+(rowBytes+64)*len(s.rows)))
 	return b[len(subscribedStart)+len(`""`):]

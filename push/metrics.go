@@ -44,6 +44,7 @@ type meters struct {
 	messageErrors                            map[string]*metrics.Counter // by code
 	undecodable                              *metrics.Counter
 	fetchErrors, reloads                     *metrics.Counter
+	returns                                  map[string]*metrics.Counter // of subscriptions with a cursor, by what came of it
 
 	deviceLatency, emitLatency, pingTime *metrics.Histogram
 }
@@ -64,12 +65,16 @@ func newMeters(set *metrics.Set) *meters {
 		refused:          make(map[string]*metrics.Counter),
 		messages:         set.GetOrCreateCounter("weir_push_messages_total"),
 		messageErrors:    make(map[string]*metrics.Counter),
+		returns:          make(map[string]*metrics.Counter),
 		undecodable:      set.GetOrCreateCounter("weir_push_undecodable_records_total"),
 		fetchErrors:      set.GetOrCreateCounter("weir_push_fetch_errors_total"),
 		reloads:          set.GetOrCreateCounter("weir_push_reloads_total"),
 		deviceLatency:    set.GetOrCreateHistogram("weir_push_device_to_push_seconds"),
 		emitLatency:      set.GetOrCreateHistogram("weir_push_emit_to_push_seconds"),
 		pingTime:         set.GetOrCreateHistogram("weir_push_ping_seconds"),
+	}
+	for _, result := range []string{resumed, resyncTooOld, resyncEpoch, resyncInvalid} {
+		m.returns[result] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_returns_total{result=%q}", result))
 	}
 	for kind, name := range frameKinds {
 		m.frames[kind] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_frames_total{kind=%q}", name))

@@ -10,8 +10,9 @@ import (
 	"weir/wire"
 )
 
-// Reasons why a subscription cannot go on from its cursor and begins anew.
+// resumed is what came of a subscription that goes on from its cursor; the others are reasons why one begins anew.
 const (
+	resumed       = "resumed"
 	resyncTooOld  = "cursor_too_old"
 	resyncEpoch   = "epoch_changed"
 	resyncInvalid = "cursor_invalid"

@@ -18,8 +18,9 @@ type subscription struct {
 	key    viewKey
 
 	// Guarded by hub.mu.
-	patterns []telemetry.Pattern
-	view     *view // nil until the hub is ready
+	patterns  []telemetry.Pattern
+	view      *view      // nil until the hub is ready
+	returning *returning // nil: it begins with the snapshot
 
 	// Guarded by client.mu. Until open, the snapshot has not gone out and updates only gather. place is
 	// where it stands in the lossless lane. next is the one shared frame that waits for the socket; behind is what

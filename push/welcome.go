@@ -24,8 +24,8 @@ func (v *view) welcomeOrQueue() {
 }
 
 // welcome takes the view's snapshot for all who wait and makes them subscribers. Nothing is pending at
-// this moment, so what the snapshot tells and what later frames tell meet exactly. Encoding happens
-// elsewhere; a place in each client's lossless lane is kept for it.
+// this moment, so what the snapshot tells and what later frames tell meet exactly; so does what those are told who
+// come back with a cursor. Encoding happens elsewhere; a place in each client's lossless lane is kept for it.
 func (v *view) welcome() {
 	snap := v.snapshot()
 	places := make([]*item, len(v.waiting))
@@ -33,6 +33,7 @@ func (v *view) welcome() {
 		places[i] = s.client.reserve(s, len(v.dictionary))
 	}
 	joined := v.waiting
+	g := v.greetings(snap, joined)
 	v.subs = append(v.subs, joined...)
 	v.waiting = nil
 	v.told = len(v.dictionary)
@@ -44,9 +45,9 @@ func (v *view) welcome() {
 		if !slices.ContainsFunc(places, wanted) {
 			return
 		}
-		shared := snap.encode()
+		g.catchUp()
 		for i, s := range joined {
-			s.client.fill(places[i], snap.frame(s.id, shared))
+			s.client.fill(places[i], g.frame(i, s.id))
 		}
 	})
 }

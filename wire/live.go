@@ -60,6 +60,9 @@ type Row struct {
 // Subscribed answers Subscribe with all there is: the state at the moment from which on updates follow.
 type Subscribed struct {
 	ID string
+	// Resumed: Rows and Alerts are what the client has missed since the cursor it named, rows merged and transitions in
+	// order, and not the state.
+	Resumed bool
 	// View is what Updates and SeriesMsg name. Subscriptions to the same patterns and rate share one.
 	View       int
 	MaxHz      float64
@@ -89,9 +92,11 @@ type Updates struct {
 // AlertMsg is one transition of an alert.
 type AlertMsg struct{ telemetry.Alert }
 
-// Resync tells the client to forget the versions of a view; a Subscribed with the subscription's id follows.
+// Resync tells the client to forget the versions of a view; a Subscribed with the subscription's id follows. ID is that of
+// a subscription which cannot go on from its cursor.
 type Resync struct {
 	View   int    `json:"view"`
+	ID     string `json:"id,omitempty"`
 	Reason string `json:"reason"`
 }
 
@@ -160,6 +165,9 @@ func (m *Subscribed) Append(dst []byte) []byte {
 	dst = stringField(dst, `{"id":`, m.ID)
 	dst = intField(dst, `,"view":`, int64(m.View))
 	dst = numberField(dst, `,"max_hz":`, m.MaxHz)
+	if m.Resumed {
+		dst = append(dst, `,"resumed":true`...)
+	}
 	dst = appendState(append(dst, ','), m.Dictionary, m.Rows, m.Alerts)
 	dst = stringField(dst, `,"cursor":`, m.Cursor)
 	dst = intField(dst, `,"push_ts":`, m.PushTime)
@@ -251,6 +259,9 @@ func (m *AlertMsg) Append(dst []byte) []byte {
 func (m *Resync) Append(dst []byte) []byte {
 	dst = head(dst, TypeResync)
 	dst = intField(dst, `{"view":`, int64(m.View))
+	if m.ID != "" {
+		dst = stringField(dst, `,"id":`, m.ID)
+	}
 	dst = stringField(dst, `,"reason":`, m.Reason)
 	return append(dst, "}}"...)
 }

@@ -179,6 +179,8 @@ func (d *LiveDecoder) subscribed() (*Subscribed, error) {
 			return json.Unmarshal(raw, &m.View)
 		case "max_hz":
 			return json.Unmarshal(raw, &m.MaxHz)
+		case "resumed":
+			return json.Unmarshal(raw, &m.Resumed)
 		case "cursor":
 			return json.Unmarshal(raw, &m.Cursor)
 		case "push_ts":
