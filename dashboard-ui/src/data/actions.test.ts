@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { AlertMessage } from "../live/protocol";
 import { AlertActions } from "./actions";
+import type { Silence } from "./silences";
 
 const ALERT = { id: "3-a b", rule: "high", series: "a/t", phase: "firing", version: 1 } as AlertMessage;
 
@@ -15,6 +16,7 @@ interface Asked {
 function actions(...answers: (readonly [status: number, body: unknown] | Error)[]) {
   const asked: Asked[] = [];
   const told: AlertMessage[] = [];
+  const silences: Silence[] = [];
   const made = new AlertActions({
     ask: async (path, init) => {
       const headers = init?.headers as Record<string, string> | undefined;
@@ -25,8 +27,9 @@ function actions(...answers: (readonly [status: number, body: unknown] | Error)[
       return new Response(JSON.stringify(answer[1]), { status: answer[0] });
     },
     onAlert: (alert) => told.push(alert),
+    onSilence: (silence) => silences.push(silence),
   });
-  return { made, asked, told };
+  return { made, asked, told, silences };
 }
 
 describe("actions on alerts", () => {
@@ -69,6 +72,20 @@ describe("actions on alerts", () => {
     expect(told).toEqual([]);
   });
 
+  it("end a silence, and tell of the one that comes back", async () => {
+    const over = { id: "s /", series: "a/t", until: 5, state: "over" };
+    const { made, asked, told, silences } = actions(new Error("gone"), [200, over]);
+    expect(await made.endSilence("s /")).toEqual({ kind: "done" });
+    expect(asked).toMatchObject(Array(2).fill({ method: "DELETE", path: "/v1/silences/s%20%2F" }));
+    expect([told, silences]).toEqual([[], [over]]);
+  });
+
+  it("list the silences, or nothing when the server does not say", async () => {
+    const { made } = actions([200, { silences: [{ id: "s" }] }], [503, {}], new Error("gone"), [200, {}]);
+    expect(await made.silences()).toEqual([{ id: "s" }]);
+    for (let i = 0; i < 3; i++) expect(await made.silences()).toBeNull();
+  });
+
   it("are repeated with the same key, and then given up", async () => {
     const { made, asked } = actions(new Error("gone"), new Error("gone"));
     expect(await made.comment("x", "y")).toMatchObject({ kind: "failed", code: "" });
@@ -102,6 +119,7 @@ describe("actions on alerts", () => {
     const made = new AlertActions({
       ask: async () => new Response("<html>", { status: 502 }),
       onAlert: () => expect.unreachable(),
+      onSilence: () => expect.unreachable(),
     });
     expect(await made.find("x")).toMatchObject({ kind: "failed", code: "502" });
   });

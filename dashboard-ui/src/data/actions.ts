@@ -1,4 +1,5 @@
 import type { AlertMessage } from "../live/protocol";
+import type { Silence } from "./silences";
 
 /** The part of the browser's fetch that is used; tests bring their own. */
 export type Ask = (path: string, init?: RequestInit) => Promise<Response>;
@@ -7,6 +8,8 @@ export interface ActionOptions {
   readonly ask: Ask;
   /** Told of each alert that an answer holds. */
   readonly onAlert: (alert: AlertMessage) => void;
+  /** Likewise of each silence. */
+  readonly onSilence: (silence: Silence) => void;
 }
 
 /** What came of a request: done, stored but not applied yet, or a sentence about what was wrong. */
@@ -43,6 +46,18 @@ export class AlertActions {
     return this.send("/v1/silences", body, {});
   }
 
+  endSilence(id: string): Promise<Outcome> {
+    return this.send(`/v1/silences/${encodeURIComponent(id)}`, undefined, {}, "DELETE");
+  }
+
+  /** All silences that may be known; null: the server does not say. */
+  async silences(): Promise<Silence[] | null> {
+    const answer = await this.answer("/v1/silences", {});
+    if (!answer?.ok) return null;
+    const { silences } = await read(answer);
+    return Array.isArray(silences) ? (silences as Silence[]) : null;
+  }
+
   /** Look an alert up that the feed does not hold. */
   async find(id: string): Promise<Outcome> {
     const answer = await this.answer(path(id), {});
@@ -53,12 +68,15 @@ export class AlertActions {
     return this.send(`${path(id)}/${action}`, body, { "idempotency-key": crypto.randomUUID() });
   }
 
-  private async send(to: string, body: object, headers: Record<string, string>): Promise<Outcome> {
-    const init: RequestInit = {
-      method: "POST",
-      headers: { "content-type": "application/json", ...headers },
-      body: JSON.stringify(body),
-    };
+  private async send(
+    to: string,
+    body: object | undefined,
+    headers: Record<string, string>,
+    method = "POST",
+  ): Promise<Outcome> {
+    const init: RequestInit = body
+      ? { method, headers: { "content-type": "application/json", ...headers }, body: JSON.stringify(body) }
+      : { method, headers };
     const answer = (await this.answer(to, init)) ?? (await this.answer(to, init));
     return this.outcome(answer);
   }
@@ -78,6 +96,8 @@ export class AlertActions {
     if (answer.status === 202) return { kind: "accepted" };
     if (typeof said.id === "string" && typeof said.phase === "string")
       this.options.onAlert(said as unknown as AlertMessage);
+    if (typeof said.id === "string" && typeof said.until === "number")
+      this.options.onSilence(said as unknown as Silence);
     return { kind: "done" };
   }
 
@@ -107,6 +127,8 @@ function explain(code: string, message: string): string {
   switch (code) {
     case "alert_unknown":
       return "There is no such alert, or it ended long ago.";
+    case "silence_unknown":
+      return "There is no such silence any more.";
     case "alert_resolved":
       return "The alert ended meanwhile.";
     case "forbidden":

@@ -1,4 +1,5 @@
 import type { AlertMessage, Severity } from "../live/protocol";
+import type { Silences } from "./silences";
 
 /** An alert as the feed shows it: its newest transition. */
 export interface FeedEntry {
@@ -12,7 +13,10 @@ export class AlertFeed {
   revision = 0;
   private entries = new Map<string, FeedEntry>();
 
-  constructor(private readonly limit = 200) {}
+  constructor(
+    private readonly silences: Silences,
+    private readonly limit = 200,
+  ) {}
 
   get size(): number {
     return this.entries.size;
@@ -29,8 +33,15 @@ export class AlertFeed {
   /** How many want somebody's attention. */
   firing(): number {
     let n = 0;
-    for (const entry of this.entries.values()) if (isPressing(entry)) n++;
+    for (const entry of this.entries.values()) if (this.isPressing(entry)) n++;
     return n;
+  }
+
+  /** Open, and neither in somebody's hands nor kept quiet by a silence or by a graver alert that stands for it. */
+  isPressing(entry: FeedEntry): boolean {
+    const { alert } = entry;
+    const inHand = alert.acknowledged || alert.phase === "acknowledged";
+    return isOpen(entry) && !inHand && !alert.inhibited_by && !this.silences.covers(alert);
   }
 
   /** The gravest open alert of each series that has one. Without a severity, of earlier servers, it counts as a warning. */
@@ -84,19 +95,4 @@ export function gravity(severity: Severity | undefined): number {
 
 export function isOpen(entry: FeedEntry): boolean {
   return entry.alert.phase !== "resolved" && !entry.endedUnseen;
-}
-
-/** Open, and neither in somebody's hands nor kept quiet. */
-export function isPressing(entry: FeedEntry): boolean {
-  return (
-    isOpen(entry) &&
-    !entry.alert.acknowledged &&
-    entry.alert.phase !== "acknowledged" &&
-    !isQuiet(entry.alert)
-  );
-}
-
-/** A silence covers it, or a graver alert stands for it. */
-export function isQuiet(alert: AlertMessage): boolean {
-  return (alert.silences?.length ?? 0) > 0 || Boolean(alert.inhibited_by);
 }

@@ -66,7 +66,7 @@ export function chartOrder(series: readonly Series[], now: number): Series[] {
   };
   return [...series]
     .map((s) => ({ s, front: front(s) }))
-    .sort((a, b) => b.front - a.front || a.s.rank - b.s.rank)
+    .sort((a, b) => b.front - a.front || gravity(b.s.severity) - gravity(a.s.severity) || a.s.rank - b.s.rank)
     .map((x) => x.s);
 }
 

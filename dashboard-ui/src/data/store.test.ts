@@ -4,6 +4,7 @@ import { AlertFeed, isOpen } from "./alerts";
 import { chartOrder, filterSeries, sortSeries } from "./order";
 import { RateMeter } from "./rates";
 import { ATTENTION } from "./series";
+import { Silences } from "./silences";
 import { Store } from "./store";
 import { emptyUpdate, State, stateName, type Update } from "./update";
 
@@ -117,6 +118,7 @@ describe("order", () => {
     about("d4/t", "info");
     about("d9/t", "warning"); // of which no reading has come yet
     expect(worstFirst()).toEqual(["d10/t", "d3/t", "d1/t", "d2/t", "d4/t"]);
+    expect(names(chartOrder(store.all(), now)).slice(0, 4)).toEqual(["d10/t", "d3/t", "d1/t", "d2/t"]);
     feed("d9/t");
     expect(["d10/t", "d3/t", "d4/t", "d9/t"].map((n) => store.get(n)?.state)).toEqual([
       State.alert,
@@ -178,7 +180,7 @@ describe("alert feed", () => {
   });
 
   it("shows each alert once, by its newest transition, newest first", () => {
-    const list = new AlertFeed();
+    const list = new AlertFeed(new Silences(() => now));
     list.add(alert("x", "firing", 1));
     list.add(alert("y", "firing", 2));
     list.add(alert("x", "resolved", 3));
@@ -191,7 +193,7 @@ describe("alert feed", () => {
   });
 
   it("tells that an alert ended while the page was away", () => {
-    const list = new AlertFeed();
+    const list = new AlertFeed(new Silences(() => now));
     list.add(alert("x", "firing", 1));
     list.setOpen([alert("y", "firing", 2)]);
     expect(list.list().map((e) => [e.alert.id, isOpen(e)])).toEqual([
@@ -201,7 +203,7 @@ describe("alert feed", () => {
   });
 
   it("counts as firing what nobody has in hand, whatever phase is open", () => {
-    const list = new AlertFeed();
+    const list = new AlertFeed(new Silences(() => now));
     const note = { by: "alice", time: 1 };
     list.add(alert("firing", "firing", 1));
     list.add(alert("flapping", "flapping", 2));
@@ -216,7 +218,7 @@ describe("alert feed", () => {
   });
 
   it("is bounded, and drops what is over before what is open", () => {
-    const list = new AlertFeed(2);
+    const list = new AlertFeed(new Silences(() => now), 2);
     list.add(alert("open", "firing", 1));
     list.add(alert("over", "resolved", 2));
     list.add(alert("new", "firing", 3));

@@ -5,13 +5,15 @@ import { type Budget, budgetFor } from "./history";
 import { matches } from "./pattern";
 import { RateMeter } from "./rates";
 import { Series } from "./series";
+import { Silences } from "./silences";
 import type { Update } from "./update";
 
 const byName = new Intl.Collator("en", { numeric: true });
 
 /** Everything the page knows. Views read from it when they draw; nothing in it is reactive. */
 export class Store implements SessionSink<Series> {
-  readonly alerts = new AlertFeed();
+  readonly silences = new Silences(() => this.now());
+  readonly alerts = new AlertFeed(this.silences);
   readonly rows: RateMeter;
   readonly readings: RateMeter;
   readonly bytes: RateMeter;
@@ -73,6 +75,7 @@ export class Store implements SessionSink<Series> {
   /** Forget all readings and alerts: somebody else may look next. */
   clear(): void {
     this.restrict([]);
+    this.silences.clear();
     this.lastProblem = null;
     this.expiresAt = 0;
   }

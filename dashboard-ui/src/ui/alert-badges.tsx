@@ -2,6 +2,7 @@ import { type FeedEntry, isOpen } from "../data/alerts";
 import type { AlertMessage, Severity } from "../live/protocol";
 import { formatAge, formatMinute } from "./format";
 import { Icon } from "./icons";
+import { useModel } from "./model";
 
 /** Shapes differ, so that the severity can be told without colour. */
 const SHAPES: Record<Severity, preact.JSX.Element> = {
@@ -24,6 +25,7 @@ export function SeverityBadge({ severity }: { severity: AlertMessage["severity"]
 
 /** Where the alert stands: its phase, who has it, and what keeps it quiet. */
 export function PhaseBadges({ entry }: { entry: FeedEntry }) {
+  const { silences } = useModel().store;
   const { alert } = entry;
   const open = isOpen(entry);
   const flaps = alert.flaps ?? { count: 0, period_us: 0 };
@@ -56,8 +58,8 @@ export function PhaseBadges({ entry }: { entry: FeedEntry }) {
           {entry.endedUnseen ? "ended while disconnected" : "resolved"}
         </span>
       )}
-      {open && (alert.silences?.length ?? 0) > 0 && (
-        <span class="badge phase-quiet" title={`Silences: ${alert.silences?.join(", ")}`}>
+      {open && silences.covers(alert) && (
+        <span class="badge phase-quiet">
           <Icon name="mute" />
           silenced
         </span>

@@ -9,6 +9,7 @@ import { formatAge, formatCount, formatLimit, formatTime, formatValue, UNKNOWN }
 import { Icon } from "./icons";
 import { SeriesLink } from "./link";
 import { useModel } from "./model";
+import { SilenceNote } from "./silences";
 
 /** One alert with all its evidence, in place of the charts. */
 export function AlertDetail({ id }: { id: string }) {
@@ -87,6 +88,7 @@ function Body({ entry }: { entry: FeedEntry }) {
           </SeriesLink>
         </span>
       </p>
+      {open && <SilenceNote of={model.store.silences.ofAlert(alert)} />}
       <EvidenceChart alert={alert} />
       <Facts alert={alert} />
       <Texts of={{ ...alert.labels, ...alert.annotations }} />

@@ -8,6 +8,7 @@ import { useHold } from "./hold";
 import { Icon, StateLabel } from "./icons";
 import { SeriesLink } from "./link";
 import { useModel } from "./model";
+import { SilenceNote } from "./silences";
 
 const PER_PAGE = 12;
 const PER_PAGE_NARROW = 6;
@@ -122,6 +123,7 @@ function ChartCard({ series }: { series: Series }) {
           <StateLabel state={state} severity={series.severity} />
         </div>
       </div>
+      <SilenceNote of={model.store.silences.ofSeries(series.name)} />
       <ChartHost
         series={series}
         kind="small"

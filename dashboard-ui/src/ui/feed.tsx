@@ -1,8 +1,9 @@
-import { type FeedEntry, isOpen, isPressing } from "../data/alerts";
+import { type FeedEntry, isOpen } from "../data/alerts";
 import { PhaseBadges, SeverityBadge } from "./alert-badges";
 import { formatAge, formatLimit, formatTime, formatValue } from "./format";
 import { SeriesLink, ViewLink } from "./link";
 import { useModel } from "./model";
+import { SilenceList, SilenceNote } from "./silences";
 
 const SHOWN = 50;
 
@@ -15,7 +16,7 @@ export function Feed() {
   const all = alerts.list();
   const entries = series ? all.filter((e) => e.alert.series === series) : all;
   const open = entries.filter(isOpen).length;
-  const pressing = entries.filter(isPressing).length;
+  const pressing = entries.filter((e) => alerts.isPressing(e)).length;
   return (
     <section class="feed" aria-label="Alerts" id="alerts">
       <div class="section-head">
@@ -47,14 +48,16 @@ export function Feed() {
           {entries.length > SHOWN && <li class="blank">{entries.length - SHOWN} older ones are not shown</li>}
         </ol>
       </div>
+      <SilenceList />
     </section>
   );
 }
 
 function Entry({ entry, now, chosen }: { entry: FeedEntry; now: number; chosen: boolean }) {
+  const { alerts, silences } = useModel().store;
   const { alert } = entry;
   const open = isOpen(entry);
-  const look = isPressing(entry) ? "is-alert" : open ? "is-in-hand" : "is-over";
+  const look = alerts.isPressing(entry) ? "is-alert" : open ? "is-in-hand" : "is-over";
   return (
     <li
       class={`entry ${look} ${chosen ? "is-chosen" : ""}`}
@@ -94,6 +97,7 @@ function Entry({ entry, now, chosen }: { entry: FeedEntry; now: number; chosen: 
           <dd>{formatAge(Math.max(0, (open ? now : alert.ts / 1000) - alert.started_ts / 1000))}</dd>
         </div>
       </dl>
+      {open && <SilenceNote of={silences.ofAlert(alert)} />}
       <p class="entry-foot">
         {alert.assignee && <span class="muted">assigned to {alert.assignee}</span>}
         <ViewLink

@@ -19,6 +19,8 @@ import { changed, DEFAULT_VIEW, formatView, parseInstant, parseView, type ViewSt
 /** How often texts (values, ages) and orders are renewed, ms. */
 const TICK = 250;
 const ORDER_EVERY = 4;
+/** How often the silences are asked for, in ticks: others give and end some, and nobody tells of it. */
+const SILENCES_EVERY = 40;
 
 const VIEW_KEY = "weir-view";
 
@@ -59,6 +61,7 @@ export class Model {
         this.refresh();
         if (state.name === "unauthenticated") this.access.required(state.reason);
         if (state.name === "live" && this.access.state.name === "unknown") void this.access.look();
+        if (state.name === "live") void this.loadSilences();
       },
     });
     this.access = new Access({
@@ -69,6 +72,10 @@ export class Model {
       ask: (path, init) => fetch(path, init),
       onAlert: (alert) => {
         this.store.alert(alert);
+        this.refresh();
+      },
+      onSilence: (silence) => {
+        this.store.silences.put(silence);
         this.refresh();
       },
     });
@@ -186,7 +193,18 @@ export class Model {
     // The first series are shown at once, not with the next order.
     const first = this.store.size > 0 && this.matching.peek().length === 0;
     this.tick.value++;
+    if (this.tick.value % SILENCES_EVERY === 0 && this.link.value.name === "live") void this.loadSilences();
     if (first || this.tick.value % ORDER_EVERY === 0) this.slowTick.value++;
+  }
+
+  private async loadSilences(): Promise<void> {
+    const { silences } = this.store;
+    const { revision } = silences;
+    const list = await this.actions.silences();
+    // What changed meanwhile is newer than the answer: somebody else, or a silence given here.
+    if (!list || revision !== silences.revision) return;
+    silences.set(list);
+    this.refresh();
   }
 
   private refresh(): void {
