@@ -87,7 +87,7 @@ func (c *CSV) row() ([]string, error) {
 func (c *CSV) look(row []string) (header bool) {
 	if _, err := ParseTime(row[0]); err == nil {
 		if len(row) > 2 {
-			if _, err := parseValue(row[1]); err != nil {
+			if _, err := ParseValue(row[1]); err != nil {
 				c.of, c.value = 1, 2
 			}
 		}
@@ -115,7 +115,7 @@ func (c *CSV) take(row []string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	v, err := parseValue(row[c.value])
+	v, err := ParseValue(row[c.value])
 	if err != nil || math.IsNaN(v) {
 		return false, err
 	}
@@ -142,8 +142,8 @@ func (c *CSV) take(row []string) (bool, error) {
 	return true, nil
 }
 
-// parseValue is NaN for a missing value.
-func parseValue(text string) (float64, error) {
+// ParseValue is a number, or true or false; NaN for a missing one.
+func ParseValue(text string) (float64, error) {
 	text = strings.TrimSpace(text)
 	switch strings.ToLower(text) {
 	case "", "nan", "null", "na", "n/a", "none":

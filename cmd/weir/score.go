@@ -8,14 +8,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
+	"weir/backtest"
 	"weir/cmd/weir/progress"
 	"weir/pipeline/detect"
 )
@@ -32,7 +31,7 @@ func (scoreCmd) Help() string {
 
 Each file is one series with rows timestamp,value (further columns are ignored). Timestamps are
 2014-04-01 00:00:00 (UTC), RFC 3339, or seconds, milliseconds, microseconds or nanoseconds since 1970.
-An empty value, NaN or null is a missing one. The detector is the pipeline's with default settings.
+An empty value, NaN or null is a missing one; true is 1, false 0. The detector is the pipeline's with default settings.
 Written is, row for row, timestamp,value,anomaly_score,severity: anomaly_score is the severity where an
 alert starts and 0 elsewhere, severity is in [0, 1] with 0.5 at the alert level.`
 }
@@ -157,11 +156,11 @@ func scoreSeries(params *detect.Params, from io.Reader, to io.Writer, done *scor
 			return fmt.Errorf("line %d: %d columns, want timestamp and value", at, len(row))
 		}
 		stamp, text := row[columns[0]], row[columns[1]]
-		t, err := parseStamp(stamp)
+		t, err := backtest.ParseTime(stamp)
 		if err != nil {
 			return fmt.Errorf("line %d: %w", at, err)
 		}
-		v, err := parseValue(text)
+		v, err := backtest.ParseValue(text)
 		if err != nil {
 			return fmt.Errorf("line %d: %w", at, err)
 		}
@@ -179,7 +178,7 @@ func scoreSeries(params *detect.Params, from io.Reader, to io.Writer, done *scor
 
 // isHeader tells whether the first row has names rather than a reading, and finds the columns by them.
 func isHeader(row []string, columns *[2]int) bool {
-	if _, err := parseStamp(row[0]); err == nil {
+	if _, err := backtest.ParseTime(row[0]); err == nil {
 		return false
 	}
 	known := false
@@ -194,50 +193,8 @@ func isHeader(row []string, columns *[2]int) bool {
 	if known || len(row) < 2 {
 		return known
 	}
-	_, err := parseValue(row[1])
+	_, err := backtest.ParseValue(row[1])
 	return err != nil
 }
 
 func decimal(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
-
-// parseValue is NaN for a missing value.
-func parseValue(text string) (float64, error) {
-	text = strings.TrimSpace(text)
-	switch strings.ToLower(text) {
-	case "", "nan", "null", "na", "n/a", "none":
-		return math.NaN(), nil
-	}
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return 0, fmt.Errorf("value %q is not a number", text)
-	}
-	return v, nil
-}
-
-// stampLayouts are the forms of a timestamp in words; a fraction of a second is taken by each of them.
-var stampLayouts = []string{
-	"2006-01-02 15:04:05", time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04", "2006-01-02",
-}
-
-// parseStamp is the time in µs. A number is taken by its size as seconds, ms, µs or ns, for times from 1973 on.
-func parseStamp(text string) (int64, error) {
-	text = strings.TrimSpace(text)
-	if n, err := strconv.ParseFloat(text, 64); err == nil && math.Abs(n) < 1e19 {
-		switch size := math.Abs(n); {
-		case size >= 1e17:
-			return int64(n / 1e3), nil
-		case size >= 1e14:
-			return int64(n), nil
-		case size >= 1e11:
-			return int64(n * 1e3), nil
-		default:
-			return int64(n * 1e6), nil
-		}
-	}
-	for _, layout := range stampLayouts {
-		if at, err := time.Parse(layout, text); err == nil {
-			return at.UnixMicro(), nil
-		}
-	}
-	return 0, fmt.Errorf("timestamp %q is neither like 2014-04-01 00:00:00 or 2014-04-01T00:00:00Z nor a number of seconds", text)
-}

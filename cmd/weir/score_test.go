@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"weir/backtest"
 )
 
 func scoreDir(t *testing.T, files map[string]string) (out, stderr string, code int) {
@@ -80,7 +82,7 @@ func TestStampsAreTakenInAllForms(t *testing.T) {
 		"2014-04-01 00:00:00", "2014-04-01T00:00:00Z", "2014-04-01T02:00:00+02:00", "2014-04-01 00:00:00.000000",
 		"1396310400", "1396310400000", "1396310400000000", "1396310400000000000", "2014-04-01",
 	} {
-		if at, err := parseStamp(text); err != nil || at != 1396310400000000 {
+		if at, err := backtest.ParseTime(text); err != nil || at != 1396310400000000 {
 			t.Errorf("%s: %d, %v", text, at, err)
 		}
 	}
