@@ -45,6 +45,7 @@ func (p *plant) nodes() *nodes.Registry {
 // refuses them, and takes them again when a pipeline has caught up. What was receipted is counted once, what was
 // refused is not there.
 func TestIngestWaitsForAPipelineThatIsAwayAndGoesOnWhenItIsBack(t *testing.T) {
+	t.Parallel() // it waits
 	p := newPlant(t)
 	producer, err := p.client.NewProducer(t.Context(), kafka.ProducerOptions{CloseTimeout: time.Second})
 	if err != nil {

@@ -162,6 +162,7 @@ func TestCredentialsMayComeWithTheRequestOrAsTheFirstMessage(t *testing.T) {
 }
 
 func TestWhoDoesNotSayWhoTheyAreIsClosed(t *testing.T) {
+	t.Parallel() // it waits
 	g := newDoorman()
 	p := &logProducer{}
 	s := start(t, p, guarded(g, func(o *Options) { o.Config.AuthTimeout = 2 * time.Second }))
@@ -175,17 +176,14 @@ func TestWhoDoesNotSayWhoTheyAreIsClosed(t *testing.T) {
 			d.closedAs(wire.CloseRefused, wire.ReasonUnauthenticated)
 		})
 	}
-	t.Run("nothing", func(t *testing.T) {
-		s.dial(t, "", nil).closedAs(wire.CloseRefused, wire.ReasonAuthTimeout)
-		if n := s.count(`weir_ingest_closed_total{reason="auth_timeout"}`); n != 1 {
-			t.Errorf("counted %d times", n)
-		}
-	})
-	t.Run("the first byte of a message", func(t *testing.T) {
-		conn, br := s.rawDial(t, nil)
-		_, _ = conn.Write([]byte{finalFrame | opText})
-		closedWith(t, br, wire.CloseRefused, wire.ReasonAuthTimeout)
-	})
+	silent := s.dial(t, "", nil) // both wait at once
+	conn, br := s.rawDial(t, nil)
+	_, _ = conn.Write([]byte{finalFrame | opText})
+	t.Run("nothing", func(*testing.T) { silent.closedAs(wire.CloseRefused, wire.ReasonAuthTimeout) })
+	t.Run("the first byte of a message", func(t *testing.T) { closedWith(t, br, wire.CloseRefused, wire.ReasonAuthTimeout) })
+	if n := s.count(`weir_ingest_closed_total{reason="auth_timeout"}`); n != 2 {
+		t.Errorf("counted %d times", n)
+	}
 	if p.asked() != 0 {
 		t.Error("something was stored, be it a dead letter")
 	}

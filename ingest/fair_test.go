@@ -31,6 +31,7 @@ func closedWith(t *testing.T, br *bufio.Reader, code uint16, reason string) {
 }
 
 func TestRoomThatOthersWaitForIsNotLeftToMessagesThatDoNotCome(t *testing.T) {
+	t.Parallel() // it waits
 	s := start(t, nullProducer{}, func(o *Options) { o.Config.MaxPendingBytes = 4 * mib })
 	var liars []net.Conn
 	for range 12 {

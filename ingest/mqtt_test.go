@@ -285,6 +285,7 @@ func TestMQTTIsNotReadBeyondTheReceiveMaximum(t *testing.T) {
 }
 
 func TestMQTTClientsThatAreSilentEnd(t *testing.T) {
+	t.Parallel() // it waits
 	s := start(t, &logProducer{}, quickly)
 	stranger := s.dialMQTT(t, 5)
 	if code, reason := stranger.closeCode(); code != wire.CloseRefused || reason != wire.ReasonAuthTimeout {
