@@ -56,7 +56,7 @@ test("an absence is told in time, and its one reading is drawn without it", asyn
   const chart = page.getByTestId("evidence-chart");
   await expect(chart.locator(".dot")).toHaveCount(1);
   await expect(chart.locator(".limit")).toHaveCount(0);
-  await expect(chart.getByRole("img")).toHaveAccessibleName(/between 40 and 40$/);
+  await expect(chart.getByRole("img")).toHaveAccessibleName(/^One reading at .* between 40 and 40$/);
 });
 
 test("what a rule raises is seen, silenced, and news again when the silence ends", async ({ page }) => {

@@ -2,6 +2,7 @@ import "uplot/dist/uPlot.min.css";
 import "./style/tokens.css";
 import "./style/layout.css";
 import "./style/components.css";
+import "./style/alerts.css";
 import "./style/sign-in.css";
 import { render } from "preact";
 import { App } from "./ui/app";

@@ -11,7 +11,10 @@ export function Banners() {
       {model.store.insecure && (
         <p class="banner warn" role="alert" data-testid="insecure">
           <Icon name="warning" />
-          Open to everyone: this server runs with --insecure-open. Whoever reaches it can read and write.
+          <span>
+            Open to everyone: this server runs with <span class="nowrap">--insecure-open</span>. Whoever
+            reaches it can read and write.
+          </span>
         </p>
       )}
       <ExpiryBanner />

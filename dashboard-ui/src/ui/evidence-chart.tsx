@@ -42,7 +42,7 @@ export function EvidenceChart({ alert }: { alert: AlertMessage }) {
       </svg>
       <div class="evidence-times" aria-hidden="true">
         <span>{formatTime(p.from)}</span>
-        <span>{formatTime(p.to)}</span>
+        {p.to > p.from && <span>{formatTime(p.to)}</span>}
       </div>
       <figcaption>
         <ul class="legend evidence-legend">
@@ -58,7 +58,9 @@ export function EvidenceChart({ alert }: { alert: AlertMessage }) {
 function describe(alert: AlertMessage, p: Picture): string {
   const values = p.points.map((one) => one.value);
   const parts = [
-    `${values.length} readings from ${formatTime(p.from)} to ${formatTime(p.to)}`,
+    p.to > p.from
+      ? `${values.length} readings from ${formatTime(p.from)} to ${formatTime(p.to)}`
+      : `${values.length === 1 ? "One reading" : `${values.length} readings`} at ${formatTime(p.from)}`,
     `between ${formatValue(Math.min(...values))} and ${formatValue(Math.max(...values))}`,
   ];
   if (p.band)

@@ -24,7 +24,7 @@ export function SilenceNote({ of }: { of: readonly Silence[] }) {
 
 function describe(s: Silence, now: number): string {
   const what = scope(s);
-  return `${what ? `${what} silenced` : "silenced"} until ${formatMinute(s.until, now)} by ${s.by}${s.comment ? `: ${s.comment}` : ""}`;
+  return `${what ? `${what} silenced` : "Silenced"} until ${formatMinute(s.until, now)} by ${s.by}${s.comment ? `: ${s.comment}` : ""}`;
 }
 
 /** What it is about if that is not every alert of its series. */
