@@ -237,7 +237,7 @@ func (s *alerting) settle(b *Batch) {
 		end := *a
 		end.Phase, end.Reason = telemetry.Resolved, telemetry.StateForgotten
 		end.Version = max(a.Version+1, telemetry.VersionOf(b.next-1, telemetry.MaxReadingsPerRecord-1))
-		end.Summary = a.Series + ": the alert ends here, because what it was raised by is no longer known"
+		end.Summary = rule.Ended(a.Series+": the alert ends here, because what it was raised by is no longer known", a.Series, a.Summary)
 		s.m.transition(end.Phase)
 		b.alerts = append(b.alerts, end)
 	}

@@ -91,6 +91,7 @@ func (w *Watch) Adopt(s *Subject, a *telemetry.Alert, now int64) {
 		evidence: evidence{a.Value, a.Score, a.Lo, a.Hi, a.Value, a.Limit},
 		assignee: clip(a.Assignee, MaxPersonBytes), marked: a.Marked,
 		comments: slices.Clone(a.Comments[max(0, len(a.Comments)-MaxComments):]),
+		account:  adopted(a),
 	}
 	if a.Phase == telemetry.Flapping {
 		st.alert.flapping = true

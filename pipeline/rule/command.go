@@ -36,13 +36,13 @@ func (w *Watch) Command(s *Subject, c *Command, out []Transition) ([]Transition,
 			return out, fmt.Errorf("%w: %s", ErrStale, c.Alert)
 		}
 		t := w.without(s, ruleOf(s.Rules, st.hash), st, c.Version, c.Now)
-		t.by, t.text = clip(c.By, MaxPersonBytes), clip(c.Text, MaxCommentBytes)
-		reason, err := a.act(c.Action, telemetry.Note{By: t.by, Time: c.Now, Text: t.text})
+		note := telemetry.Note{By: clip(c.By, MaxPersonBytes), Time: c.Now, Text: clip(c.Text, MaxCommentBytes)}
+		reason, err := a.act(c.Action, note)
 		if err != nil {
 			return out, err
 		}
-		if reason == telemetry.Assigned {
-			t.text = a.assignee
+		if a.account != nil {
+			t.evidence = a.account.evidence
 		}
 		return t.tell(reason, out), nil
 	}

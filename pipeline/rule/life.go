@@ -25,6 +25,7 @@ type alert struct {
 	marked   *telemetry.Note
 	assignee string
 	comments []telemetry.Note
+	account  *account // nil: an earlier version wrote the state
 }
 
 // evidence is of the reading that moved the condition last. NaN: there is none.
@@ -40,8 +41,6 @@ type cause struct {
 	time    int64 // source time of a reading, else now; µs
 	now     int64 // processing time, µs
 	held    int64 // for how long the condition held before it was told, µs
-	by      string
-	text    string
 	head    string
 	evidence
 }

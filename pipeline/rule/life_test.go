@@ -146,7 +146,7 @@ func TestAcknowledgementSurvivesFlappingAndEndsWithTheAlert(t *testing.T) {
 	id := b.one(b.beat(0), telemetry.Firing, telemetry.Raised).ID
 	x := b.one(b.done(b.command(id, telemetry.ActionAcknowledge, "on it")), telemetry.Acknowledged, telemetry.Acked)
 	want := telemetry.Note{By: "alice", Time: 99 * second, Text: "on it"}
-	if *x.Marked != want || x.Summary != "alice acknowledged hot of plant1/press7/temperature" || x.Value != 70 {
+	if *x.Marked != want || x.Summary != "plant1/press7/temperature is 90 °C, above 85" || x.Value != 90 {
 		t.Errorf("%+v by %q, value %v", *x.Marked, x.Summary, x.Value)
 	}
 	b.none(b.beat(10))
@@ -167,7 +167,7 @@ func TestCommandsLeaveWhatPeopleSaid(t *testing.T) {
 	b := newBed(t, hot())
 	id := b.one(b.read(1, 90), telemetry.Firing, telemetry.Raised).ID
 	x := b.one(b.done(b.command(id, telemetry.ActionAssign, "bob")), telemetry.Firing, telemetry.Assigned)
-	if x.Assignee != "bob" || x.Summary != "alice assigned hot of plant1/press7/temperature to bob" {
+	if x.Assignee != "bob" || x.Summary != "plant1/press7/temperature is 90 °C, above 85" {
 		t.Errorf("%q: %q", x.Assignee, x.Summary)
 	}
 	for range MaxComments {
@@ -251,7 +251,7 @@ func TestEndResolvesEverything(t *testing.T) {
 	b.one(b.tick(100), telemetry.Firing, telemetry.Raised)
 	got := b.w.End(&b.s, telemetry.SeriesDeleted, b.version+1, 200*second, nil)
 	if len(got) != 2 || got[0].Reason != telemetry.SeriesDeleted || got[0].Phase != telemetry.Resolved ||
-		got[1].Summary != "plant1/press7/temperature was deleted" || !b.w.Empty() {
+		got[0].Summary != "plant1/press7/temperature was deleted (before: 90 °C, above 85)" || !b.w.Empty() {
 		t.Errorf("%+v", got)
 	}
 }

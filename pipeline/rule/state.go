@@ -30,6 +30,7 @@ const (
 const (
 	flagFlapping = 1 << iota
 	flagMarked
+	flagAccount
 )
 
 // MarshalAppend appends the state to dst. It has no length of its own: Unmarshal takes exactly these bytes.
@@ -90,16 +91,16 @@ func (a *alert) marshal(dst []byte) []byte {
 	if a.marked != nil {
 		flags |= flagMarked
 	}
+	if a.account != nil {
+		flags |= flagAccount
+	}
 	dst = append(dst, flags)
 	for _, s := range [...]string{a.rule, string(a.kind), string(a.severity), a.detector, a.assignee} {
 		dst = appendString(dst, s)
 	}
 	dst = binary.AppendVarint(dst, int64(a.raised))
 	dst = binary.AppendVarint(dst, a.started)
-	e := &a.evidence
-	for _, f := range [...]float64{e.value, e.score, e.lo, e.hi, e.observed, e.limit} {
-		dst = appendFloat(dst, f)
-	}
+	dst = a.evidence.marshal(dst)
 	dst = binary.AppendUvarint(dst, uint64(a.count))
 	dst = binary.AppendUvarint(dst, uint64(a.told))
 	dst = binary.AppendVarint(dst, a.first)
@@ -113,6 +114,16 @@ func (a *alert) marshal(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(a.comments)))
 	for i := range a.comments {
 		dst = appendNote(dst, &a.comments[i])
+	}
+	if a.account != nil {
+		dst = a.account.marshal(dst)
+	}
+	return dst
+}
+
+func (e *evidence) marshal(dst []byte) []byte {
+	for _, f := range [...]float64{e.value, e.score, e.lo, e.hi, e.observed, e.limit} {
+		dst = appendFloat(dst, f)
 	}
 	return dst
 }
@@ -188,10 +199,10 @@ func (a *alert) unmarshal(r *reader) {
 	a.rule, a.kind, a.severity = r.text(), Kind(r.text()), telemetry.Severity(r.text())
 	a.detector, a.assignee = r.text(), r.text()
 	a.raised, a.started = telemetry.Version(r.varint()), r.varint()
-	a.evidence = evidence{r.float(), r.float(), r.float(), r.float(), r.float(), r.float()}
+	a.evidence = r.evidence()
 	a.count, a.told = uint32(r.atMost(math.MaxUint32)), uint32(r.atMost(math.MaxUint32))
 	a.first = r.varint()
-	r.refuse(flags&^(flagFlapping|flagMarked) != 0 || a.told > a.count || a.flapping != (a.count > 0) || a.flapping != (a.told > 0))
+	r.refuse(flags&^(flagFlapping|flagMarked|flagAccount) != 0 || a.told > a.count || a.flapping != (a.count > 0) || a.flapping != (a.told > 0))
 	if n := r.atMost(MaxLabels); n > 0 && !r.bad {
 		a.labels = make(map[string]string, n)
 		last := ""
@@ -207,5 +218,8 @@ func (a *alert) unmarshal(r *reader) {
 	}
 	for range r.atMost(MaxComments) {
 		a.comments = append(a.comments, r.note())
+	}
+	if flags&flagAccount != 0 && !r.bad {
+		a.account = r.account()
 	}
 }

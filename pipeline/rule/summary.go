@@ -7,41 +7,35 @@ import (
 	"weir/telemetry"
 )
 
-// summary is the transition in a sentence.
-func (t *turn) summary(phase telemetry.Phase, reason telemetry.Reason) string {
+// summary is the trouble that the transition tells of, in a sentence.
+func (t *turn) summary(reason telemetry.Reason) string {
 	a, series := t.st.alert, t.s.Series
-	lasted := span(max(t.time-a.started, 0))
 	switch reason {
-	case telemetry.Raised:
-		return t.trouble()
 	case telemetry.FlappingBegan:
 		f := t.flaps()
 		return fmt.Sprintf("%s is flapping: %s came %d times within %s; last, %s", series, a.rule, f.Count, span(f.Period), t.trouble())
 	case telemetry.FlappingEnded:
-		return fmt.Sprintf("%s no longer flaps, but %s goes on after %s: %s", series, a.rule, lasted, t.trouble())
-	case telemetry.Acked:
-		return fmt.Sprintf("%s acknowledged %s of %s", t.by, a.rule, series)
-	case telemetry.Unacked:
-		return fmt.Sprintf("%s took back the acknowledgement of %s of %s", t.by, a.rule, series)
-	case telemetry.Commented:
-		return fmt.Sprintf("%s on %s of %s: %s", t.by, a.rule, series, t.text)
-	case telemetry.Assigned:
-		if t.text == "" {
-			return fmt.Sprintf("%s assigned %s of %s to nobody", t.by, a.rule, series)
-		}
-		return fmt.Sprintf("%s assigned %s of %s to %s", t.by, a.rule, series, t.text)
-	case telemetry.RuleRemoved:
-		return fmt.Sprintf("the rule %s of %s was changed or removed; its alert ends after %s", a.rule, series, lasted)
-	case telemetry.SeriesDeleted:
-		return series + " was deleted"
-	case telemetry.StateForgotten:
-		return fmt.Sprintf("the state of %s could not be read back; its alert %s ends after %s", series, a.rule, lasted)
+		return fmt.Sprintf("%s no longer flaps, but %s goes on after %s: %s", series, a.rule, t.lasted(), t.trouble())
 	}
-	if phase == telemetry.Resolved && a.kind == Absence {
-		return fmt.Sprintf("%s sends again after %s: %s", series, lasted, t.quantity(t.value))
-	}
-	return fmt.Sprintf("%s is back to normal after %s: %s", series, lasted, t.quantity(t.value))
+	return t.trouble()
 }
+
+// ending says how the alert ended.
+func (t *turn) ending(reason telemetry.Reason) string {
+	a, series := t.st.alert, t.s.Series
+	switch {
+	case reason == telemetry.RuleRemoved:
+		return fmt.Sprintf("the rule %s of %s was changed or removed; its alert ends after %s", a.rule, series, t.lasted())
+	case reason == telemetry.SeriesDeleted:
+		return series + " was deleted"
+	case a.kind == Absence:
+		return fmt.Sprintf("%s sends again after %s: %s", series, t.lasted(), t.quantity(t.value))
+	}
+	return fmt.Sprintf("%s is back to normal after %s: %s", series, t.lasted(), t.quantity(t.value))
+}
+
+// lasted is for how long the alert has been open.
+func (t *turn) lasted() string { return span(max(t.time-t.st.alert.started, 0)) }
 
 // trouble says what is wrong, as in "plant1/press7/temperature is 91.2 °C, above 85 for 2m; expected 60 to 72".
 func (t *turn) trouble() string {
@@ -50,7 +44,7 @@ func (t *turn) trouble() string {
 	case Absence:
 		return fmt.Sprintf("%s has sent nothing for %s; the last value was %s", series, humanizeSeconds(t.observed), t.quantity(t.value))
 	case Anomaly:
-		return fmt.Sprintf("%s is %s%s (score %.2f)", series, t.quantity(t.value), t.expected(", "), t.score)
+		return fmt.Sprintf("%s is %s%s%s", series, t.quantity(t.value), t.expected(", "), t.judgement())
 	case Rate:
 		return fmt.Sprintf("%s is %s and changes by %s per second, %s%s%s", series, t.quantity(t.value), number(t.observed),
 			t.side(), t.duration(), t.expected("; "))
@@ -68,6 +62,16 @@ func (t *turn) trouble() string {
 		condition = t.r.raise.program.String()
 	}
 	return clip(fmt.Sprintf("%s is %s, and %s%s%s", series, t.quantity(t.value), condition, t.duration(), t.expected("; ")), MaxAnnotationBytes)
+}
+
+// judgement is what the detector found, and which head of it: ": far from its recent mean (deviation, score 0.91)".
+func (t *turn) judgement() string {
+	head := t.st.alert.detector
+	found := finding(head)
+	if found == "" {
+		return fmt.Sprintf(" (score %.2f)", t.score)
+	}
+	return fmt.Sprintf(": %s (%s, score %.2f)", found, head, t.score)
 }
 
 func (t *turn) quantity(v float64) string {

@@ -11,7 +11,7 @@ import (
 // phaseOf is where the alert stands, for the world.
 func (a *alert) phaseOf(reason telemetry.Reason) telemetry.Phase {
 	switch reason {
-	case telemetry.Cleared, telemetry.RuleRemoved, telemetry.SeriesDeleted, telemetry.StateForgotten:
+	case telemetry.Cleared, telemetry.RuleRemoved, telemetry.SeriesDeleted:
 		return telemetry.Resolved
 	}
 	switch {
@@ -29,17 +29,17 @@ func (t *turn) tell(reason telemetry.Reason, out []Transition) []Transition {
 	t.version = max(t.version, t.st.moved+1)
 	t.st.moved = t.version
 	phase := a.phaseOf(reason)
+	said := t.account(phase, reason)
 	x := Transition{Kind: a.kind, By: t.r}
 	x.Alert = telemetry.Alert{
 		ID:   ID(t.s.Partition, a.rule, t.s.Series, a.raised),
 		Rule: a.rule, Series: t.s.Series, Phase: phase, Reason: reason, Severity: a.severity,
 		Version: t.version, Raised: a.raised, StartedTime: a.started, Time: t.time,
-		Value: t.value, Score: t.score, Lo: t.lo, Hi: t.hi, Limit: t.limit,
-		Detector: a.detector, Summary: t.summary(phase, reason), Labels: a.labels,
-		Samples: w.samples(), Flaps: t.flaps(),
-		Assignee: a.assignee, Comments: slices.Clone(a.comments), Link: link(t.s.Series, t.time),
+		Value: said.value, Score: said.score, Lo: said.lo, Hi: said.hi, Limit: said.limit,
+		Detector: a.detector, Summary: said.summary, Labels: a.labels,
+		Samples: slices.Clone(said.samples), Quality: said.quality, Flaps: t.flaps(),
+		Assignee: a.assignee, Comments: slices.Clone(a.comments), Link: said.link,
 	}
-	x.Quality = w.quality(x.Samples)
 	if a.marked != nil {
 		note := *a.marked
 		x.Marked = &note
@@ -89,11 +89,15 @@ func (w *Watch) samples() []telemetry.Sample {
 }
 
 func (w *Watch) quality(samples []telemetry.Sample) telemetry.Quality {
-	q := telemetry.Quality{N: w.n, Late: uint64(w.late), Invalid: uint64(w.invalid)}
+	return telemetry.Quality{N: w.n, Late: uint64(w.late), Invalid: uint64(w.invalid), Gap: gap(samples)}
+}
+
+// gap is the longest pause between two samples (µs).
+func gap(samples []telemetry.Sample) (longest int64) {
 	for i := 1; i < len(samples); i++ {
-		q.Gap = max(q.Gap, samples[i].Time-samples[i-1].Time)
+		longest = max(longest, samples[i].Time-samples[i-1].Time)
 	}
-	return q
+	return longest
 }
 
 // link leads to the series at a source time (µs) on the dashboard.

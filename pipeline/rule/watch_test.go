@@ -200,7 +200,7 @@ func TestAbsenceFiresByATickAndEndsWithTheNextReading(t *testing.T) {
 	}
 	b.none(b.tick(1400))
 	y := b.one(b.read(1500, 22), telemetry.Resolved, telemetry.Cleared)
-	if want := "plant1/press7/temperature sends again after 3m19s: 22 °C"; y.Summary != want || b.w.Offline(&b.s) {
+	if want := "plant1/press7/temperature sends again after 3m19s: 22 °C (before: has sent nothing for 5m1s; the last value was 21.4 °C)"; y.Summary != want || b.w.Offline(&b.s) {
 		t.Errorf("summary %q, want %q", y.Summary, want)
 	}
 }
@@ -219,7 +219,7 @@ func TestAnomalyFollowsTheDetector(t *testing.T) {
 	b.none(see(3, false, "novelty", telemetry.Alerting))
 	b.none(see(4, false, "novelty", telemetry.OK))
 	x := b.one(see(5, true, "novelty", telemetry.Alerting), telemetry.Firing, telemetry.Raised)
-	if want := "plant1/press7/temperature is 160 °C, expected 98 to 102 (score 0.83)"; x.Summary != want || x.Detector != "novelty" {
+	if want := "plant1/press7/temperature is 160 °C, expected 98 to 102: unlike anything seen before in value, slope or time of day (novelty, score 0.83)"; x.Summary != want || x.Detector != "novelty" {
 		t.Errorf("summary %q, want %q; detector %q", x.Summary, want, x.Detector)
 	}
 	b.none(see(6, false, "deviation", telemetry.Alerting))
