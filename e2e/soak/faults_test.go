@@ -16,6 +16,7 @@ import (
 
 	"github.com/lxzan/gws"
 
+	"weir/ingest"
 	"weir/kafka"
 	"weir/kafka/embedded"
 	"weir/kafka/kafkatest"
@@ -151,24 +152,34 @@ func TestASlowKafkaTakesCreditAndThenSocketsAreNotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	full, err := p.ask(1, 30*time.Second)
-	if err != nil || !isStored(full) {
-		t.Fatalf("receipt %+v, %v", full, err)
-	}
-	if err := r.broker.poison(toxic{"bandwidth", `"rate":200`}); err != nil { // KB/s
+	most := ingest.DefaultConfig().Credit
+	seq := uint64(0)
+	eventually(t, time.Minute, "the lag of the pipeline is known, and all the credit is given", func(context.Context) error {
+		seq++
+		if r, err := p.ask(seq, 30*time.Second); err != nil || !isStored(r) || int(r.Credit) < most {
+			return fmt.Errorf("receipt %+v, %w", r, err)
+		}
+		return nil
+	})
+	low := int64(most/2 - 1) // half of it is what there is while nothing is known of the pipeline
+	rate := 200              // KB/s
+	slow := func() toxic { return toxic{"bandwidth", fmt.Sprintf(`"rate":%d`, rate)} }
+	if err := r.broker.poison(slow()); err != nil {
 		t.Fatal(err)
 	}
 	var fleet []*flooder
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
-	done := make(chan struct{}, 32)
+	done := make(chan struct{}, 96) // what 32 may have at most fills the buffer to two thirds, and takes less than half of the credit
 	for i := range cap(done) {
 		f := dialFlooder(t, s.addr, fmt.Sprintf("slow/d%d", i), r.admin)
 		fleet = append(fleet, f)
 		go func() { f.obey(ctx); done <- struct{}{} }()
 	}
-	least, blocked := int64(64), 0.0
-	for ctx.Err() == nil {
+	least, blocked := int64(most), 0.0
+	// Frames that are alike are compressed to little, so how slow a link must be for the buffer to fill depends on how fast
+	// this machine is: it becomes slower until devices notice. With the slowest, all the frames that credit allows wait.
+	for worsen := time.Now().Add(3 * time.Second); ctx.Err() == nil && (least > low || blocked == 0); {
 		for _, f := range fleet {
 			if f.receipts.Load() > 0 { // else it is the device's own guess
 				least = min(least, f.credit.Load())
@@ -177,8 +188,15 @@ func TestASlowKafkaTakesCreditAndThenSocketsAreNotRead(t *testing.T) {
 		if v, err := s.metric(ctx, r.admin, "weir_ingest_blocked_seconds_total"); err == nil {
 			blocked = max(blocked, v)
 		}
+		if time.Now().After(worsen) && rate > 3 {
+			rate, worsen = rate/2, time.Now().Add(3*time.Second)
+			if err := r.broker.worsen(slow()); err != nil {
+				t.Error(err)
+			}
+		}
 		time.Sleep(50 * time.Millisecond)
 	}
+	cancel()
 	cleared, stop := context.WithTimeout(t.Context(), 10*time.Second)
 	defer stop()
 	r.broker.clear(cleared)
@@ -193,8 +211,8 @@ func TestASlowKafkaTakesCreditAndThenSocketsAreNotRead(t *testing.T) {
 			t.Error(w)
 		}
 	}
-	t.Logf("least credit %d, blocked for %.1f s", least, blocked)
-	if least >= int64(full.Credit) {
+	t.Logf("least credit %d, blocked for %.1f s, at %d KB/s", least, blocked, rate)
+	if least > low {
 		t.Errorf("the credit stayed at %d", least)
 	}
 	if blocked == 0 {

@@ -56,4 +56,15 @@ func (l *link) poison(x toxic) error {
 	return nil
 }
 
+// worsen changes how the link is broken already, without a moment in between in which it is not.
+func (l *link) worsen(x toxic) error {
+	for _, direction := range []string{"upstream", "downstream"} {
+		text := fmt.Sprintf(`{"attributes":{%s}}`, x.attributes)
+		if _, err := l.proxy.Toxics.UpdateToxicJson(x.kind+"_"+direction, strings.NewReader(text)); err != nil {
+			return fmt.Errorf("%s: %s: %w", l.name, x.kind, err)
+		}
+	}
+	return nil
+}
+
 func (l *link) clear(ctx context.Context) { l.proxy.Toxics.ResetToxics(ctx) }
