@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"os/exec"
@@ -146,6 +147,37 @@ func TestWithoutKafkaReceiptsWaitAndThenAskToSendAgain(t *testing.T) {
 	}
 }
 
+// fastest and slowest are the rates of the slow link, in KB/s.
+const fastest, slowest = 200, 3
+
+func slowness(rate int) toxic { return toxic{"bandwidth", fmt.Sprintf(`"rate":%d`, rate)} }
+
+// slowUntilNoticed returns the least credit that a device had, and how long sockets were not read, once both show. Frames that
+// are alike are compressed to little, so how slow a link must be for the buffer to fill depends on how fast this machine is: it
+// becomes slower until devices notice. With the slowest, all the frames that credit allows wait.
+func slowUntilNoticed(ctx context.Context, t *testing.T, l *link, s *server, fleet []*flooder, token string, low int64) (int64, float64) {
+	least, blocked, rate := int64(math.MaxInt64), 0.0, fastest
+	for worsen := time.Now().Add(3 * time.Second); ctx.Err() == nil && (least > low || blocked == 0); {
+		for _, f := range fleet {
+			if f.receipts.Load() > 0 { // else it is the device's own guess
+				least = min(least, f.credit.Load())
+			}
+		}
+		if v, err := s.metric(ctx, token, "weir_ingest_blocked_seconds_total"); err == nil {
+			blocked = max(blocked, v)
+		}
+		if time.Now().After(worsen) && rate > slowest {
+			rate, worsen = rate/2, time.Now().Add(3*time.Second)
+			if err := l.worsen(slowness(rate)); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Logf("the link has %d KB/s", rate)
+	return least, blocked
+}
+
 func TestASlowKafkaTakesCreditAndThenSocketsAreNotRead(t *testing.T) {
 	r, cluster, s := behindProxy(t, "30s")
 	p, err := dialProbe(s.addr, r.admin)
@@ -162,9 +194,7 @@ func TestASlowKafkaTakesCreditAndThenSocketsAreNotRead(t *testing.T) {
 		return nil
 	})
 	low := int64(most/2 - 1) // half of it is what there is while nothing is known of the pipeline
-	rate := 200              // KB/s
-	slow := func() toxic { return toxic{"bandwidth", fmt.Sprintf(`"rate":%d`, rate)} }
-	if err := r.broker.poison(slow()); err != nil {
+	if err := r.broker.poison(slowness(fastest)); err != nil {
 		t.Fatal(err)
 	}
 	var fleet []*flooder
@@ -176,26 +206,7 @@ func TestASlowKafkaTakesCreditAndThenSocketsAreNotRead(t *testing.T) {
 		fleet = append(fleet, f)
 		go func() { f.obey(ctx); done <- struct{}{} }()
 	}
-	least, blocked := int64(most), 0.0
-	// Frames that are alike are compressed to little, so how slow a link must be for the buffer to fill depends on how fast
-	// this machine is: it becomes slower until devices notice. With the slowest, all the frames that credit allows wait.
-	for worsen := time.Now().Add(3 * time.Second); ctx.Err() == nil && (least > low || blocked == 0); {
-		for _, f := range fleet {
-			if f.receipts.Load() > 0 { // else it is the device's own guess
-				least = min(least, f.credit.Load())
-			}
-		}
-		if v, err := s.metric(ctx, r.admin, "weir_ingest_blocked_seconds_total"); err == nil {
-			blocked = max(blocked, v)
-		}
-		if time.Now().After(worsen) && rate > 3 {
-			rate, worsen = rate/2, time.Now().Add(3*time.Second)
-			if err := r.broker.worsen(slow()); err != nil {
-				t.Error(err)
-			}
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	least, blocked := slowUntilNoticed(ctx, t, r.broker, s, fleet, r.admin, low)
 	cancel()
 	cleared, stop := context.WithTimeout(t.Context(), 10*time.Second)
 	defer stop()
@@ -211,7 +222,7 @@ func TestASlowKafkaTakesCreditAndThenSocketsAreNotRead(t *testing.T) {
 			t.Error(w)
 		}
 	}
-	t.Logf("least credit %d, blocked for %.1f s, at %d KB/s", least, blocked, rate)
+	t.Logf("least credit %d, blocked for %.1f s", least, blocked)
 	if least > low {
 		t.Errorf("the credit stayed at %d", least)
 	}
