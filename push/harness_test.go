@@ -27,6 +27,8 @@ type testServer struct {
 	t    testing.TB
 	addr string
 	stop func()
+
+	wrote int64 // the offset of the next record
 }
 
 func startServer(t testing.TB, change func(*Options)) *testServer {

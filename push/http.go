@@ -3,7 +3,6 @@ package push
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -13,7 +12,8 @@ import (
 	"weir/wire"
 )
 
-// snapshot answers GET /v1/snapshot?series=PATTERN[&series=…].
+// snapshot answers GET /v1/snapshot?series=PATTERN[&series=…]: at once, or with cursor=… when there is something newer,
+// or with min_version=… when the series has come so far; both within wait=….
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	patterns, refusal := parsePatterns(r.URL.Query()["series"], s.cfg.MaxPatterns, "series")
 	if refusal != nil {
@@ -24,19 +24,26 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 		wire.WriteError(w, http.StatusForbidden, wire.NewError(wire.CodeForbidden, fmt.Sprintf("series[%d]", i)))
 		return
 	}
+	awaited, refusal := parseWait(r.URL.Query(), patterns)
+	if refusal != nil {
+		wire.WriteError(w, http.StatusBadRequest, refusal)
+		return
+	}
 	if !s.requireReady(w) {
 		return
 	}
-	body, err := s.encodeSnapshot(r.Context(), patterns)
-	var refused *wire.Error
-	switch {
-	case errors.As(err, &refused) && refused.Code == wire.CodeOverloaded:
-		wire.WriteError(w, http.StatusServiceUnavailable, refused)
-	case errors.As(err, &refused):
-		wire.WriteError(w, http.StatusUnprocessableEntity, refused)
-	case err == nil:
-		wire.WriteEncoded(w, http.StatusOK, body)
+	var body []byte
+	var err error
+	if awaited.returning != nil || awaited.series != "" {
+		body, err = s.await(r.Context(), patterns, awaited)
+	} else {
+		body, err = s.encodeSnapshot(r.Context(), patterns)
 	}
+	if err != nil {
+		writeSnapshotError(w, err)
+		return
+	}
+	wire.WriteEncoded(w, http.StatusOK, body)
 }
 
 // encodeSnapshot copies and encodes with one of the encoders that live snapshots are made with.

@@ -198,6 +198,7 @@ func (h *hub) alertLocked(partition int, a *telemetry.Alert) {
 	f := alertFrame(a)
 	h.mark++
 	for _, v := range h.matchLocked(a.Series) {
+		v.tellNews()
 		for _, s := range v.subs {
 			if s.client.alertMark != h.mark {
 				s.client.alertMark = h.mark
@@ -252,6 +253,7 @@ func (h *hub) close() {
 	for _, v := range h.views {
 		v.flush(now)
 		v.stop()
+		v.tellNews()
 	}
 	h.closed = true
 }

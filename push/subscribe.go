@@ -97,30 +97,39 @@ func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz f
 
 // joinLocked gives a subscription its view, which is made if need be. An error is for the client.
 func (h *hub) joinLocked(s *subscription, now time.Time) *wire.Error {
+	v, err := h.useViewLocked(s.key, s.patterns, s.client.seriesLocked())
+	if err != nil {
+		return err
+	}
+	s.view = v
+	v.join(s, now)
+	return nil
+}
+
+// useViewLocked returns the view of a key for one more user, who has so many series already. It is made if need be.
+func (h *hub) useViewLocked(key viewKey, patterns []telemetry.Pattern, have int) (*view, *wire.Error) {
 	const noRoom = "the server has no room for another set of patterns and max_hz"
-	v := h.views[s.key]
+	v := h.views[key]
 	var members []*series
 	switch {
 	case v != nil:
 		members = v.members
 	case len(h.views) >= h.bounds.views:
-		return subscriptionsMany(noRoom)
+		return nil, subscriptionsMany(noRoom)
 	default:
-		members = h.store.selected(s.patterns, h.bounds.series+1)
+		members = h.store.selected(patterns, h.bounds.series+1)
 	}
-	if s.client.seriesLocked()+len(members) > h.bounds.series {
-		return subscriptionsMany(fmt.Sprintf("the connection's subscriptions may select %d series together; ask for fewer", h.bounds.series))
+	if have+len(members) > h.bounds.series {
+		return nil, subscriptionsMany(fmt.Sprintf("the connection's subscriptions may select %d series together; ask for fewer", h.bounds.series))
 	}
 	if v == nil {
 		if int(h.m.viewRows.Load())+len(members) > h.bounds.viewRows {
-			return subscriptionsMany(noRoom)
+			return nil, subscriptionsMany(noRoom)
 		}
-		v = h.openViewLocked(s.key, s.patterns, members)
+		v = h.openViewLocked(key, patterns, members)
 	}
-	s.view = v
 	v.users++
-	v.join(s, now)
-	return nil
+	return v, nil
 }
 
 func subscriptionsMany(message string) *wire.Error {
@@ -172,8 +181,6 @@ func (h *hub) leaveLocked(s *subscription) {
 		return
 	}
 	s.view.leave(s)
-	if s.view.users == 0 {
-		h.closeViewLocked(s.view)
-	}
+	s.view.quitLocked()
 	h.giveUpTurnLocked(s)
 }

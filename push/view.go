@@ -33,7 +33,8 @@ type view struct {
 	told       int       // how much of the dictionary the frames up to now tell of
 	pending    pending
 
-	users   int // subscriptions, also those whose turn to join has not come
+	users   int           // subscriptions, also those whose turn to join has not come, and requests that wait for news
+	news    chan struct{} // closed when there is some; nil: nobody waits for it
 	subs    []*subscription
 	waiting []*subscription // for their snapshot
 	queued  bool            // for an encoder
@@ -122,7 +123,13 @@ func (v *view) leave(s *subscription) {
 	is := func(e *subscription) bool { return e == s }
 	v.subs = slices.DeleteFunc(v.subs, is)
 	v.waiting = slices.DeleteFunc(v.waiting, is)
-	v.users--
+}
+
+// quitLocked is for a user of the view who needs it no more. The last one closes it.
+func (v *view) quitLocked() {
+	if v.users--; v.users == 0 {
+		v.hub.closeViewLocked(v)
+	}
 }
 
 // wait is how long after one frame the next may come.
@@ -179,6 +186,9 @@ func (v *view) flush(now time.Time) {
 	}
 	v.stop()
 	v.flushed = now
+	if v.broken != "" || v.pending.len() > 0 {
+		v.tellNews()
+	}
 	if v.broken == "" && v.pending.len() > 0 {
 		v.speak(now)
 	}

@@ -99,6 +99,7 @@ const (
 	CodeNotStored        = "not_stored"
 	CodeOverloaded       = "overloaded"
 	CodeNotReady         = "not_ready"
+	CodeWaitTimeout      = "wait_timeout"
 	CodeNotOwned         = "not_owned"
 	CodeDraining         = "draining"
 	CodeInternal         = "internal"
@@ -217,6 +218,7 @@ var codes = []CodeInfo{
 	{CodeNotStored, "request", 503, "the readings could not be stored; send them again"},
 	{CodeOverloaded, "request", 503, "the server is overloaded; send again later"},
 	{CodeNotReady, "request", 503, "the server is starting"},
+	{CodeWaitTimeout, "request", 504, "what the request waits for has not come in time"},
 	{CodeNotOwned, "request", 503, "no process that can be reached owns the partition of the series just now; ask again"},
 	{CodeDraining, "request", 503, "the server is stopping; connect again"},
 	{CodeInternal, "request", 500, "the server failed"},

@@ -119,9 +119,11 @@ type Pong struct{ Payload []byte }
 type Snapshot struct {
 	Epoch, Cursor string
 	ServerTime    int64
-	Dictionary    []Entry
-	Rows          []Row
-	Alerts        []telemetry.Alert
+	// Resumed: Rows and Alerts are what came after the cursor that was asked for, and Dictionary names those rows only.
+	Resumed    bool
+	Dictionary []Entry
+	Rows       []Row
+	Alerts     []telemetry.Alert
 }
 
 // head begins a message of type t; the payload and a closing brace follow.
@@ -179,6 +181,9 @@ func (m *Snapshot) Append(dst []byte) []byte {
 	dst = stringField(dst, `{"epoch":`, m.Epoch)
 	dst = stringField(dst, `,"cursor":`, m.Cursor)
 	dst = intField(dst, `,"server_time":`, m.ServerTime)
+	if m.Resumed {
+		dst = append(dst, `,"resumed":true`...)
+	}
 	dst = appendState(append(dst, ','), m.Dictionary, m.Rows, m.Alerts)
 	return append(dst, '}')
 }

@@ -210,6 +210,8 @@ func DecodeSnapshot(b []byte) (*Snapshot, error) {
 			return json.Unmarshal(raw, &m.Cursor)
 		case "server_time":
 			return json.Unmarshal(raw, &m.ServerTime)
+		case "resumed":
+			return json.Unmarshal(raw, &m.Resumed)
 		}
 		return nil
 	})

@@ -1,0 +1,196 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"weir/telemetry"
+	"weir/wire"
+)
+
+// maxWait bounds how long a request may wait, and defaultWait is how long one does that names no time.
+const (
+	maxWait     = time.Minute
+	defaultWait = 30 * time.Second
+)
+
+// waitFor is what a request for a snapshot waits for: what is newer than a cursor, or a version of its one series. The
+// zero value waits for nothing.
+type waitFor struct {
+	returning *returning
+	version   telemetry.Version
+	series    string // whose version; "": none
+	wait      time.Duration
+}
+
+func parseWait(query url.Values, patterns []telemetry.Pattern) (*waitFor, *wire.Error) {
+	out := &waitFor{returning: comeBack(query.Get("cursor")), wait: defaultWait}
+	if text := query.Get("wait"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 || d > maxWait {
+			return nil, &wire.Error{Code: wire.CodeFieldRange, Path: "wait", Message: "wait must be a duration like 10s, at most " + maxWait.String()}
+		}
+		out.wait = d
+	}
+	text := query.Get("min_version")
+	if text == "" {
+		return out, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case err != nil || n < 0:
+		return nil, wire.NewError(wire.CodeFieldRange, "min_version")
+	case len(patterns) != 1 || !patterns[0].Literal():
+		return nil, &wire.Error{Code: wire.CodeFieldRange, Path: "series", Message: "min_version is that of one series, without wildcards"}
+	case out.returning != nil:
+		return nil, &wire.Error{Code: wire.CodeFieldRange, Path: "cursor", Message: "a request waits for min_version or for what is newer than a cursor, not for both"}
+	}
+	out.version, out.series = telemetry.Version(n), patterns[0].String()
+	return out, nil
+}
+
+// await answers when there is what the request waits for, or its time is up.
+func (s *Server) await(ctx context.Context, patterns []telemetry.Pattern, ask *waitFor) ([]byte, error) {
+	v, refusal := s.hub.watchView(patterns, s.cfg.DefaultMaxHz)
+	if refusal != nil {
+		return nil, refusal
+	}
+	defer s.hub.unwatchView(v)
+	ctx, cancel := context.WithTimeout(ctx, ask.wait)
+	defer cancel()
+	for {
+		news := s.hub.news(v) // before looking, so that none is missed
+		last := ctx.Err() != nil
+		body, err := s.look(ctx, v, patterns, ask, last)
+		if body != nil || err != nil {
+			return body, err
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+		}
+		if !s.Ready() {
+			return nil, wire.NewError(wire.CodeDraining, "")
+		}
+	}
+}
+
+// look returns the answer if there is one, and with last in any case.
+func (s *Server) look(ctx context.Context, v *view, patterns []telemetry.Pattern, ask *waitFor, last bool) ([]byte, error) {
+	ctx = context.WithoutCancel(ctx)
+	if ask.series != "" {
+		switch {
+		case s.hub.version(ask.series) >= ask.version:
+			return s.encodeSnapshot(ctx, patterns)
+		case last:
+			return nil, wire.NewError(wire.CodeWaitTimeout, "")
+		}
+		return nil, nil
+	}
+	if err := s.hub.acquireEncoder(ctx); err != nil {
+		return nil, err
+	}
+	body, err := s.hub.missedBy(ctx, v, ask.returning, last)
+	s.hub.releaseEncoder()
+	if errors.Is(err, errTooOld) || errors.Is(err, errInexact) {
+		return s.encodeSnapshot(ctx, patterns)
+	}
+	return body, err
+}
+
+// missedBy is what has happened in a view since a cursor; nil if nothing has, unless asked for all the same.
+func (h *hub) missedBy(ctx context.Context, v *view, r *returning, emptyToo bool) ([]byte, error) {
+	h.mu.Lock()
+	if r.refusal(&h.at) != "" {
+		h.mu.Unlock()
+		return nil, errTooOld
+	}
+	state := v.snapshot()
+	back := &catchUp{window: h.window, readBack: h.readBack, to: h.at.clone(), patterns: v.patterns, rows: state.rows}
+	now := h.now().UnixMicro()
+	h.mu.Unlock()
+	if err := back.load(ctx, []*positions{r.at}); err != nil {
+		return nil, err
+	}
+	m, err := back.since(r.at)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.rows) == 0 && len(m.alerts) == 0 && !emptyToo {
+		return nil, nil
+	}
+	snap := wire.Snapshot{Epoch: back.to.epoch, Cursor: state.cursor, ServerTime: now, Resumed: true, Alerts: m.alerts}
+	for i := range m.rows {
+		snap.Dictionary = append(snap.Dictionary, wire.Entry{I: i, Series: m.rows[i].Series})
+	}
+	snap.Rows = wireRows(m.rows)
+	return snap.Append(make([]byte, 0, 512+(rowBytes+64)*len(snap.Rows))), nil
+}
+
+// watchView makes a view of patterns tell its news to a request, until unwatchView.
+func (h *hub) watchView(patterns []telemetry.Pattern, hz float64) (*view, *wire.Error) {
+	patterns, text := canonical(patterns)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.useViewLocked(viewKey{patterns: text, hz: granted(hz)}, patterns, 0)
+}
+
+func (h *hub) unwatchView(v *view) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v.quitLocked()
+}
+
+// news is closed when the view has something new.
+func (h *hub) news(v *view) <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if v.news == nil {
+		v.news = make(chan struct{})
+	}
+	if h.closed {
+		v.tellNews()
+		ended := make(chan struct{})
+		close(ended)
+		return ended
+	}
+	return v.news
+}
+
+// tellNews wakes the requests that wait for news of the view.
+func (v *view) tellNews() {
+	if v.news != nil {
+		close(v.news)
+		v.news = nil
+	}
+}
+
+// version is that of the newest update of a series.
+func (h *hub) version(series string) telemetry.Version {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.store.series[series]; s != nil {
+		return s.last.Version
+	}
+	return telemetry.NoVersion
+}
+
+// writeSnapshotError answers a request for a snapshot that failed.
+func writeSnapshotError(w http.ResponseWriter, err error) {
+	var refused *wire.Error
+	if !errors.As(err, &refused) {
+		return // the asker is gone
+	}
+	status := http.StatusUnprocessableEntity
+	switch refused.Code {
+	case wire.CodeOverloaded, wire.CodeDraining:
+		status = http.StatusServiceUnavailable
+	case wire.CodeWaitTimeout:
+		status = http.StatusGatewayTimeout
+	}
+	wire.WriteError(w, status, refused)
+}
