@@ -211,6 +211,9 @@ func (g *Group) metricPattern() string {
 	}
 	metric := ""
 	for i := range g.match {
+		if g.match[i].segments == nil {
+			continue // no pattern, as was told
+		}
 		last := g.match[i].segments[len(g.match[i].segments)-1]
 		if wildcard(last) || metric != "" && metric != last {
 			return "+"
