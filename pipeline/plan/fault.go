@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"weir/pipeline/rule"
 )
 
 // Fault is something wrong with a file, and where: the path of the setting and its line, counted from 1. Line 0
@@ -72,13 +74,24 @@ func (f *faults) of(path string, err error) {
 		}
 		return
 	}
+	var of *rule.FieldError // whose field may be a key of labels, in any letters
+	if errors.As(err, &of) {
+		f.at(below(path, of.Field), "%s", of.Reason)
+		return
+	}
 	text := err.Error()
 	if field, reason, ok := strings.Cut(text, ": "); ok && isField(field) {
-		if path, text = join(path, field), reason; field[0] == '[' {
-			path = strings.Replace(path, ".[", "[", 1)
-		}
+		path, text = below(path, field), reason
 	}
 	f.at(path, "%s", text)
+}
+
+// below is the path of a field that a sub-package names, which may begin with an index.
+func below(path, field string) string {
+	if strings.HasPrefix(field, "[") {
+		return path + field
+	}
+	return join(path, field)
 }
 
 // isField reports whether text is the path of a setting rather than the begin of a sentence.

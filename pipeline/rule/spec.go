@@ -128,12 +128,18 @@ func (c *checker) that(ok bool, field, format string, args ...any) {
 	}
 }
 
+// given tells what is missing, and what would do in its place.
+func (c *checker) given(ok bool, field, instead string) {
+	c.that(ok, field, "is missing%s", instead)
+}
+
 func (s *Spec) check() error {
 	var c checker
-	c.that(validName(s.Name), "name", "has to be 1 to %d letters, digits, dots, dashes or underscores", MaxNameBytes)
+	c.given(s.Name != "", "name", "")
+	c.that(s.Name == "" || validName(s.Name), "name", "has to be 1 to %d letters, digits, dots, dashes or underscores", MaxNameBytes)
 	severities := []telemetry.Severity{"", telemetry.Info, telemetry.Warning, telemetry.Critical}
 	c.that(slices.Contains(severities, s.Severity), "severity", "%q is none of info, warning, critical", s.Severity)
-	c.that(s.For >= 0 && s.For <= MaxDuration, "for", "has to be between 0 and %v", MaxDuration)
+	c.that(s.For >= 0 && s.For <= MaxDuration || s.Kind == Absence && s.For < time.Second, "for", "has to be between 0 and %v", MaxDuration)
 	c.that(s.KeepFiringFor >= 0 && s.KeepFiringFor <= MaxDuration, "keep_firing_for", "has to be between 0 and %v", MaxDuration)
 	f := s.Flapping
 	c.that(f.Count == 0 || f.Count >= 2 && f.Count <= MaxFlapCount, "flapping.count", "has to be between 2 and %d", MaxFlapCount)
@@ -141,7 +147,7 @@ func (s *Spec) check() error {
 		"has to be between 1s and %v", MaxDuration)
 	for i, name := range s.InhibitedBy {
 		c.that(validName(name), fmt.Sprintf("inhibited_by[%d]", i), "%q is no name of a rule", name)
-		c.that(name != s.Name, fmt.Sprintf("inhibited_by[%d]", i), "is the rule itself")
+		c.that(name == "" || name != s.Name, fmt.Sprintf("inhibited_by[%d]", i), "is the rule itself")
 	}
 	s.checkKind(&c)
 	return errors.Join(c.errs...)
@@ -156,14 +162,22 @@ func (s *Spec) checkKind(c *checker) {
 	case Rate:
 		s.checkLevels(c)
 	case Absence:
-		c.that(s.For >= time.Second, "for", "absence needs at least 1s")
+		c.given(s.For != 0, "for", "")
+		c.that(s.For == 0 || s.For >= time.Second, "for", "absence needs at least 1s")
 	case Anomaly:
 		c.that(s.MinScore >= 0 && s.MinScore < 1, "min_score", "has to be at least 0 and below 1")
-		c.that(len(s.Heads) <= MaxLabels, "heads", "more than %d", MaxLabels)
+		for i, name := range s.Heads {
+			field := fmt.Sprintf("heads[%d]", i)
+			c.that(finding(name) != "", field, "%.70q is no head of the detector; there are: %s", name, headNames())
+			c.that(!slices.Contains(s.Heads[:i], name), field, "%.70q is there twice", name)
+		}
 	case Expr:
-		c.that(s.Raise != "", "raise", "has to be given")
+		c.given(s.Raise != "", "raise", "")
 		c.that(len(s.Raise) <= MaxExprBytes, "raise", "longer than %d bytes", MaxExprBytes)
 		c.that(len(s.Clear) <= MaxExprBytes, "clear", "longer than %d bytes", MaxExprBytes)
+	case "":
+		c.given(false, "kind", "; there are: threshold, absence, rate, anomaly, expr")
+		return
 	default:
 		c.that(false, "kind", "%q is none of threshold, absence, rate, anomaly, expr", s.Kind)
 		return
@@ -184,7 +198,7 @@ func (s *Spec) checkKind(c *checker) {
 }
 
 func (s *Spec) checkLevels(c *checker) {
-	c.that(s.Above != nil || s.Below != nil, "above", "above or below has to be given")
+	c.given(s.Above != nil || s.Below != nil, "above", "; below would do, too")
 	for _, l := range []struct {
 		field string
 		level *float64

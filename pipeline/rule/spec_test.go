@@ -57,6 +57,8 @@ func TestValidateNamesTheField(t *testing.T) {
 		"inhibited_by[0]": {Name: "x", Kind: Anomaly, InhibitedBy: []string{"x"}},
 		"min_score":       {Name: "x", Kind: Anomaly, MinScore: 1},
 		"heads":           {Name: "x", Kind: Absence, For: time.Minute, Heads: []string{"novelty"}},
+		"heads[1]":        {Name: "x", Kind: Anomaly, Heads: []string{"novelty", "novlety"}},
+		"heads[2]":        {Name: "x", Kind: Anomaly, Heads: []string{"novelty", "flat", "novelty"}},
 		"raise":           {Name: "x", Kind: Expr, Raise: "value >"},
 		"clear":           {Name: "x", Kind: Expr, Raise: "value > 1", Clear: `m["a/b"] > 1`},
 		"labels.a":        {Name: "x", Kind: Anomaly, Labels: map[string]string{"a": "{{.X}}"}},
@@ -74,6 +76,24 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 	for _, field := range []string{"name", "severity", "raise", "above", "labels."} {
 		if !strings.Contains(err.Error(), field+": ") {
 			t.Errorf("nothing about %s: %v", field, err)
+		}
+	}
+}
+
+func TestWhatIsMissingIsSaidToBeMissing(t *testing.T) {
+	for want, s := range map[string]Spec{
+		"name: is missing": {Kind: Anomaly},
+		"kind: is missing; there are: threshold, absence, rate, anomaly, expr": {Name: "x"},
+		"above: is missing; below would do, too":                               {Name: "x", Kind: Threshold},
+		"for: is missing":                                                      {Name: "x", Kind: Absence},
+		"raise: is missing":                                                    {Name: "x", Kind: Expr},
+		"name: is missing\nkind: is missing; there are: threshold, absence, rate, anomaly, expr": {},
+		"for: absence needs at least 1s": {Name: "x", Kind: Absence, For: -1},
+		`heads[0]: "novlety" is no head of the detector; there are: novelty, deviation, stuck, flat, shift`: {
+			Name: "x", Kind: Anomaly, Heads: []string{"novlety"}},
+	} {
+		if err := s.Validate(); err == nil || err.Error() != want {
+			t.Errorf("got %v\nwant %s", err, want)
 		}
 	}
 }

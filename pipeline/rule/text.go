@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"text/template"
@@ -57,8 +58,8 @@ func compileTexts(field string, texts map[string]string, limit int) ([]text, err
 	}
 	var out []text
 	for _, key := range slices.Sorted(maps.Keys(texts)) {
-		t, err := compileText(key, texts[key], limit)
-		if err != nil {
+		t, wrong := compileText(key, texts[key], limit)
+		for _, err := range wrong {
 			errs = append(errs, &FieldError{field + "." + key, err.Error()})
 		}
 		out = append(out, t)
@@ -66,42 +67,43 @@ func compileTexts(field string, texts map[string]string, limit int) ([]text, err
 	return out, errors.Join(errs...)
 }
 
-func compileText(key, source string, limit int) (text, error) {
+func compileText(key, source string, limit int) (text, []error) {
 	t := text{key: key, limit: limit}
 	switch {
 	case !validName(key):
-		return t, fmt.Errorf("the name has to be 1 to %d letters, digits, dots, dashes or underscores", MaxNameBytes)
+		return t, []error{fmt.Errorf("the name has to be 1 to %d letters, digits, dots, dashes or underscores", MaxNameBytes)}
 	case !utf8.ValidString(source):
-		return t, errors.New("is not valid UTF-8")
+		return t, []error{errors.New("is not valid UTF-8")}
 	case len(source) > limit:
-		return t, fmt.Errorf("longer than %d bytes", limit)
+		return t, []error{fmt.Errorf("longer than %d bytes", limit)}
 	case !strings.Contains(source, "{{"):
 		t.literal = source
 		return t, nil
 	}
 	tmpl, err := template.New(key).Funcs(functions).Option("missingkey=zero").Parse(source)
 	if err != nil {
-		return t, err
+		return t, []error{err}
 	}
 	if len(tmpl.Templates()) > 1 {
-		return t, errors.New("must not define templates")
+		return t, []error{errors.New("must not define templates")}
 	}
 	if tmpl.Tree == nil || tmpl.Root == nil {
 		return t, nil // nothing but comments
 	}
-	if err := bounded(tmpl.Root); err != nil {
-		return t, err
+	if wrong := refused(tmpl.Root); len(wrong) > 0 {
+		return t, wrong
 	}
-	// A field that is not there is found by running once.
+	// A field of a field that has none is found by running once.
 	if err := tmpl.Execute(io.Discard, Context{}); err != nil {
-		return t, err
+		return t, []error{err}
 	}
 	t.tmpl = tmpl
 	return t, nil
 }
 
-// bounded refuses what could run long or build large strings: loops, printf, calls, other templates.
-func bounded(node parse.Node) error {
+// refused tells of what could run long or build large strings (loops, printf, calls, other templates), and of fields
+// that there are not: those in a branch that is not taken, too.
+func refused(node parse.Node) []error {
 	switch n := node.(type) {
 	case *parse.ListNode:
 		if n == nil {
@@ -109,34 +111,46 @@ func bounded(node parse.Node) error {
 		}
 		return all(n.Nodes)
 	case *parse.ActionNode:
-		return bounded(n.Pipe)
+		return refused(n.Pipe)
 	case *parse.IfNode:
-		return errors.Join(bounded(n.Pipe), bounded(n.List), bounded(n.ElseList))
+		return slices.Concat(refused(n.Pipe), refused(n.List), refused(n.ElseList))
 	case *parse.PipeNode:
 		if len(n.Decl) > 0 {
-			return errors.New("variables are not allowed")
+			return []error{errors.New("variables are not allowed")}
 		}
 		return all(n.Cmds)
 	case *parse.CommandNode:
 		return all(n.Args)
 	case *parse.IdentifierNode:
 		if !slices.Contains(allowed, n.Ident) {
-			return fmt.Errorf("function %q is not allowed", n.Ident)
+			return []error{fmt.Errorf("function %q is not allowed", n.Ident)}
 		}
 		return nil
-	case *parse.TextNode, *parse.FieldNode, *parse.StringNode, *parse.NumberNode, *parse.BoolNode, *parse.CommentNode:
+	case *parse.FieldNode:
+		if _, ok := reflect.TypeFor[Context]().FieldByName(n.Ident[0]); !ok {
+			return []error{fmt.Errorf("unknown field .%s; there are: %s", n.Ident[0], fieldNames())}
+		}
+		return nil
+	case *parse.TextNode, *parse.StringNode, *parse.NumberNode, *parse.BoolNode, *parse.CommentNode:
 		return nil
 	}
-	return fmt.Errorf("%q is not allowed", node.String())
+	return []error{fmt.Errorf("%q is not allowed", node.String())}
 }
 
-func all[N parse.Node](nodes []N) error {
+func all[N parse.Node](nodes []N) (wrong []error) {
 	for _, n := range nodes {
-		if err := bounded(n); err != nil {
-			return err
-		}
+		wrong = append(wrong, refused(n)...)
 	}
-	return nil
+	return wrong
+}
+
+// fieldNames lists the fields of Context.
+func fieldNames() string {
+	var names []string
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Context]()) {
+		names = append(names, "."+f.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 var errFull = errors.New("rule: text is full")

@@ -49,6 +49,17 @@ func TestTemplatesThatCouldRunLongAreRefused(t *testing.T) {
 	}
 }
 
+func TestATemplateWithFieldsThatThereAreNotTellsThoseThatThereAre(t *testing.T) {
+	s := hot()
+	s.Annotations = map[string]string{"a": "{{ .Foo }} {{ .Value }}{{ if false }}{{ .Bar.x }}{{ end }}"}
+	const there = "; there are: .Rule, .Kind, .Severity, .Phase, .Reason, .Series, .Device, .Metric, .Unit, .Detector, " +
+		".Value, .Observed, .Limit, .Score, .Lo, .Hi, .Seconds, .Count, .Tags, .Labels"
+	want := "annotations.a: unknown field .Foo" + there + "\nannotations.a: unknown field .Bar" + there
+	if err := s.Validate(); err == nil || err.Error() != want {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+}
+
 func TestRenderedTextIsBounded(t *testing.T) {
 	s := hot()
 	s.Labels = map[string]string{"tag": strings.Repeat("{{.Tags.ü}}", 1)}
@@ -92,8 +103,8 @@ func FuzzTemplate(f *testing.F) {
 	f.Add("{{range 3}}{{end}}")
 	f.Add("{{ .Labels.a | eq .Unit }}{{/* c */}}")
 	f.Fuzz(func(t *testing.T, source string) {
-		x, err := compileText("a", source, 64)
-		if err != nil {
+		x, wrong := compileText("a", source, 64)
+		if len(wrong) > 0 {
 			return
 		}
 		got := x.render(&Context{Value: 1, Tags: map[string]string{"x": strings.Repeat("ü", 100)}})
