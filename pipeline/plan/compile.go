@@ -127,6 +127,12 @@ func (t *Treatment) compileWindows(s *Settings, f *faults) {
 	}
 	for i := range s.Windows[:min(len(s.Windows), maxWindows)] {
 		path := index("windows", i)
+		if missing := s.Windows[i].missing(); len(missing) > 0 {
+			for _, key := range missing {
+				f.at(path+"."+key, "is missing")
+			}
+			continue
+		}
 		w, err := s.Windows[i].Compile()
 		if err != nil {
 			f.of(path, err)
@@ -141,6 +147,23 @@ func (t *Treatment) compileWindows(s *Settings, f *faults) {
 			t.Windows = append(t.Windows, w)
 		}
 	}
+}
+
+// missing are the keys that a window of its kind has to have.
+func (s *WindowSpec) missing() (keys []string) {
+	if s.Kind == window.Session && s.Gap == 0 {
+		keys = append(keys, "gap")
+	}
+	if s.Kind != window.Session && s.Size == 0 {
+		keys = append(keys, "size")
+	}
+	if s.Kind == window.Hopping && s.Every == 0 {
+		keys = append(keys, "every")
+	}
+	if len(s.Functions) == 0 {
+		keys = append(keys, "functions")
+	}
+	return keys
 }
 
 func windowOutputs(w *window.Window) ([]Template, error) {

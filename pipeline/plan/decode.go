@@ -123,10 +123,11 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path, name string) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		d.faults.at(path, "must be a section of keys and values")
+		d.faults.unread(path, "must be a section of keys and values")
 		return
 	}
 	seen := map[string]bool{}
+	var meant []string
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		at := join(path, printable(key.Value))
@@ -134,15 +135,18 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path, name string) {
 		field, ok := fields[key.Value]
 		switch {
 		case key.Kind != yaml.ScalarNode:
-			d.faults.at(path, "line %d: a key must be a word", key.Line)
+			d.faults.tell(path, "line %d: a key must be a word", key.Line)
 		case seen[key.Value]:
-			d.faults.at(at, "is given twice")
+			d.faults.tell(at, "is given twice")
 		case !ok:
-			if !d.faults.full() {
-				d.faults.at(at, "unknown key%s", hint(key.Value, fields))
+			if d.faults.full() {
+				d.faults.more++
 				break
 			}
-			d.faults.more++
+			d.faults.tell(at, "unknown key%s", hint(key.Value, fields))
+			if near := nearest(key.Value, fields); near != "" {
+				meant = append(meant, near)
+			}
 		default:
 			if field.whole && !isNull(value) {
 				field.value.Set(d.new(field.value.Type()))
@@ -152,6 +156,11 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path, name string) {
 			d.faults.lines[at] = key.Line
 		}
 		seen[key.Value] = true
+	}
+	for _, key := range meant {
+		if !seen[key] {
+			d.faults.spoil(join(path, key), true) // misspelt, not missing
+		}
 	}
 }
 
@@ -173,7 +182,7 @@ func (d *decoder) switchOn(n *yaml.Node, fields map[string]field, path, name str
 	for i, item := range n.Content {
 		f, ok := fields[item.Value]
 		if !ok {
-			d.faults.at(index(path, i), "unknown key%s", hint(item.Value, fields))
+			d.faults.unread(index(path, i), "unknown key%s", hint(item.Value, fields))
 			continue
 		}
 		f.value.SetBool(true)

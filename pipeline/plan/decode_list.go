@@ -15,14 +15,14 @@ const maxItems = 64
 func (d *decoder) list(n *yaml.Node, v reflect.Value, path, name string) {
 	if n.Kind != yaml.SequenceNode {
 		if v.Type() != reflect.TypeFor[Patterns]() || n.Kind != yaml.ScalarNode {
-			d.faults.at(path, "must be a list")
+			d.faults.unread(path, "must be a list")
 			return
 		}
 		n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Content: []*yaml.Node{n}}
 	}
 	byKey := v.Type().Elem().Implements(keyedType)
 	if byKey && len(n.Content) > maxItems {
-		d.faults.at(path, "there are %d, and may be %d", len(n.Content), maxItems)
+		d.faults.unread(path, "there are %d, and may be %d", len(n.Content), maxItems)
 		return
 	}
 	out := reflect.MakeSlice(v.Type(), 0, len(n.Content))
@@ -48,7 +48,8 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path, name string) {
 		}
 		key := one.Interface().(keyed).key()
 		if key != "" && seen[key] {
-			d.faults.at(at, "there are two %s called %s", name, key)
+			d.faults.tell(at, "there are two %s called %s", name, key)
+			d.faults.spoil(at, false)
 		}
 		seen[key] = true
 		d.put(join(name, key), false)
@@ -73,7 +74,7 @@ func indexKey(list reflect.Value, key string) int {
 // table decodes a map of scalars onto a copy; a key without a value is taken out.
 func (d *decoder) table(n *yaml.Node, v reflect.Value, path, name string) {
 	if n.Kind != yaml.MappingNode {
-		d.faults.at(path, "must be a section of keys and values")
+		d.faults.unread(path, "must be a section of keys and values")
 		return
 	}
 	out := reflect.MakeMap(v.Type())
@@ -85,11 +86,11 @@ func (d *decoder) table(n *yaml.Node, v reflect.Value, path, name string) {
 		key, value := n.Content[i], n.Content[i+1]
 		at := join(path, printable(key.Value))
 		if key.Kind != yaml.ScalarNode || key.Value == "" {
-			d.faults.at(path, "line %d: a key must be a word", key.Line)
+			d.faults.tell(path, "line %d: a key must be a word", key.Line)
 			continue
 		}
 		if seen[key.Value] {
-			d.faults.at(at, "is given twice")
+			d.faults.tell(at, "is given twice")
 		}
 		seen[key.Value] = true
 		k := reflect.ValueOf(key.Value)

@@ -16,9 +16,9 @@ func (d *decoder) duration(n *yaml.Node, v reflect.Value, path, name string) {
 	parsed, err := parseDuration(n.Value)
 	switch {
 	case n.Kind != yaml.ScalarNode || err != nil:
-		d.faults.at(path, "must be a duration such as 30s, 5m or 1h")
+		d.faults.unread(path, "must be a duration such as 30s, 5m or 1h")
 	case parsed < 0:
-		d.faults.at(path, "must not be negative, is %s", printable(n.Value))
+		d.faults.unread(path, "must not be negative, is %s", printable(n.Value))
 	default:
 		v.SetInt(int64(parsed))
 		d.put(name, false)
@@ -39,11 +39,11 @@ func parseDuration(text string) (time.Duration, error) {
 
 func (d *decoder) text(n *yaml.Node, v reflect.Value, path, name string) {
 	if n.Kind != yaml.ScalarNode {
-		d.faults.at(path, "must be a single value")
+		d.faults.unread(path, "must be a single value")
 		return
 	}
 	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.Value)); err != nil {
-		d.faults.at(path, "%v", err)
+		d.faults.unread(path, "%v", err)
 		return
 	}
 	d.put(name, false)
@@ -51,7 +51,7 @@ func (d *decoder) text(n *yaml.Node, v reflect.Value, path, name string) {
 
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path, name string) {
 	if n.Kind != yaml.ScalarNode {
-		d.faults.at(path, "must be a single value")
+		d.faults.unread(path, "must be a single value")
 		return
 	}
 	switch v.Kind() {
@@ -60,14 +60,14 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path, name string) {
 	case reflect.Bool:
 		on := n.Value == "true" || n.Value == "on"
 		if !on && n.Value != "false" && n.Value != "off" {
-			d.faults.at(path, "must be true or false, is %.70q", n.Value)
+			d.faults.unread(path, "must be true or false, is %.70q", n.Value)
 			return
 		}
 		v.SetBool(on)
 	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Uint8, reflect.Uint16, reflect.Uint32:
 		parsed, err := strconv.ParseInt(n.Value, 10, 64)
 		if err != nil || v.CanUint() && parsed < 0 || v.CanInt() && v.OverflowInt(parsed) || v.CanUint() && v.OverflowUint(uint64(parsed)) {
-			d.faults.at(path, "must be a whole number, is %.70q", n.Value)
+			d.faults.unread(path, "must be a whole number, is %.70q", n.Value)
 			return
 		}
 		if v.CanUint() {
@@ -78,12 +78,12 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path, name string) {
 	case reflect.Float64:
 		parsed, err := strconv.ParseFloat(n.Value, 64)
 		if err != nil || math.IsNaN(parsed) || math.IsInf(parsed, 0) {
-			d.faults.at(path, "must be a number, is %.70q", n.Value)
+			d.faults.unread(path, "must be a number, is %.70q", n.Value)
 			return
 		}
 		v.SetFloat(parsed)
 	default:
-		d.faults.at(path, "cannot be given")
+		d.faults.unread(path, "cannot be given")
 		return
 	}
 	d.put(name, false)

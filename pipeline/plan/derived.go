@@ -56,7 +56,9 @@ func (p *Plan) checkDerived(spec *file, f *faults) {
 
 func (d *Derived) check(s *derivedSpec, f *faults) {
 	checkMatch(d.path, d.match, f)
-	if err := telemetry.CheckMetric(d.As); err != nil {
+	if d.As == "" {
+		f.at(d.path+".as", "is missing")
+	} else if err := telemetry.CheckMetric(d.As); err != nil {
 		f.at(d.path+".as", "%q cannot be the name of a metric: %v", d.As, err)
 	}
 	if d.MaxAge <= 0 || d.MaxAge > maxAge {
@@ -64,6 +66,10 @@ func (d *Derived) check(s *derivedSpec, f *faults) {
 	}
 	if len(s.Unit) > maxTextBytes {
 		f.at(d.path+".unit", "is longer than %d bytes", maxTextBytes)
+	}
+	if s.Expr == "" {
+		f.at(d.path+".expr", "is missing")
+		return
 	}
 	program, err := expr.Compile(s.Expr, expr.Options{AnyVar: true, Result: expr.Number})
 	if err != nil {

@@ -17,8 +17,11 @@
 // # Checks
 //
 // Most faults are found in an entry by itself. Those of two entries together (an output's name, min above max) are looked
-// for where some path matches the patterns of both, within a budget. What a file hides beyond that is found when a series
-// meets it: the later setting is left out and told in [Treatment.Faults].
+// for among the entries that are right by themselves, where some path matches the patterns of both, within a budget. What
+// a file hides beyond that is found when a series meets it: the later setting is left out and told in [Treatment.Faults].
+//
+// One mistake is told once: what could not be read, or is misspelt, spoils its setting, and no fault is told of what is
+// spoilt.
 //
 // The work for a file is bounded by its size, [MaxEntries], and the bounds of lists: the worst files known take less
 // than a second.

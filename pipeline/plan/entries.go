@@ -6,8 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
-	"weir/pipeline/rule"
 )
 
 // checkEntries checks each entry of pipelines by itself.
@@ -32,7 +30,11 @@ func (p *Plan) checkEntries(f *faults) {
 		alone := &faults{lines: map[string]int{}}
 		new(Treatment).compile(&e.spec.Settings, &p.detectors, alone)
 		for _, fault := range alone.list {
-			f.at(join(e.path, fault.Path), "%s", fault.Reason)
+			fault.Path = join(e.path, fault.Path)
+			if fault.without != "" {
+				fault.without = join(e.path, fault.without)
+			}
+			f.add(fault)
 		}
 	}
 }
@@ -40,7 +42,7 @@ func (p *Plan) checkEntries(f *faults) {
 // checkMatch refuses an empty list and patterns that are there twice.
 func checkMatch(path string, match Patterns, f *faults) {
 	if len(match) == 0 {
-		f.at(path, "match is missing: the patterns that it is for")
+		f.at(path+".match", "is missing: the patterns that it is for")
 	}
 	seen := map[string]bool{}
 	for i, pattern := range match {
@@ -90,7 +92,9 @@ func (e *entry) overrides(earlier *entry) bool {
 }
 
 // checkTogether checks what takes more than one entry to be wrong.
-func (p *Plan) checkTogether(f *faults) {
+// groups: none of them was left out.
+func (p *Plan) checkTogether(groups bool, f *faults) {
+	before := len(f.list)
 	for i, e := range p.entries {
 		if len(e.sets) == 0 {
 			f.at(e.path, "sets nothing")
@@ -103,11 +107,12 @@ func (p *Plan) checkTogether(f *faults) {
 			}
 		}
 		p.checkRange(i, f)
-		p.checkReserved(e, f)
+		if groups {
+			p.checkReserved(e, f)
+		}
 	}
-	p.checkInhibitors(f)
 	p.findTemplates(f)
-	if len(f.list) == 0 {
+	if len(f.list) == before { // or it would tell the same again
 		p.checkPairs(f)
 	}
 	p.checkNames(f)
@@ -154,48 +159,6 @@ func (p *Plan) checkReserved(e *entry, f *faults) {
 		})
 		if !met {
 			f.at(index(e.path+".match", i), "matches nothing: a segment that begins with _ is a group's, and no group has such a series")
-		}
-	}
-}
-
-func (p *Plan) checkInhibit(spec *file, f *faults) {
-	inhibitor, err := rule.CompileInhibitions(spec.Inhibit)
-	f.of("inhibit", err)
-	p.inhibitor = inhibitor
-	known := p.ruleNames()
-	for i, x := range spec.Inhibit {
-		for side, names := range [][]string{x.Source.Rules, x.Target.Rules} {
-			path := index("inhibit", i) + [...]string{".source", ".target"}[side] + ".rules"
-			for j, name := range names {
-				if !known[name] {
-					f.at(index(path, j), "there is no rule called %s", name)
-				}
-			}
-		}
-	}
-}
-
-// ruleNames are those of all rules that a series can have.
-func (p *Plan) ruleNames() map[string]bool {
-	known := map[string]bool{rule.DefaultName: true}
-	for _, e := range p.entries {
-		for _, r := range e.spec.Rules {
-			known[r.Name] = true
-		}
-	}
-	return known
-}
-
-// checkInhibitors refuses names of rules that there are not.
-func (p *Plan) checkInhibitors(f *faults) {
-	known := p.ruleNames()
-	for _, e := range p.entries {
-		for i, r := range e.spec.Rules {
-			for j, name := range r.InhibitedBy {
-				if !known[name] {
-					f.at(index(index(e.path+".rules", i)+".inhibited_by", j), "there is no rule called %s", name)
-				}
-			}
 		}
 	}
 }

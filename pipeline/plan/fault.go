@@ -15,6 +15,8 @@ type Fault struct {
 	Path   string
 	Line   int
 	Reason string
+	// without is the path of a setting that this is wrong for want of; empty: of none.
+	without string
 }
 
 func (f *Fault) Error() string {
@@ -37,16 +39,74 @@ type faults struct {
 	list  []*Fault
 	lines map[string]int
 	more  int
+	// spoilt are settings of which a fault says enough: whatever else seems to be wrong with them follows from that.
+	// true: with all that is below them.
+	spoilt map[string]bool
 }
 
-// at records a fault of the setting at path. The line is that of the setting, or of what it stands in.
+// at records a fault of the setting at path, unless it follows from one that was told. The line is that of the
+// setting, or of what it stands in.
 func (f *faults) at(path, format string, args ...any) {
+	f.add(&Fault{Path: path, Reason: fmt.Sprintf(format, args...)})
+}
+
+func (f *faults) add(one *Fault) {
+	if f.isSpoilt(one.Path) || one.without != "" && f.isSpoilt(one.without) {
+		return
+	}
+	f.record(one)
+}
+
+// tell records a fault in any case.
+func (f *faults) tell(path, format string, args ...any) {
+	f.record(&Fault{Path: path, Reason: fmt.Sprintf(format, args...)})
+}
+
+func (f *faults) record(one *Fault) {
 	if f.full() {
 		f.more++
 		return
 	}
-	f.list = append(f.list, &Fault{Path: path, Line: f.line(path), Reason: fmt.Sprintf(format, args...)})
+	one.Line = f.line(one.Path)
+	f.list = append(f.list, one)
 }
+
+// unread records why a setting could not be read: what stands in its place is not looked at.
+func (f *faults) unread(path, format string, args ...any) {
+	f.tell(path, format, args...)
+	f.spoil(path, true)
+}
+
+func (f *faults) spoil(path string, below bool) {
+	if f.spoilt == nil {
+		f.spoilt = map[string]bool{}
+	}
+	f.spoilt[path] = below || f.spoilt[path]
+}
+
+func (f *faults) isSpoilt(path string) bool {
+	if _, ok := f.spoilt[path]; ok {
+		return true
+	}
+	for path != "" {
+		if f.spoilt[path] {
+			return true
+		}
+		path = parent(path)
+	}
+	return false
+}
+
+// clean reports whether no fault was told of the setting at path or what is below it.
+func (f *faults) clean(path string) bool {
+	return !slices.ContainsFunc(f.list, func(one *Fault) bool {
+		rest, ok := strings.CutPrefix(one.Path, path)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
+}
+
+// parent is the path of what the setting stands in.
+func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }
 
 // full reports whether no more faults are told, only counted.
 func (f *faults) full() bool { return len(f.list) == maxFaults }
@@ -58,7 +118,7 @@ func (f *faults) line(path string) int {
 		if line, ok := f.lines[path]; ok {
 			return line
 		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+		path = parent(path)
 	}
 	return 0
 }
@@ -76,7 +136,11 @@ func (f *faults) of(path string, err error) {
 	}
 	var of *rule.FieldError // whose field may be a key of labels, in any letters
 	if errors.As(err, &of) {
-		f.at(below(path, of.Field), "%s", of.Reason)
+		one := &Fault{Path: below(path, of.Field), Reason: of.Reason}
+		if of.Without != "" {
+			one.without = below(path, of.Without)
+		}
+		f.add(one)
 		return
 	}
 	text := err.Error()

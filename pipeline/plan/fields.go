@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -59,23 +60,23 @@ func printable(key string) string {
 
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-// hint names the key that was probably meant, or all there are when they are few.
+// hint names the key that was probably meant, or all that there are.
 func hint(key string, fields map[string]field) string {
-	known := make([]string, 0, len(fields))
-	for k := range fields {
-		known = append(known, k)
+	if near := nearest(key, fields); near != "" {
+		return " (" + near + "?)"
 	}
-	slices.Sort(known)
+	return "; there are: " + strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
+}
+
+// nearest is the key that was probably meant, or "".
+func nearest(key string, fields map[string]field) string {
 	best, distance := "", 3
-	for _, k := range known {
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
 		if e := edits(key, k); e < distance {
 			best, distance = k, e
 		}
 	}
-	if best != "" {
-		return " (" + best + "?)"
-	}
-	return "; there are: " + strings.Join(known, ", ")
+	return best
 }
 
 // edits is the Levenshtein distance; keys that no name is near are not compared.

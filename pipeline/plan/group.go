@@ -169,6 +169,9 @@ func (p *Plan) checkGroups(spec *file, f *faults) {
 
 // checkAs checks the name of the group's series, and finds the pattern of all that it can be.
 func (g *Group) checkAs() error {
+	if g.As() == "" {
+		return errors.New("is missing")
+	}
 	if len(g.as) < 2 {
 		return errors.New("must be a device and a metric, such as plant1/_all/temperature")
 	}

@@ -88,19 +88,30 @@ func parse(text []byte, f *faults) *Plan {
 		d.into(root, reflect.ValueOf(&spec).Elem(), "", "")
 	}
 	p := newPlan(text, &spec, root)
-	decoded := len(f.list) == 0
+	names := p.ruleNames(root, f)
 	p.checkEntries(f)
+	p.checkInhibitors(names, f)
 	p.checkDerived(&spec, f)
 	p.checkGroups(&spec, f)
-	p.checkInhibit(&spec, f)
+	p.checkInhibit(&spec, names, f)
 	p.checkEnrich(&spec, f)
 	spec.Limits.check(f)
-	// What follows compares entries with one another, and needs all of them.
-	if decoded && len(f.list) == 0 {
+	// What follows compares entries with one another: those that are right by themselves.
+	if !f.full() {
+		groups := p.leaveOut(f)
 		p.index()
-		p.checkTogether(f)
+		p.checkTogether(groups, f)
 	}
 	return p
+}
+
+// leaveOut takes away what has faults by itself, and reports whether all groups of the file are left.
+func (p *Plan) leaveOut(f *faults) (groups bool) {
+	before := len(p.groups)
+	p.entries = slices.DeleteFunc(p.entries, func(e *entry) bool { return !f.clean(e.path) })
+	p.derived = slices.DeleteFunc(p.derived, func(d *Derived) bool { return !f.clean(d.path) })
+	p.groups = slices.DeleteFunc(p.groups, func(g *Group) bool { return !f.clean(g.path) })
+	return len(p.groups) == before && f.clean("groups") && !f.isSpoilt("groups")
 }
 
 func newPlan(text []byte, spec *file, root *yaml.Node) *Plan {

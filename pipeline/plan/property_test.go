@@ -302,8 +302,10 @@ func TestTheLargestFilesAreTakenOrRefused(t *testing.T) {
 				}
 			}
 		}), ", ") + "}", "tags": "pipelines:\n  - {match: '#', tags: {" + strings.Repeat("a: x, ", 150_000) + "}}",
-		"deep": strings.Repeat("[", 9000) + strings.Repeat("]", 9000),
-		"same": same.String(), "derived": derived.String(), "templates": templates.String()} {
+		"heads":     "pipelines:\n  - {match: '#', rules: [{name: a, kind: anomaly, heads: [" + strings.Repeat("x, ", 300_000) + "]}]}",
+		"inhibited": "pipelines:\n  - {match: '#', rules: [{name: a, kind: anomaly, inhibited_by: [" + strings.Repeat("x, ", 300_000) + "]}]}",
+		"deep":      strings.Repeat("[", 9000) + strings.Repeat("]", 9000),
+		"same":      same.String(), "derived": derived.String(), "templates": templates.String()} {
 		// Had it taken time with the square of the size, the test would not end.
 		if _, err := Parse([]byte(text)); err != nil {
 			t.Logf("%s: %d bytes, %.60v", name, len(text), err)

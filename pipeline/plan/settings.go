@@ -99,6 +99,8 @@ func (s WindowSpec) key() string {
 		return s.Name
 	case s.Kind == window.Session:
 		return "session"
+	case s.Size == 0:
+		return "" // it was told that it is missing
 	}
 	return durationText(s.Size)
 }

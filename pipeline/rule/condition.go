@@ -85,15 +85,15 @@ func compileCondition(field, source string) (*condition, error) {
 	options.AnyVar = true
 	program, err := expr.Compile(source, options)
 	if err != nil {
-		return nil, &FieldError{field, err.Error()}
+		return nil, &FieldError{Field: field, Reason: err.Error()}
 	}
 	others := program.Vars()[own:]
 	if len(others) > MaxMetrics {
-		return nil, &FieldError{field, fmt.Sprintf("names more than %d other metrics", MaxMetrics)}
+		return nil, &FieldError{Field: field, Reason: fmt.Sprintf("names more than %d other metrics", MaxMetrics)}
 	}
 	for _, name := range others {
 		if err := telemetry.CheckMetric(name); err != nil {
-			return nil, &FieldError{field, fmt.Sprintf("%q can be no metric: %v", name, err)}
+			return nil, &FieldError{Field: field, Reason: fmt.Sprintf("%q can be no metric: %v", name, err)}
 		}
 	}
 	return &condition{program: program, others: others}, nil

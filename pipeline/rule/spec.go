@@ -109,6 +109,8 @@ func Default() *Spec { return &Spec{Name: DefaultName, Kind: Anomaly} }
 type FieldError struct {
 	Field  string
 	Reason string
+	// Without is another field, for want of which this one is wrong; mostly empty.
+	Without string
 }
 
 func (e *FieldError) Error() string { return e.Field + ": " + e.Reason }
@@ -124,7 +126,14 @@ type checker struct{ errs []error }
 
 func (c *checker) that(ok bool, field, format string, args ...any) {
 	if !ok {
-		c.errs = append(c.errs, &FieldError{field, fmt.Sprintf(format, args...)})
+		c.errs = append(c.errs, &FieldError{Field: field, Reason: fmt.Sprintf(format, args...)})
+	}
+}
+
+// with is that for what is wrong because another field is missing.
+func (c *checker) with(other string, ok bool, field, reason string) {
+	if !ok {
+		c.errs = append(c.errs, &FieldError{field, reason, other})
 	}
 }
 
@@ -166,11 +175,7 @@ func (s *Spec) checkKind(c *checker) {
 		c.that(s.For == 0 || s.For >= time.Second, "for", "absence needs at least 1s")
 	case Anomaly:
 		c.that(s.MinScore >= 0 && s.MinScore < 1, "min_score", "has to be at least 0 and below 1")
-		for i, name := range s.Heads {
-			field := fmt.Sprintf("heads[%d]", i)
-			c.that(finding(name) != "", field, "%.70q is no head of the detector; there are: %s", name, headNames())
-			c.that(!slices.Contains(s.Heads[:i], name), field, "%.70q is there twice", name)
-		}
+		s.checkHeads(c)
 	case Expr:
 		c.given(s.Raise != "", "raise", "")
 		c.that(len(s.Raise) <= MaxExprBytes, "raise", "longer than %d bytes", MaxExprBytes)
@@ -197,16 +202,28 @@ func (s *Spec) checkKind(c *checker) {
 	foreign(s.Clear != "", s.Kind == Expr, "clear")
 }
 
+func (s *Spec) checkHeads(c *checker) {
+	if len(s.Heads) > MaxLabels {
+		c.that(false, "heads", "more than %d", MaxLabels)
+		return
+	}
+	for i, name := range s.Heads {
+		field := fmt.Sprintf("heads[%d]", i)
+		c.that(finding(name) != "", field, "%.70q is no head of the detector; there are: %s", name, headNames())
+		c.that(!slices.Contains(s.Heads[:i], name), field, "%.70q is there twice", name)
+	}
+}
+
 func (s *Spec) checkLevels(c *checker) {
-	c.given(s.Above != nil || s.Below != nil, "above", "; below would do, too")
+	c.with("below", s.Above != nil || s.Below != nil, "above", "is missing; below would do, too")
 	for _, l := range []struct {
 		field string
 		level *float64
 	}{{"above", s.Above}, {"below", s.Below}, {"clear_above", s.ClearAbove}, {"clear_below", s.ClearBelow}} {
 		c.that(l.level == nil || !math.IsNaN(*l.level) && !math.IsInf(*l.level, 0), l.field, "has to be a number")
 	}
-	c.that(s.ClearAbove == nil || s.Above != nil, "clear_above", "has no meaning without above")
-	c.that(s.ClearBelow == nil || s.Below != nil, "clear_below", "has no meaning without below")
+	c.with("above", s.ClearAbove == nil || s.Above != nil, "clear_above", "has no meaning without above")
+	c.with("below", s.ClearBelow == nil || s.Below != nil, "clear_below", "has no meaning without below")
 	above, below, clearAbove, clearBelow := s.levels()
 	c.that(!(clearAbove > above), "clear_above", "is above the level that raises")
 	c.that(!(clearBelow < below), "clear_below", "is below the level that raises")

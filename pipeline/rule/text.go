@@ -54,13 +54,13 @@ var allowed = []string{
 func compileTexts(field string, texts map[string]string, limit int) ([]text, error) {
 	var errs []error
 	if len(texts) > MaxLabels {
-		errs = append(errs, &FieldError{field, fmt.Sprintf("more than %d", MaxLabels)})
+		errs = append(errs, &FieldError{Field: field, Reason: fmt.Sprintf("more than %d", MaxLabels)})
 	}
 	var out []text
 	for _, key := range slices.Sorted(maps.Keys(texts)) {
 		t, wrong := compileText(key, texts[key], limit)
 		for _, err := range wrong {
-			errs = append(errs, &FieldError{field + "." + key, err.Error()})
+			errs = append(errs, &FieldError{Field: field + "." + key, Reason: err.Error()})
 		}
 		out = append(out, t)
 	}
