@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"unicode/utf8"
 
@@ -42,7 +41,7 @@ func (s *Silences) Put(x telemetry.Silence, now int64) error {
 	if err != nil {
 		return err
 	}
-	s.Expire(now)
+	s.expire(now)
 	i, found := s.find(x.ID)
 	switch {
 	case found:
@@ -87,32 +86,9 @@ func (s *Silences) find(id string) (int, bool) {
 	return slices.BinarySearchFunc(s.list, id, func(x silence, id string) int { return cmp.Compare(x.ID, id) })
 }
 
-// Expire drops the silences that ended at or before now (processing time, µs).
-func (s *Silences) Expire(now int64) {
+// expire drops the silences that ended at or before now (processing time, µs).
+func (s *Silences) expire(now int64) {
 	s.list = slices.DeleteFunc(s.list, func(x silence) bool { return x.Until <= now })
-}
-
-// Due is when the next silence ends, MaxInt64: there is none.
-func (s *Silences) Due() int64 {
-	due := int64(math.MaxInt64)
-	for i := range s.list {
-		due = min(due, s.list[i].Until)
-	}
-	return due
-}
-
-// All are the silences that have not been dropped, by id.
-func (s *Silences) All() []telemetry.Silence {
-	out := make([]telemetry.Silence, len(s.list))
-	for i := range s.list {
-		out[i] = s.list[i].Silence
-	}
-	return out
-}
-
-// At are the silences in force at now (processing time, µs), by id.
-func (s *Silences) At(now int64) []telemetry.Silence {
-	return slices.DeleteFunc(s.All(), func(x telemetry.Silence) bool { return !inForce(&x, now) })
 }
 
 func inForce(x *telemetry.Silence, now int64) bool { return x.From <= now && now < x.Until }
@@ -131,9 +107,6 @@ func (s *Silences) Covers(a *telemetry.Alert, now int64) []string {
 	}
 	return ids
 }
-
-// Empty reports whether there is nothing to keep.
-func (s *Silences) Empty() bool { return len(s.list) == 0 }
 
 const silenceLayout = 1
 
