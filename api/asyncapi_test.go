@@ -162,7 +162,8 @@ func TestTheAsyncAPIDocumentHasTheMessageTypesOfTheCode(t *testing.T) {
 	live := typesIn(t, "../wire/live.go")
 	live = slices.DeleteFunc(live, func(s string) bool { return s == "receipt" }) // of devices
 	documented := append(doc.said("live", "send"), doc.said("live", "receive")...)
-	compare(t, "live", documented, live)
+	slices.Sort(documented)
+	compare(t, "live", slices.Compact(documented), live) // some go both ways
 
 	var command struct{ Type string }
 	if err := json.Unmarshal((&commands.Command{}).AppendMessage(nil), &command); err != nil {

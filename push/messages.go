@@ -57,6 +57,24 @@ func (s *Server) dispatch(c *client, msg *wire.ClientMessage) error {
 		}
 	case wire.TypePing:
 		c.send(textFrame((&wire.Pong{Payload: msg.Ping.Payload}).Append(nil)))
+	case wire.TypeCredit, wire.TypeStats:
+		return wire.NewError(wire.CodeMessageType, "type")
+	}
+	return nil
+}
+
+// unbuilt refuses what is part of the protocol and not of this server yet.
+func unbuilt(req *wire.Subscribe) *wire.Error {
+	for _, f := range []struct {
+		name  string
+		asked bool
+	}{
+		{"fields", req.Columns != 0}, {"filter", req.Filter != ""}, {"order", req.Order != ""}, {"limit", req.Limit != 0},
+		{"points", req.Points != 0}, {"delta", req.Delta},
+	} {
+		if f.asked {
+			return &wire.Error{Code: wire.CodeFieldUnknown, Path: "payload." + f.name, Message: "this server does not offer it yet"}
+		}
 	}
 	return nil
 }
@@ -64,6 +82,9 @@ func (s *Server) dispatch(c *client, msg *wire.ClientMessage) error {
 func (c *client) handleSubscribe(req *wire.Subscribe, cfg *Config) error {
 	if len(req.Patterns) > cfg.MaxPatterns {
 		return wire.NewError(wire.CodePatternsTooMany, "payload.patterns")
+	}
+	if refusal := unbuilt(req); refusal != nil {
+		return refusal
 	}
 	hz := cfg.DefaultMaxHz
 	if req.HasMaxHz {

@@ -49,6 +49,9 @@ const (
 	CodeFieldMissing       = "field_missing"
 	CodeFieldType          = "field_type"
 	CodeFieldRange         = "field_range"
+	CodeFieldValue         = "field_value"
+	CodeFilterInvalid      = "filter_invalid"
+	CodeCreditInvalid      = "credit_invalid"
 	CodeSubscriptionExists = "subscription_exists"
 	CodeSubscriptionNone   = "subscription_unknown"
 	CodeSubscriptionsMany  = "subscriptions_too_many"
@@ -183,6 +186,9 @@ var codes = []CodeInfo{
 	{CodeFieldMissing, "message", 400, "the message lacks a field"},
 	{CodeFieldType, "message", 400, "the field is of another type"},
 	{CodeFieldRange, "message", 400, "the field is outside its range"},
+	{CodeFieldValue, "message", 400, "the field has a value that is none of those there are"},
+	{CodeFilterInvalid, "message", 400, "the filter is no condition over a row"},
+	{CodeCreditInvalid, "message", 400, "the credit is lower than before, or too far ahead of what has been sent"},
 	{CodeSubscriptionExists, "message", 409, "a subscription of this id exists on the connection"},
 	{CodeSubscriptionNone, "message", 404, "no subscription of this id exists on the connection"},
 	{CodeSubscriptionsMany, "message", 429, "more subscriptions than one connection may hold"},

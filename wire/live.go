@@ -24,6 +24,8 @@ const (
 	TypePing        = "app_ping"
 	TypePong        = "app_pong"
 	TypeReceipt     = "receipt"
+	TypeCredit      = "credit"
+	TypeStats       = "stats"
 
 	TypeAuth          = "auth"
 	TypeAuthenticated = "authenticated"

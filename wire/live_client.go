@@ -12,6 +12,16 @@ const (
 	MaxPatterns = 256
 	// MaxRate bounds Subscribe.MaxHz.
 	MaxRate = 1000
+	// MaxFilterBytes bounds Subscribe.Filter.
+	MaxFilterBytes = 1024
+	// MaxLimit bounds Subscribe.Limit.
+	MaxLimit = 1000
+	// MinPoints and MaxPoints bound Subscribe.Points, and MaxWindowMS (31 days) Subscribe.WindowMS.
+	MinPoints   = 2
+	MaxPoints   = 10_000
+	MaxWindowMS = 31 * 24 * 3600 * 1000
+	// MaxClientCursorBytes bounds Subscribe.Cursor.
+	MaxClientCursorBytes = 16 << 10
 )
 
 // Subscribe asks for the series that any of Patterns selects, and for their alerts.
@@ -22,7 +32,24 @@ type Subscribe struct {
 	// MaxHz bounds how often a series is sent; 0 is unlimited. Without HasMaxHz the server decides.
 	MaxHz    float64
 	HasMaxHz bool
+	// Columns are those of the rows; 0 is all of them.
+	Columns ColumnSet
+	// Filter is a condition over a row, empty: none. What it may say is the server's to check.
+	Filter string
+	// Order, a text for ParseOrder, and Limit select the first Limit series; 0 is no limit.
+	Order string
+	Limit int
+	// Points bounds how many rows of a series come within WindowMS milliseconds. Both are 0 or neither is.
+	Points   int
+	WindowMS int64
+	// Delta asks for rows without the cells that others imply.
+	Delta bool
+	// Cursor is where an earlier subscription ended, empty: nowhere.
+	Cursor string
 }
+
+// Credit says how many frames of updates the connection may have been sent in total.
+type Credit struct{ Frames int64 }
 
 // Unsubscribe ends a subscription.
 type Unsubscribe struct{ ID string }
@@ -36,6 +63,7 @@ type ClientMessage struct {
 	Subscribe   Subscribe
 	Unsubscribe Unsubscribe
 	Auth        Auth
+	Credit      Credit
 	// Ping's payload aliases the message it was read from.
 	Ping Ping
 }
@@ -63,8 +91,40 @@ func (m *Subscribe) Append(dst []byte) []byte {
 	if m.HasMaxHz {
 		dst = numberField(dst, `,"max_hz":`, m.MaxHz)
 	}
+	if m.Columns != 0 {
+		dst = append(append(dst, `,"fields":`...), m.Columns.namesJSON()...)
+	}
+	for _, f := range []struct{ name, text string }{{`,"filter":`, m.Filter}, {`,"order":`, m.Order}, {`,"cursor":`, m.Cursor}} {
+		if f.text != "" {
+			dst = stringField(dst, f.name, f.text)
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{{`,"limit":`, int64(m.Limit)}, {`,"points":`, int64(m.Points)}, {`,"window_ms":`, m.WindowMS}} {
+		if f.value != 0 {
+			dst = intField(dst, f.name, f.value)
+		}
+	}
+	if m.Delta {
+		dst = append(dst, `,"delta":true`...)
+	}
 	return append(dst, "}}"...)
 }
+
+// Append appends the message.
+func (m *Credit) Append(dst []byte) []byte {
+	dst = head(dst, TypeCredit)
+	dst = intField(dst, `{"frames":`, m.Frames)
+	return append(dst, "}}"...)
+}
+
+// AskStats asks for a Stats message.
+type AskStats struct{}
+
+// Append appends the message.
+func (*AskStats) Append(dst []byte) []byte { return append(head(dst, TypeStats), "{}}"...) }
 
 // Append appends the message.
 func (m *Unsubscribe) Append(dst []byte) []byte {

@@ -1,10 +1,7 @@
 package wire
 
 import (
-	"errors"
-	"strconv"
-
-	"weir/telemetry"
+	"math"
 )
 
 // DecodeClientMessage reads a message of a live client. It is strict: unknown types and fields are refused,
@@ -19,16 +16,21 @@ func DecodeClientMessage(b []byte) (ClientMessage, error) {
 			err.Path = d.path
 			return d.msg, err
 		}
-		return d.msg, NewError(d.code, d.path)
+		err := NewError(d.code, d.path)
+		if d.reason != "" {
+			err.Message = d.reason
+		}
+		return d.msg, err
 	}
 	return d.msg, nil
 }
 
-// clientDecoder reads one ClientMessage. path is where it is.
+// clientDecoder reads one ClientMessage. path is where it is, reason what is wrong there, if there is more to say than
+// what the table of codes has.
 type clientDecoder struct {
 	scanner
-	path string
-	msg  ClientMessage
+	path, reason string
+	msg          ClientMessage
 }
 
 // refuse fails at path.
@@ -108,41 +110,21 @@ func (d *clientDecoder) payload(payload []byte) bool {
 		body = d.unsubscribe
 	case TypeAuth:
 		body = d.auth
+	case TypeCredit:
+		body = d.credit
+	case TypeStats:
+		body = d.stats
 	default:
 		return d.refuse(CodeMessageType, "type")
 	}
 	if payload == nil {
+		if d.msg.Type == TypeStats {
+			return true
+		}
 		return d.refuse(CodeFieldMissing, "payload")
 	}
 	d.reset(payload)
 	return body()
-}
-
-func (d *clientDecoder) subscribe() bool {
-	sub := &d.msg.Subscribe
-	ok := d.fields("payload", func(name, path string) (ok bool) {
-		switch name {
-		case "id":
-			sub.ID, ok = d.id(path)
-		case "patterns":
-			ok = d.patterns(path)
-		case "max_hz":
-			sub.MaxHz, ok = d.rate(path)
-			sub.HasMaxHz = true
-		default:
-			return d.refuse(CodeFieldUnknown, path)
-		}
-		return ok
-	})
-	switch {
-	case !ok:
-		return false
-	case sub.ID == "":
-		return d.refuse(CodeFieldMissing, "payload.id")
-	case len(sub.Patterns) == 0:
-		return d.refuse(CodeFieldMissing, "payload.patterns")
-	}
-	return true
 }
 
 func (d *clientDecoder) unsubscribe() bool {
@@ -185,6 +167,27 @@ func (d *clientDecoder) auth() bool {
 	return ok
 }
 
+func (d *clientDecoder) credit() bool {
+	some := false
+	ok := d.fields("payload", func(name, path string) (ok bool) {
+		if name != "frames" {
+			return d.refuse(CodeFieldUnknown, path)
+		}
+		some = true
+		d.msg.Credit.Frames, ok = d.whole(path, 0, math.MaxInt64)
+		return ok
+	})
+	if ok && !some {
+		return d.refuse(CodeFieldMissing, "payload.frames")
+	}
+	return ok
+}
+
+// stats has no fields.
+func (d *clientDecoder) stats() bool {
+	return d.fields("payload", func(_, path string) bool { return d.refuse(CodeFieldUnknown, path) })
+}
+
 // text reads a string.
 func (d *clientDecoder) text(path string) (string, bool) {
 	if d.peek() != '"' {
@@ -202,49 +205,8 @@ func (d *clientDecoder) id(path string) (string, bool) {
 	return id, ok
 }
 
-func (d *clientDecoder) patterns(path string) bool {
-	if d.peek() != '[' {
-		return d.skip() && d.refuse(CodeFieldType, path)
-	}
-	if !d.open() {
-		return false
-	}
-	list := &d.msg.Subscribe.Patterns
-	for *list = nil; ; {
-		more, ok := d.more(len(*list) == 0, ']')
-		if !more {
-			return ok
-		}
-		if len(*list) == MaxPatterns {
-			return d.refuse(CodePatternsTooMany, path)
-		}
-		p, ok := d.pattern(path + "[" + strconv.Itoa(len(*list)) + "]")
-		if !ok {
-			return false
-		}
-		*list = append(*list, p)
-	}
-}
-
-func (d *clientDecoder) pattern(path string) (telemetry.Pattern, bool) {
-	d.path = path
-	text, ok := d.text(path)
-	if !ok {
-		return telemetry.Pattern{}, false
-	}
-	p, err := telemetry.ParsePattern(text)
-	if err != nil {
-		code := telemetry.CodePatternForm
-		var e *telemetry.PathError
-		if errors.As(err, &e) {
-			code = e.Code
-		}
-		return p, d.refuse(code, path)
-	}
-	return p, true
-}
-
-func (d *clientDecoder) rate(path string) (float64, bool) {
+// whole reads an integer from least to most.
+func (d *clientDecoder) whole(path string, least, most int64) (int64, bool) {
 	if c := d.peek(); c != '-' && !isDigit(c) {
 		return 0, d.skip() && d.refuse(CodeFieldType, path)
 	}
@@ -252,9 +214,9 @@ func (d *clientDecoder) rate(path string) (float64, bool) {
 	if !ok {
 		return 0, false
 	}
-	hz, finite := d.float(n)
-	if !finite || hz < 0 || hz > MaxRate {
+	v, ok := n.integer()
+	if !ok || v < least || v > most {
 		return 0, d.refuse(CodeFieldRange, path)
 	}
-	return hz, true
+	return v, true
 }

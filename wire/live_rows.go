@@ -77,8 +77,6 @@ func (s *scanner) row(u *telemetry.Update) (int, bool) {
 	}
 }
 
-const rowCells = 20
-
 // cell reads a number, or null as no number.
 func (s *scanner) cell(n *number) (ok bool) {
 	if s.peek() == 'n' {

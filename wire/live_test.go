@@ -24,8 +24,13 @@ func pattern(t interface{ Fatal(...any) }, text string) telemetry.Pattern {
 }
 
 func TestClientMessagesReadBack(t *testing.T) {
+	columns, unknown := ParseColumns([]string{"last", "max", "version"})
+	if unknown >= 0 || strings.Join(columns.Names(), " ") != "i version since n last max" {
+		t.Errorf("columns %v, %d", columns.Names(), unknown)
+	}
 	subscribe := Subscribe{
 		ID: "a \"b\"", Patterns: []telemetry.Pattern{pattern(t, "plant1/#"), pattern(t, "+/x")}, MaxHz: 12.5, HasMaxHz: true,
+		Columns: columns, Filter: "max > 90 && unit == \"°C\"", Order: "-score", Limit: 50, Points: 300, WindowMS: 60_000, Delta: true, Cursor: "c",
 	}
 	got, err := DecodeClientMessage(subscribe.Append(nil))
 	if err != nil || got.Type != TypeSubscribe || !reflect.DeepEqual(got.Subscribe, subscribe) || got.SubscriptionID() != subscribe.ID {
@@ -41,6 +46,13 @@ func TestClientMessagesReadBack(t *testing.T) {
 	if err != nil || got.Auth != auth {
 		t.Errorf("auth: %+v, %v", got, err)
 	}
+	credit := Credit{Frames: 12}
+	if got, err = DecodeClientMessage(credit.Append(nil)); err != nil || got.Credit != credit {
+		t.Errorf("credit: %+v, %v", got, err)
+	}
+	if got, err = DecodeClientMessage((&AskStats{}).Append(nil)); err != nil || got.Type != TypeStats {
+		t.Errorf("stats: %+v, %v", got, err)
+	}
 	ping := Ping{Payload: []byte(`{"t":[1,2]}`)}
 	got, err = DecodeClientMessage(ping.Append(nil))
 	if err != nil || string(got.Ping.Payload) != string(ping.Payload) {
@@ -49,11 +61,16 @@ func TestClientMessagesReadBack(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"payload":{"patterns":["a"],"id":"x"},"type":"subscribe"}`: "x",
 		`{"type":"app_ping"}`: "",
+		`{"type":"stats"}`:    "",
 	} {
 		if got, err := DecodeClientMessage([]byte(text)); err != nil || got.SubscriptionID() != want {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
+}
+
+func subscribeWith(fields string) string {
+	return `{"type":"subscribe","payload":{"id":"a","patterns":["b"],` + fields + `}}`
 }
 
 func TestClientMessagesAreRefusedWithCodeAndPath(t *testing.T) {
@@ -92,13 +109,40 @@ func TestClientMessagesAreRefusedWithCodeAndPath(t *testing.T) {
 		`{"type":"auth","payload":{"token":7}}`:        "field_type payload.token",
 		`{"type":"auth","payload":{"key":"weir_a_b"}}`: "field_unknown payload.key",
 		`{"type":"auth","payload":{"token":"` + strings.Repeat("x", MaxTokenBytes+1) + `"}}`: "field_range payload.token",
-		"{\"type\":\"\xff\"}": "json_utf8 type",
+		"{\"type\":\"\xff\"}":                         "json_utf8 type",
+		`{"type":"credit","payload":{}}`:              "field_missing payload.frames",
+		`{"type":"credit","payload":{"frames":-1}}`:   "field_range payload.frames",
+		`{"type":"credit","payload":{"frames":1.5}}`:  "field_range payload.frames",
+		`{"type":"credit","payload":{"frames":"1"}}`:  "field_type payload.frames",
+		`{"type":"credit","payload":{"frame":1}}`:     "field_unknown payload.frame",
+		`{"type":"stats","payload":{"every":1}}`:      "field_unknown payload.every",
+		subscribeWith(`"fields":["last","lsat"]`):     "field_value payload.fields[1]",
+		subscribeWith(`"fields":["last",7]`):          "field_type payload.fields[1]",
+		subscribeWith(`"fields":"last"`):              "field_type payload.fields",
+		subscribeWith(`"filter":""`):                  "field_range payload.filter",
+		subscribeWith(`"filter":7`):                   "field_type payload.filter",
+		subscribeWith(`"order":"worst"`):              "field_missing payload.limit",
+		subscribeWith(`"order":"i","limit":5`):        "field_value payload.order",
+		subscribeWith(`"order":"--last","limit":5`):   "field_value payload.order",
+		subscribeWith(`"limit":0`):                    "field_range payload.limit",
+		subscribeWith(`"limit":1001`):                 "field_range payload.limit",
+		subscribeWith(`"limit":2.5`):                  "field_range payload.limit",
+		subscribeWith(`"points":300`):                 "field_missing payload.window_ms",
+		subscribeWith(`"window_ms":300`):              "field_missing payload.points",
+		subscribeWith(`"points":1,"window_ms":300`):   "field_range payload.points",
+		subscribeWith(`"points":300,"window_ms":1e9`): "field_range payload.window_ms",
+		subscribeWith(`"delta":1`):                    "field_type payload.delta",
+		subscribeWith(`"cursor":5`):                   "field_type payload.cursor",
 	} {
 		_, err := DecodeClientMessage([]byte(message))
 		var e *Error
 		if !errors.As(err, &e) || strings.TrimSpace(e.Code+" "+e.Path) != want || e.Message == "" {
 			t.Errorf("%s: %v, want %s", message, err, want)
 		}
+	}
+	_, err := DecodeClientMessage([]byte(subscribeWith(`"fields":["lsat"]`)))
+	if err == nil || !strings.Contains(err.Error(), "first_ts, last_ts, last, min") {
+		t.Errorf("who misspells a column is told: %v", err)
 	}
 	got, err := DecodeClientMessage([]byte(`{"type":"subscribe","payload":{"id":"a","patterns":["#/b"]}}`))
 	if err == nil || got.SubscriptionID() != "a" {
@@ -269,7 +313,8 @@ func FuzzDecodeClientMessage(f *testing.F) {
 	for _, seed := range []string{
 		``, `{"type":"subscribe","payload":{"id":"a","patterns":["plant1/#"],"max_hz":20}}`,
 		`{"type":"unsubscribe","payload":{"id":"a"}}`, `{"type":"app_ping","payload":{"t":1}}`, `{"payload":null,"type":"\u0061"}`,
-		`{"type":"auth","payload":{"token":"weir_a_b"}}`,
+		`{"type":"auth","payload":{"token":"weir_a_b"}}`, `{"type":"credit","payload":{"frames":12}}`, `{"type":"stats"}`,
+		subscribeWith(`"fields":["last","max"],"filter":"max > 90","order":"worst","limit":50,"points":300,"window_ms":60000,"delta":true,"cursor":"c"`),
 	} {
 		f.Add([]byte(seed))
 	}
@@ -293,6 +338,10 @@ func FuzzDecodeClientMessage(f *testing.F) {
 			again = m.Unsubscribe.Append(nil)
 		case TypeAuth:
 			again = m.Auth.Append(nil)
+		case TypeCredit:
+			again = m.Credit.Append(nil)
+		case TypeStats:
+			again = (&AskStats{}).Append(nil)
 		default:
 			again = m.Ping.Append(nil)
 		}
