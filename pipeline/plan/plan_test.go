@@ -91,6 +91,9 @@ func TestASeriesIsTreatedAsItsEntriesSay(t *testing.T) {
 	if m := p.Members("plant1/_all/temperature"); len(m) != 0 {
 		t.Errorf("a group is a member of itself: %+v", m)
 	}
+	if all := p.Treat("plant1/_all/temperature"); fmt.Sprint(all.Entries) != "[temperatures]" {
+		t.Errorf("the pattern of an entry does not match the group's series: %+v", all)
+	}
 	got := p.Unmatched(slices.Values([]string{"plant1/oven/temperature"}))
 	if want := "[pipelines[0].match[1]: plant1/line3/# pipelines[1].match[0]: plant1/+/energy]"; fmt.Sprint(got) != want {
 		t.Error(got)
