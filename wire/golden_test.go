@@ -245,7 +245,7 @@ func TestGoldenRows(t *testing.T) {
 		var s scanner
 		s.reset(row)
 		back := telemetry.Update{Series: u.Series}
-		if at, ok := s.row(&back); !ok || at != i || !sameUpdate(back, u) {
+		if at, ok := s.row(&back, wholeRows); !ok || at != i || !sameUpdate(back, u) {
 			t.Errorf("%s: %s is read as %+v", name, row, back)
 		}
 		cases = append(cases, rowCase{name, i, goldenOf(u), row})

@@ -47,12 +47,6 @@ type Welcome struct {
 	Read []string `json:"read"`
 }
 
-// Entry of a dictionary: rows name a series by I.
-type Entry struct {
-	I      int    `json:"i"`
-	Series string `json:"series"`
-}
-
 // Row is an Update of the series that a dictionary has under I.
 type Row struct {
 	I      int
@@ -66,8 +60,10 @@ type Subscribed struct {
 	// order, and not the state.
 	Resumed bool
 	// View is what Updates and SeriesMsg name. Subscriptions to the same patterns and rate share one.
-	View       int
-	MaxHz      float64
+	View  int
+	MaxHz float64
+	// Columns are those of the rows, here and in Updates.
+	Columns    ColumnSet
 	Dictionary []Entry
 	Rows       []Row
 	// Alerts are the open alerts of the series.
@@ -77,18 +73,14 @@ type Subscribed struct {
 	PushTime int64
 }
 
-// SeriesMsg adds series to a view's dictionary. It precedes the first row of each.
-type SeriesMsg struct {
-	View  int     `json:"view"`
-	Added []Entry `json:"added"`
-}
-
 // Updates carries rows of a view. Cursor is empty unless the rows are all there was.
 type Updates struct {
 	View     int
 	Cursor   string
 	PushTime int64
 	Rows     []Row
+	// Left are series that are in the view no more, of which none has a row.
+	Left []uint32
 }
 
 // AlertMsg is one transition of an alert.
@@ -172,7 +164,7 @@ func (m *Subscribed) Append(dst []byte) []byte {
 	if m.Resumed {
 		dst = append(dst, `,"resumed":true`...)
 	}
-	dst = appendState(append(dst, ','), m.Dictionary, m.Rows, m.Alerts)
+	dst = appendState(append(dst, ','), m.Columns, m.Dictionary, m.Rows, m.Alerts)
 	dst = stringField(dst, `,"cursor":`, m.Cursor)
 	dst = intField(dst, `,"push_ts":`, m.PushTime)
 	return append(dst, "}}"...)
@@ -186,19 +178,19 @@ func (m *Snapshot) Append(dst []byte) []byte {
 	if m.Resumed {
 		dst = append(dst, `,"resumed":true`...)
 	}
-	dst = appendState(append(dst, ','), m.Dictionary, m.Rows, m.Alerts)
+	dst = appendState(append(dst, ','), 0, m.Dictionary, m.Rows, m.Alerts)
 	return append(dst, '}')
 }
 
 // appendState appends the fields columns, dictionary, rows and alerts.
-func appendState(dst []byte, dictionary []Entry, rows []Row, alerts []telemetry.Alert) []byte {
+func appendState(dst []byte, columns ColumnSet, dictionary []Entry, rows []Row, alerts []telemetry.Alert) []byte {
 	dst = append(dst, `"columns":`...)
-	dst = append(dst, columnsJSON...)
+	dst = append(dst, columns.namesJSON()...)
 	dst = append(dst, `,"dictionary":`...)
 	dst = appendEntries(dst, dictionary)
 	dst = append(dst, `,"rows":[`...)
 	for _, r := range rows {
-		dst = AppendRow(dst, r.I, r.Update)
+		dst = columns.AppendRow(dst, r.I, r.Update)
 	}
 	dst = append(dst, `],"alerts":[`...)
 	for i := range alerts {
@@ -210,35 +202,13 @@ func appendState(dst []byte, dictionary []Entry, rows []Row, alerts []telemetry.
 	return append(dst, ']')
 }
 
-func appendEntries(dst []byte, entries []Entry) []byte {
-	dst = append(dst, '[')
-	for i, e := range entries {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = intField(dst, `{"i":`, int64(e.I))
-		dst = stringField(dst, `,"series":`, e.Series)
-		dst = append(dst, '}')
-	}
-	return append(dst, ']')
-}
-
-// Append appends the message.
-func (m *SeriesMsg) Append(dst []byte) []byte {
-	dst = head(dst, TypeSeries)
-	dst = intField(dst, `{"view":`, int64(m.View))
-	dst = append(dst, `,"added":`...)
-	dst = appendEntries(dst, m.Added)
-	return append(dst, "}}"...)
-}
-
 // Append appends the message.
 func (m *Updates) Append(dst []byte) []byte {
 	dst = AppendUpdatesHead(dst, m.View, m.Cursor, m.PushTime)
 	for _, r := range m.Rows {
 		dst = AppendRow(dst, r.I, r.Update)
 	}
-	return AppendUpdatesTail(dst)
+	return AppendUpdatesTail(dst, m.Left...)
 }
 
 // AppendUpdatesHead begins an Updates message; rows by AppendRow and then AppendUpdatesTail follow.
@@ -252,8 +222,17 @@ func AppendUpdatesHead(dst []byte, view int, cursor string, pushTime int64) []by
 	return append(dst, `,"rows":[`...)
 }
 
-// AppendUpdatesTail ends an Updates message.
-func AppendUpdatesTail(dst []byte) []byte { return append(dst, "]}}"...) }
+// AppendUpdatesTail ends an Updates message with the series that have left.
+func AppendUpdatesTail(dst []byte, left ...uint32) []byte {
+	if len(left) == 0 {
+		return append(dst, "]}}"...)
+	}
+	dst = append(dst, `],"left":`...)
+	for i, idx := range left {
+		dst = strconv.AppendUint(append(dst, "[,"[min(i, 1)]), uint64(idx), 10)
+	}
+	return append(dst, "]}}"...)
+}
 
 // Append appends the message.
 func (m *AlertMsg) Append(dst []byte) []byte {

@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
 // ServerMessage is one of *Welcome, *Subscribed, *SeriesMsg, *Updates, *AlertMsg, *Resync, *ErrorMsg,
-// *Draining, *Pong, *Authenticated, *TokenExpiring and *Other.
+// *Draining, *Pong, *Stats, *Authenticated, *TokenExpiring and *Other.
 type ServerMessage interface{ Append(dst []byte) []byte }
 
 // Other is a message of a type this package does not know.
@@ -27,11 +28,17 @@ func (m *Other) Append(dst []byte) []byte {
 }
 
 // LiveDecoder reads the messages of one live connection, for clients written in Go. It keeps the views'
-// dictionaries, so that the updates it returns carry their series' names. Unknown fields, and columns behind
-// the known ones, are skipped. It is not safe for concurrent use.
+// dictionaries, so that the updates it returns carry their series' names. Unknown fields and columns are skipped. It is
+// not safe for concurrent use.
 type LiveDecoder struct {
 	scan  scanner
-	views map[int]map[int]string
+	views map[int]*liveView
+}
+
+// liveView is what a connection has been told of a view: its columns, and the names of its series.
+type liveView struct {
+	layout *layout
+	names  map[int]string
 }
 
 // updatesStart is how the server begins the one kind of message that is frequent.
@@ -101,6 +108,7 @@ func (d *LiveDecoder) payload(kind string, payload []byte) (ServerMessage, error
 		m := new(SeriesMsg)
 		err := json.Unmarshal(payload, m)
 		d.learn(m.View, m.Added)
+		d.learn(m.View, m.Changed)
 		return m, err
 	case TypeAlert:
 		a, err := DecodeAlertJSON(payload)
@@ -117,6 +125,8 @@ func (d *LiveDecoder) payload(kind string, payload []byte) (ServerMessage, error
 		return unmarshal(payload, new(Authenticated))
 	case TypeTokenExpiring:
 		return unmarshal(payload, new(TokenExpiring))
+	case TypeStats:
+		return unmarshal(payload, new(Stats))
 	case TypePong:
 		return &Pong{Payload: slices.Clone(payload)}, nil
 	}
@@ -128,27 +138,36 @@ func unmarshal(payload []byte, m ServerMessage) (ServerMessage, error) {
 }
 
 func (d *LiveDecoder) learn(view int, entries []Entry) {
-	if d.views == nil {
-		d.views = make(map[int]map[int]string)
-	}
-	if d.views[view] == nil {
-		d.views[view] = make(map[int]string, len(entries))
+	v := d.views[view]
+	if v == nil {
+		v = d.begin(view, wholeRows, len(entries))
 	}
 	for _, e := range entries {
-		d.views[view][e.I] = e.Series
+		v.names[e.I] = e.Series
 	}
+}
+
+func (d *LiveDecoder) begin(view int, l *layout, series int) *liveView {
+	if d.views == nil {
+		d.views = make(map[int]*liveView)
+	}
+	v := &liveView{layout: l, names: make(map[int]string, series)}
+	d.views[view] = v
+	return v
 }
 
 // updates reads the payload of an Updates message.
 func (d *LiveDecoder) updates() (*Updates, error) {
 	m := new(Updates)
 	s := &d.scan
+	var view *liveView
+	var later []byte // rows that came before their view
 	ok := s.object(func(name []byte) (ok bool) {
 		switch string(name) {
 		case "view":
 			var n int64
 			n, ok = s.integer()
-			m.View = int(n)
+			m.View, view = int(n), d.views[int(n)]
 		case "push_ts":
 			m.PushTime, ok = s.integer()
 		case "cursor":
@@ -156,16 +175,54 @@ func (d *LiveDecoder) updates() (*Updates, error) {
 			raw, ok = s.raw()
 			ok = ok && (json.Unmarshal(raw, &m.Cursor) == nil || s.fail(CodeFieldType, "a cursor that is no string"))
 		case "rows":
-			m.Rows, ok = s.rows()
+			if view == nil {
+				later, ok = s.raw()
+				return ok
+			}
+			m.Rows, ok = s.rows(view.layout)
+		case "left":
+			m.Left, ok = s.indexes()
 		default:
 			ok = s.skip()
 		}
 		return ok
 	})
-	if !ok {
+	switch {
+	case !ok:
 		return nil, s.failure()
+	case view == nil:
+		return m, fmt.Errorf("view %d is not known", m.View)
+	case later != nil:
+		var err error
+		if m.Rows, err = rowsOf(later, view.layout); err != nil {
+			return nil, err
+		}
 	}
-	return m, nameRows(m.Rows, d.views[m.View])
+	return m, nameRows(m.Rows, view.names)
+}
+
+// indexes reads an array of whole numbers.
+func (s *scanner) indexes() (list []uint32, ok bool) {
+	if s.peek() != '[' {
+		return nil, s.fail(CodeFieldType, "no array")
+	}
+	if !s.open() {
+		return nil, false
+	}
+	for {
+		more, ok := s.more(len(list) == 0, ']')
+		if !more {
+			return list, ok
+		}
+		n, ok := s.integer()
+		if !ok {
+			return nil, false
+		}
+		if n < 0 || n > math.MaxUint32 {
+			return nil, s.fail(CodeFieldRange, "no index")
+		}
+		list = append(list, uint32(n))
+	}
 }
 
 // subscribed reads the payload of a Subscribed message.
@@ -191,8 +248,9 @@ func (d *LiveDecoder) subscribed() (*Subscribed, error) {
 	if err != nil {
 		return nil, err
 	}
-	delete(d.views, m.View)
+	d.begin(m.View, st.layout, len(st.dictionary))
 	d.learn(m.View, st.dictionary)
+	m.Columns = st.layout.has.canonical()
 	m.Dictionary, m.Rows, m.Alerts = st.dictionary, st.rows, st.alerts
 	return m, nil
 }

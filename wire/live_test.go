@@ -190,11 +190,12 @@ func TestRowsReadBackThroughSubscriptionsUpdatesAndSnapshots(t *testing.T) {
 			t.Fatalf("%s is read as %+v", text, got)
 		}
 		updates := Updates{View: 17, Cursor: rapid.SampledFrom([]string{"", "\"c"}).Draw(t, "cursor"), PushTime: 10, Rows: rows}
+		updates.Left = rapid.SliceOfN(rapid.Uint32(), 0, 3).Draw(t, "left")
 		text = updates.Append(nil)
 		if m, err = d.Decode(text); err != nil || !json.Valid(text) {
 			t.Fatalf("%s: %v", text, err)
 		}
-		if got := m.(*Updates); !sameRows(got.Rows, rows) || got.View != 17 || got.Cursor != updates.Cursor || got.PushTime != 10 {
+		if got := m.(*Updates); !sameRows(got.Rows, rows) || got.View != 17 || got.Cursor != updates.Cursor || got.PushTime != 10 || !slices.Equal(got.Left, updates.Left) {
 			t.Fatalf("%s is read as %+v", text, got)
 		}
 		// The same in another order and spacing takes the general way.
@@ -233,11 +234,64 @@ func reordered(t *rapid.T, text []byte) []byte {
 	return out
 }
 
+func sampleMeta() *Meta {
+	lowest := -40.5
+	return &Meta{
+		Unit: "°C", Name: "Temperature \"1\"", DeviceName: "Press", Tags: map[string]string{"line": "7", "a": "b"},
+		Labels: map[string]float64{"off": 0, "on": 1}, Min: &lowest, IntervalMS: 1000,
+	}
+}
+
+func TestRowsOfChosenColumnsReadBackWhateverTheOrderOfFields(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		entries, rows := drawRows(t)
+		set, _ := ParseColumns(rapid.SliceOf(rapid.SampledFrom(columns)).Draw(t, "columns"))
+		m := Subscribed{ID: "a", View: 17, Columns: set, Dictionary: entries, Rows: rows}
+		var straight, turned LiveDecoder
+		read := func(d *LiveDecoder, text []byte) []Row {
+			switch m, err := d.Decode(text); m := m.(type) {
+			case *Subscribed:
+				if m.Columns != set {
+					t.Fatalf("columns %v, want %v", m.Columns.Names(), set.Names())
+				}
+				return m.Rows
+			case *Updates:
+				return m.Rows
+			default:
+				t.Fatalf("%s: %v", text, err)
+				return nil
+			}
+		}
+		text := m.Append(nil)
+		later := AppendUpdatesHead(nil, 17, "", 5)
+		for _, r := range rows {
+			later = set.AppendRow(later, r.I, r.Update)
+		}
+		later = AppendUpdatesTail(later)
+		for _, got := range [][]Row{
+			read(&straight, text), read(&turned, reordered(t, text)), read(&straight, later), read(&turned, reordered(t, later)),
+		} {
+			if len(got) != len(rows) {
+				t.Fatalf("%d rows, want %d", len(got), len(rows))
+			}
+			for i := range got {
+				if string(set.AppendRow(nil, 0, got[i].Update)) != string(set.AppendRow(nil, 0, rows[i].Update)) || got[i].I != rows[i].I {
+					t.Fatalf("%+v, want %+v", got[i].Update, rows[i].Update)
+				}
+			}
+		}
+	})
+}
+
 func TestServerMessagesReadBack(t *testing.T) {
 	alert := sampleAlert()
 	for _, m := range []ServerMessage{
 		&Welcome{Protocol: LiveProtocol, Epoch: "e\n", Session: "s", ServerTime: 5, HeartbeatMS: 15000, Insecure: true, Read: []string{"#"}},
 		&SeriesMsg{View: 3, Added: []Entry{{I: 0, Series: "a/b"}, {I: 1, Series: "c/d"}}},
+		&SeriesMsg{View: 3, Changed: []Entry{{I: 5, Series: "a/b", Meta: sampleMeta()}}},
+		&Stats{RTTMS: 12.5, Subscriptions: []SubscriptionStats{
+			{ID: "a\n", View: 1, Frames: 2, Rows: 3, Readings: 4, Merged: 5, Held: 6, Depth: 7, LagMS: 8.5, Stalls: 9}, {ID: "b"},
+		}},
 		&AlertMsg{alert},
 		&Resync{View: 3, Reason: "epoch"},
 		&ErrorMsg{Error: *NewError(CodeFieldRange, "payload.id"), ID: "a"},
@@ -278,6 +332,10 @@ func TestLiveDecoderRefusesBrokenMessages(t *testing.T) {
 		"negative count":     `{"type":"updates","payload":{"view":1,"rows":[` + strings.Replace(row, "1,0,0", "1,0,-1", 1) + `]}}`,
 		"no array":           `{"type":"updates","payload":{"view":1,"rows":{}}}`,
 		"other columns":      `{"type":"subscribed","payload":{"view":1,"columns":["i","since"],"dictionary":[],"rows":[]}}`,
+		"a column twice":     `{"type":"subscribed","payload":{"view":1,"columns":["i","version","since","n","last","last"],"dictionary":[],"rows":[]}}`,
+		"three columns":      `{"type":"subscribed","payload":{"view":1,"columns":["i","version","since"],"dictionary":[],"rows":[]}}`,
+		"left is no array":   `{"type":"updates","payload":{"view":1,"rows":[],"left":5}}`,
+		"left is negative":   `{"type":"updates","payload":{"view":1,"rows":[],"left":[-1]}}`,
 		"view of wrong type": `{"type":"resync","payload":{"view":"x"}}`,
 	} {
 		var d LiveDecoder
@@ -354,7 +412,7 @@ func FuzzDecodeClientMessage(f *testing.F) {
 func FuzzLiveDecoder(f *testing.F) {
 	us := flush(2, 2)
 	rows := []Row{{0, &us[0]}, {1, &us[1]}}
-	entries := []Entry{{0, us[0].Series}, {1, us[1].Series}}
+	entries := []Entry{{I: 0, Series: us[0].Series}, {I: 1, Series: us[1].Series}}
 	for _, m := range []ServerMessage{
 		&Subscribed{View: 1, Dictionary: entries, Rows: rows, Alerts: []telemetry.Alert{sampleAlert()}},
 		&Updates{View: 1, Rows: rows}, &SeriesMsg{View: 1, Added: entries}, &AlertMsg{sampleAlert()}, &Welcome{}, &Pong{Payload: []byte("1")},
@@ -379,7 +437,7 @@ func FuzzLiveDecoder(f *testing.F) {
 
 func FuzzDecodeSnapshot(f *testing.F) {
 	us := flush(1, 2)
-	s := Snapshot{Epoch: "e", Dictionary: []Entry{{0, us[0].Series}}, Rows: []Row{{0, &us[0]}}, Alerts: []telemetry.Alert{sampleAlert()}}
+	s := Snapshot{Epoch: "e", Dictionary: []Entry{{I: 0, Series: us[0].Series}}, Rows: []Row{{0, &us[0]}}, Alerts: []telemetry.Alert{sampleAlert()}}
 	f.Add(s.Append(nil))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s, err := DecodeSnapshot(body)
