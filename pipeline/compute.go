@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"math"
 
+	"weir/expr"
 	"weir/kafka"
-	"weir/pipeline/expr"
 	"weir/pipeline/window"
 	"weir/telemetry"
 	"weir/wire"

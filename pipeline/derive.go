@@ -3,7 +3,7 @@ package pipeline
 import (
 	"slices"
 
-	"weir/pipeline/expr"
+	"weir/expr"
 	"weir/telemetry"
 )
 

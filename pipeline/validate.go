@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"weir/pipeline/expr"
+	"weir/expr"
 )
 
 // minTime is the newest source time of a series without readings.

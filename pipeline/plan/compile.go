@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"weir/pipeline/expr"
+	"weir/expr"
 	"weir/pipeline/window"
 )
 

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"weir/pipeline/expr"
+	"weir/expr"
 	"weir/telemetry"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"weir/pipeline/expr"
+	"weir/expr"
 )
 
 func page(t *testing.T) string {

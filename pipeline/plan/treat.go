@@ -5,8 +5,8 @@ import (
 	"reflect"
 	"time"
 
+	"weir/expr"
 	"weir/pipeline/detect"
-	"weir/pipeline/expr"
 	"weir/pipeline/rule"
 	"weir/pipeline/window"
 )

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"weir/pipeline/expr"
+	"weir/expr"
 	"weir/telemetry"
 )
 

@@ -3,7 +3,7 @@ package rule
 import (
 	"math"
 
-	"weir/pipeline/expr"
+	"weir/expr"
 	"weir/telemetry"
 )
 

@@ -1,5 +1,5 @@
-// Package expr compiles the expressions of pipelines.yaml: filters and rules over one series, and derived
-// series over the metrics of a device.
+// Package expr compiles expressions: those of pipelines.yaml, which are filters and rules over one series and
+// derived series over the metrics of a device, and the filters of subscriptions over the rows of a view.
 //
 // The language is a part of expr-lang (https://expr-lang.org): numbers, comparisons, && || !, the ternary
 // operator, ??, membership in a list of constants, and the functions of [Functions]. There are no loops, no
