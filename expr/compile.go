@@ -28,6 +28,8 @@ type operand struct {
 	slot int
 	// values are all that a text can be.
 	values []string
+	// names are those that a number stands for.
+	names []string
 }
 
 type compiler struct {
@@ -37,6 +39,7 @@ type compiler struct {
 	vars    []string
 	used    []bool
 	words   []string
+	members []Member
 	numbers int
 	texts   int
 }
@@ -127,7 +130,7 @@ func (c *compiler) variable(n ast.Node, name string) operand {
 	}
 	c.used[i] = true
 	c.numbers = max(c.numbers, i+1)
-	return operand{kind: Number, slot: i, number: func(e *Env) float64 { return e.Numbers[i] }}
+	return operand{kind: Number, slot: i, names: c.options.Named[name], number: func(e *Env) float64 { return e.Numbers[i] }}
 }
 
 func (c *compiler) names() []string {
@@ -135,16 +138,36 @@ func (c *compiler) names() []string {
 	for _, t := range c.options.Strings {
 		names = append(names, t.Name)
 	}
+	for _, group := range c.options.Groups {
+		names = append(names, group+".…")
+	}
 	return names
 }
 
-// member reads m["any name"], which reaches variables whose names are no identifiers.
+// member reads m["any name"], which reaches variables whose names are no identifiers, and the members of groups.
 func (c *compiler) member(n *ast.MemberNode) operand {
 	name, constant := n.Property.(*ast.StringNode)
-	if base, ok := n.Node.(*ast.IdentifierNode); ok && constant && base.Value == "m" && !n.Optional {
-		return c.variable(n, name.Value)
+	if base, ok := n.Node.(*ast.IdentifierNode); ok && constant && !n.Optional {
+		switch {
+		case base.Value == "m":
+			return c.variable(n, name.Value)
+		case slices.Contains(c.options.Groups, base.Value):
+			return c.memberOf(Member{base.Value, name.Value})
+		}
 	}
 	return c.fail(n, `a name that is not only letters, digits and _ is written m["the.name"]`)
+}
+
+// memberOf is a text of a group.
+func (c *compiler) memberOf(m Member) operand {
+	at := slices.Index(c.members, m)
+	if at < 0 {
+		at = len(c.members)
+		c.members = append(c.members, m)
+	}
+	i := len(c.options.Strings) + at
+	c.texts = max(c.texts, i+1)
+	return operand{kind: String, slot: i, text: func(e *Env) string { return e.Strings[i] }}
 }
 
 func (c *compiler) unary(n *ast.UnaryNode) operand {
@@ -176,6 +199,12 @@ func (c *compiler) binary(n *ast.BinaryNode) operand {
 		return operand{}
 	}
 	op := n.Operator
+	if slices.Contains(comparisons, op) {
+		l, r = c.byNumber(n.Left, l, r), c.byNumber(n.Right, r, l)
+		if l.kind == 0 || r.kind == 0 {
+			return operand{}
+		}
+	}
 	if f := arithmetic(op, l, r); f != nil {
 		if !c.expect(n, op, Number, l, r) {
 			return operand{}
@@ -203,6 +232,20 @@ func (c *compiler) binary(n *ast.BinaryNode) operand {
 		return operand{}
 	}
 	return c.fold(n, operand{kind: Bool, truth: f}, l, r)
+}
+
+var comparisons = []string{"==", "!=", "<", "<=", ">", ">="}
+
+// byNumber is x, or if it is the name of a number that other stands for, that number.
+func (c *compiler) byNumber(n ast.Node, x, other operand) operand {
+	if len(other.names) == 0 || x.kind != String || !x.constant {
+		return x
+	}
+	v := slices.Index(other.names, x.words)
+	if v < 0 {
+		return c.fail(n, "it is never %q; it is one of: %s", x.words, strings.Join(other.names, ", "))
+	}
+	return constant(float64(v))
 }
 
 func (c *compiler) equality(n ast.Node, op string, l, r operand) truthFunc {
@@ -249,7 +292,7 @@ func (c *compiler) in(n *ast.BinaryNode) operand {
 	}
 	var f truthFunc
 	for _, item := range list.Nodes {
-		r := c.compile(item)
+		r := c.byNumber(item, c.compile(item), x)
 		if x.kind == 0 || r.kind == 0 {
 			continue
 		}

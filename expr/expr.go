@@ -55,10 +55,18 @@ type Options struct {
 	Vars []string
 	// AnyVar takes every further name for a number; it follows those of Vars in the order of the source.
 	AnyVar bool
+	// Named are numbers that stand for names: Named[variable][v] is that of v. They can be compared with either.
+	Named map[string][]string
 	// Strings are the names of texts; Strings[i] is Env.Strings[i].
 	Strings []Text
-	Result  Kind
+	// Groups are names of which every member, as in group.member or group["any name"], is a text. Members follow those of
+	// Strings in the order of Program.Members.
+	Groups []string
+	Result Kind
 }
+
+// Member is a text of a group.
+type Member struct{ Group, Name string }
 
 // Text is a variable that holds a text.
 type Text struct {
@@ -79,7 +87,8 @@ type Program struct {
 	vars    []string
 	used    []bool
 	words   []string // the texts that it names
-	numbers int      // what Env.Numbers must have at least
+	members []Member
+	numbers int // what Env.Numbers must have at least
 	texts   int
 	number  numberFunc
 	truth   truthFunc
@@ -128,7 +137,7 @@ func Compile(source string, o Options) (p *Program, err error) {
 		return nil, errors.Join(c.faults...)
 	}
 	return &Program{
-		source: source, vars: c.vars, used: c.used, words: c.words, numbers: c.numbers, texts: c.texts,
+		source: source, vars: c.vars, used: c.used, words: c.words, members: c.members, numbers: c.numbers, texts: c.texts,
 		number: result.number, truth: result.truth,
 	}, nil
 }
@@ -189,6 +198,9 @@ func (p *Program) Uses(name string) bool {
 	i := slices.Index(p.vars, name)
 	return i >= 0 && p.used[i] || slices.Contains(p.words, name)
 }
+
+// Members are the members of groups by their place behind the texts of Options. The caller must not change them.
+func (p *Program) Members() []Member { return p.members }
 
 // String is the source.
 func (p *Program) String() string { return p.source }

@@ -204,6 +204,47 @@ func TestAnyVarTakesNamesInTheOrderOfTheSource(t *testing.T) {
 	}
 }
 
+func TestNumbersWithNamesAreComparedWithEither(t *testing.T) {
+	o := Options{
+		Vars: []string{"state", "max"}, Named: map[string][]string{"state": {"ok", "warming", "alert"}},
+		Strings: []Text{{Name: "unit"}}, Groups: []string{"tags"}, Result: Bool,
+	}
+	for source, want := range map[string]bool{
+		`state == "alert"`: true, `"alert" == state`: true, `state == 2`: true, `state != "ok"`: true, `state >= "warming"`: true,
+		`state < "warming"`: false, `state in ["ok", "alert"]`: true, `state in ["ok", 1]`: false, `state - 1 == 1`: true,
+		`tags.line == "7"`: true, `tags["the line"] == "8"`: true, `tags.line == tags["the line"]`: false, `tags.none == ""`: true,
+		`tags.line == "7" && unit == "°C" && max > 90`: true, `tags.line in ["6", "7"]`: true,
+	} {
+		p, err := Compile(source, o)
+		if err != nil {
+			t.Errorf("%s: %v", source, err)
+			continue
+		}
+		tags := map[Member]string{{"tags", "line"}: "7", {"tags", "the line"}: "8"}
+		env := Env{Numbers: []float64{2, 91}, Strings: []string{"°C"}}
+		for _, m := range p.Members() {
+			env.Strings = append(env.Strings, tags[m])
+		}
+		if got, err := p.Bool(&env); err != nil || got != want {
+			t.Errorf("%s is %v, %v", source, got, err)
+		}
+	}
+	for source, want := range map[string]string{
+		`state == "alrt"`:       `column 10: it is never "alrt"; it is one of: ok, warming, alert`,
+		`max > "alert"`:         "column 5: > takes numbers, not a text",
+		`state + "ok" > 1`:      "column 7: + takes numbers, not a text",
+		`state in ["ok", "no"]`: `column 17: it is never "no"; it is one of: ok, warming, alert`,
+		`tag.line == "7"`:       `column 5: a name that is not only letters, digits and _ is written m["the.name"]`,
+		`tags.line > 7`:         "column 11: > takes numbers, not a text",
+		`line == "7"`:           "column 1: unknown variable line; there are: state, max, unit, tags.…",
+		`tags == "7"`:           "column 1: unknown variable tags; there are: state, max, unit, tags.…",
+	} {
+		if _, err := Compile(source, o); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", source, err, want)
+		}
+	}
+}
+
 func TestExpressionsOfASeriesFindItsVariables(t *testing.T) {
 	env := SeriesEnv()
 	env.Strings[0] = "alert"
