@@ -103,7 +103,7 @@ func BenchmarkFanOut(b *testing.B) {
 		defer near.Close()
 		wg.Go(func() { _, _ = io.Copy(got, far) })
 		conns[i] = &client{hub: h, conn: near, limits: limits{losslessBytes: 1 << 20}}
-		if err := h.subscribe(conns[i], "x", patterns("#"), 0); err != nil {
+		if err := h.subscribe(conns[i], "x", patterns("#"), 0, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

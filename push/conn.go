@@ -121,7 +121,7 @@ func (s *Server) greet(c *client) {
 	for i, p := range asked.patterns {
 		var err error = wire.NewError(wire.CodeForbidden, fmt.Sprintf("subscribe[%d]", i))
 		if c.who.MayRead(p) {
-			err = s.hub.subscribe(c, p.String(), asked.patterns[i:i+1], asked.hz)
+			err = s.hub.subscribe(c, p.String(), asked.patterns[i:i+1], asked.hz, nil)
 		}
 		var refusal *wire.Error
 		if errors.As(err, &refusal) {
@@ -247,15 +247,20 @@ func (s *Server) serve(socket *gws.Conn, c *client) {
 			s.log.Error("live connection failed", "panic", p, "stack", string(debug.Stack()))
 			reason = endedInternal
 		}
-		c.waitHungUp()
-		_ = c.conn.Close()
-		s.hub.m.closes[c.ended(reason)].Inc()
-		c.stopWatch()
-		s.hub.leave(c)
-		s.hub.m.connections.Add(-1)
-		s.conns.remove(c)
+		s.depart(c, reason)
 	}()
 	socket.ReadLoop()
+}
+
+// depart gives up a connection from which nothing more is read.
+func (s *Server) depart(c *client, reason closeReason) {
+	c.waitHungUp()
+	_ = c.conn.Close()
+	s.hub.m.closes[c.ended(reason)].Inc()
+	c.stopWatch()
+	s.hub.leave(c)
+	s.hub.m.connections.Add(-1)
+	s.conns.remove(c)
 }
 
 // events are gws's callbacks, all on the connection's reading goroutine.

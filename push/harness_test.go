@@ -28,7 +28,7 @@ type testServer struct {
 	addr string
 	stop func()
 
-	wrote int64 // the offset of the next record
+	wrote, alerted int64 // the offsets of the next records
 }
 
 func startServer(t testing.TB, change func(*Options)) *testServer {

@@ -96,7 +96,7 @@ func (c *client) handleSubscribe(req *wire.Subscribe, cfg *Config) error {
 	if i := unreadable(c.who, req.Patterns); i >= 0 {
 		return wire.NewError(wire.CodeForbidden, fmt.Sprintf("payload.patterns[%d]", i))
 	}
-	return c.hub.subscribe(c, req.ID, req.Patterns, hz)
+	return c.hub.subscribe(c, req.ID, req.Patterns, hz, comeBack(req.Cursor))
 }
 
 func hzError(path string) *wire.Error {

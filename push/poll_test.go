@@ -19,10 +19,8 @@ func (ts *testServer) write(us ...telemetry.Update) {
 
 // tailed prepares a server for write.
 func (ts *testServer) tailed() {
-	ts.hub.window.begin(wire.TopicUpdates, 0, 0)
-	ts.hub.window.begin(wire.TopicAlerts, 0, 0)
-	ts.hub.apply(0, nil, 0)
-	ts.hub.alerts(0, nil, 0)
+	ts.hub.begin(wire.TopicUpdates, 0, 0)
+	ts.hub.begin(wire.TopicAlerts, 0, 0)
 }
 
 func (ts *testServer) snapshotOf(t *testing.T, query string) *wire.Snapshot {

@@ -93,11 +93,21 @@ func (c *catchUp) load(ctx context.Context, cursors []*positions) error {
 }
 
 // of is the positions in a topic, by partition.
-func (p *positions) of(topic string) []int64 {
+func (p *positions) of(topic string) []int64 { return *p.all(topic) }
+
+func (p *positions) all(topic string) *[]int64 {
 	if topic == wire.TopicAlerts {
-		return p.alerts
+		return &p.alerts
 	}
-	return p.updates
+	return &p.updates
+}
+
+// begin says that a partition of a topic is followed from an offset on: what is before it is in the store.
+func (h *hub) begin(topic string, partition int, from int64) {
+	h.window.begin(topic, partition, from)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at.move(h.at.all(topic), partition, from)
 }
 
 func (c *catchUp) loadSpan(ctx context.Context, at spanKey, from, to int64) error {

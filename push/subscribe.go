@@ -55,8 +55,9 @@ func canonical(patterns []telemetry.Pattern) ([]telemetry.Pattern, string) {
 }
 
 // subscribe gives c a subscription. The client's `subscribed` comes with the view's next frame, and
-// everything after it continues exactly from there. The rate is the nearest that is granted.
-func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz float64) error {
+// everything after it continues exactly from there, or with from where the client was before. The rate is the nearest
+// that is granted.
+func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz float64, from *returning) error {
 	now := h.now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -69,7 +70,7 @@ func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz f
 	if len(c.subs) >= h.bounds.subscriptions {
 		return wire.NewError(wire.CodeSubscriptionsMany, "")
 	}
-	s := &subscription{id: id, client: c}
+	s := &subscription{id: id, client: c, returning: from}
 	s.patterns, s.key.patterns = canonical(patterns)
 	s.key.hz = granted(hz)
 	for _, other := range c.subs {

@@ -53,7 +53,7 @@ func (src *source) followPartition(ctx context.Context, p int, ends map[string][
 			log: src.log.With("topic", topic, "partition", p), lag: src.hub.m.lag(topic, p), names: make(intern),
 		}
 		from := t.after(l, ends[topic][p])
-		src.hub.window.begin(topic, p, from)
+		src.hub.begin(topic, p, from)
 		reading := t.register(tails)
 		wg.Go(func() {
 			if err := t.run(reading, from); err != nil {
