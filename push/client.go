@@ -13,11 +13,12 @@ import (
 // client is one live connection. Its fields are grouped by who may touch them.
 type client struct {
 	// Fixed.
-	hub     *hub
-	conn    net.Conn
-	session string
-	from    netip.Addr
-	limits  limits
+	hub      *hub
+	conn     net.Conn
+	encoding encoding
+	session  string
+	from     netip.Addr
+	limits   limits
 
 	// Owned by the goroutine that reads from the connection.
 	messages, frames, mistakes bucket
@@ -85,6 +86,7 @@ func (c *client) pushLocked(it *item) {
 	if c.state != serving {
 		return
 	}
+	it.frame = it.frame.in(c.encoding)
 	c.lane.push(it)
 	if it.counted {
 		c.hub.m.losslessBytes.Add(int64(it.frame.size()))
@@ -141,7 +143,7 @@ func (c *client) offer(s *subscription, f *flush) error {
 	}
 	switch {
 	case s.behind == nil && s.next == nil:
-		s.next = f.frame()
+		s.next = f.frame(c.encoding)
 	case s.behind == nil:
 		s.behind = c.hub.laggards.Get().(*laggard)
 		s.behind.from = s.told

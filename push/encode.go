@@ -21,7 +21,16 @@ type rows struct {
 // rowBytes is a guess at the length of an encoded row.
 const rowBytes = 192
 
-// updatesFrame encodes rows, preceded by the series that they may name for the first time.
+// frame encodes rows.
+func (r *rows) frame(e encoding) frame {
+	f := updatesFrame(*r)
+	if e == asEvents {
+		return f.events(r.cursor)
+	}
+	return f
+}
+
+// updatesFrame encodes rows as text messages, preceded by the series that they may name for the first time.
 func updatesFrame(r rows) frame {
 	f := frame{rows: r.pending.len()}
 	if r.from < len(r.dictionary) {
@@ -46,11 +55,11 @@ func entries(dictionary []string, from int) []wire.Entry {
 }
 
 func alertFrame(a *telemetry.Alert) frame {
-	return textFrame((&wire.AlertMsg{Alert: *a}).Append(nil))
+	return forMany(textFrame((&wire.AlertMsg{Alert: *a}).Append(nil)))
 }
 
 func resyncFrame(view uint32, reason string) frame {
-	return textFrame((&wire.Resync{View: int(view), Reason: reason}).Append(nil))
+	return forMany(textFrame((&wire.Resync{View: int(view), Reason: reason}).Append(nil)))
 }
 
 // resumeFailedFrame says that a subscription begins anew instead of going on from its cursor.
@@ -75,10 +84,33 @@ type snapshot struct {
 	resumed    bool // rows and alerts are what was missed, not the state
 }
 
-// subscribedStart is what every subscribed message begins with; the id follows.
-const subscribedStart = `{"type":"` + wire.TypeSubscribed + `","payload":{"id":`
+// answer is what subscriptions that join together are told, encoded once for each encoding. It is shared but for the id.
+type answer struct {
+	snap   *snapshot
+	shared [encodings][]byte
+}
 
-// encode makes the part of the message that all who join together share: all but the id.
+// What every subscribed message, and the data of such an event, begins with; the id follows.
+const (
+	subscribedStart = `{"type":"` + wire.TypeSubscribed + `","payload":` + subscribedData
+	subscribedData  = `{"id":`
+)
+
+// encode makes the part that all share: all but the id.
+func (a *answer) encode(e encoding) []byte {
+	if a.shared[e] == nil {
+		switch e {
+		case asJSON:
+			a.shared[e] = a.snap.encode()
+		case asEvents:
+			text := a.encode(asJSON)
+			text = text[:len(text)-len("}")] // of the message
+			a.shared[e] = append(append(make([]byte, 0, len(text)+2), text...), "\n\n"...)
+		}
+	}
+	return a.shared[e]
+}
+
 func (s *snapshot) encode() []byte {
 	msg := wire.Subscribed{
 		View: int(s.view), MaxHz: s.hz, Resumed: s.resumed, Cursor: s.cursor, PushTime: s.pushed,
@@ -92,14 +124,19 @@ func (s *snapshot) encode() []byte {
 }
 
 // frame completes the shared part for the subscription of that id.
-func (s *snapshot) frame(id string, shared []byte) frame {
+func (a *answer) frame(id string, e encoding) frame {
 	name, err := json.Marshal(id)
 	if err != nil {
 		panic("push: a string does not marshal: " + err.Error())
 	}
+	f := frame{body: a.encode(e), rows: len(a.snap.rows)}
+	if e == asEvents {
+		f.head = append(append(appendEventHead(nil, a.snap.cursor, wire.TypeSubscribed), subscribedData...), name...)
+		return f
+	}
 	head := append(newPayload(len(subscribedStart)+len(name)), subscribedStart...)
-	head = append(head, name...)
-	return frame{head: message(opText, head, len(shared)), body: shared, rows: len(s.rows)}
+	f.head = message(opText, append(head, name...), len(f.body))
+	return f
 }
 
 func wireRows(us []telemetry.Update) []wire.Row {

@@ -18,6 +18,8 @@ const (
 type frame struct {
 	head, body []byte
 	rows       int
+	// made are the same in other encodings, if the frame is for several connections; nil: it is for one.
+	made *variants
 }
 
 func (f *frame) size() int { return len(f.head) + len(f.body) }
@@ -49,6 +51,18 @@ func message(op opcode, buf []byte, more int) []byte {
 	}
 	buf[start] = 0x80 | byte(op)
 	return buf[start:]
+}
+
+// unwrap returns the payload of a whole message.
+func unwrap(message []byte) (opcode, []byte) {
+	start := 2
+	switch message[1] {
+	case 126:
+		start = 4
+	case 127:
+		start = 10
+	}
+	return opcode(message[0] & 0xf), message[start:]
 }
 
 // textFrame wraps a JSON payload.

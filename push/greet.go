@@ -39,18 +39,18 @@ func (r *returning) refusal(now *positions) string {
 // greetings are the answers to those who join a view together: the snapshot, and for those who come back what they have
 // missed. Each is encoded once, when the first needs it. Made under hub.mu, used without.
 type greetings struct {
-	hub    *hub
-	snap   *snapshot
-	shared []byte // of the snapshot
+	hub   *hub
+	snap  *snapshot
+	state *answer // by the snapshot
 
 	returns []*returning // by subscription; nil: a new one
 	refused []string     // why a return is answered by the snapshot
 	back    *catchUp     // nil: nobody comes back
-	missed  map[string][]byte
+	missed  map[string]*answer
 }
 
 func (v *view) greetings(snap *snapshot, joined []*subscription) *greetings {
-	g := &greetings{hub: v.hub, snap: snap, returns: make([]*returning, len(joined)), refused: make([]string, len(joined))}
+	g := &greetings{hub: v.hub, snap: snap, state: &answer{snap: snap}, returns: make([]*returning, len(joined)), refused: make([]string, len(joined))}
 	for i, s := range joined {
 		r := s.returning
 		if r == nil {
@@ -80,12 +80,12 @@ func (g *greetings) catchUp() {
 			all = append(all, r.at)
 		}
 	}
-	g.missed = make(map[string][]byte, len(cursors))
+	g.missed = make(map[string]*answer, len(cursors))
 	failure := g.back.load(context.Background(), all)
 	for text, at := range cursors {
 		err := failure
 		if err == nil {
-			err = g.encodeMissed(text, at)
+			err = g.tellMissed(text, at)
 		}
 		if err == nil {
 			continue
@@ -101,31 +101,28 @@ func (g *greetings) catchUp() {
 	}
 }
 
-func (g *greetings) encodeMissed(cursor string, at *positions) error {
+func (g *greetings) tellMissed(cursor string, at *positions) error {
 	m, err := g.back.since(at)
 	if err != nil {
 		return err
 	}
 	resumed := *g.snap
 	resumed.resumed, resumed.rows, resumed.index, resumed.alerts = true, m.rows, m.index, m.alerts
-	g.missed[cursor] = resumed.encode()
+	g.missed[cursor] = &answer{snap: &resumed}
 	return nil
 }
 
 // frame is the answer to the i-th of those who join, whose subscription has that id.
-func (g *greetings) frame(i int, id string) frame {
+func (g *greetings) frame(i int, id string, e encoding) frame {
 	r := g.returns[i]
 	if r != nil && g.refused[i] == "" {
 		g.hub.m.returns[resumed].Inc()
-		return g.snap.frame(id, g.missed[r.cursor])
+		return g.missed[r.cursor].frame(id, e)
 	}
-	if g.shared == nil {
-		g.shared = g.snap.encode()
-	}
-	f := g.snap.frame(id, g.shared)
+	f := g.state.frame(id, e)
 	if r != nil {
 		g.hub.m.returns[g.refused[i]].Inc()
-		again := resumeFailedFrame(g.snap.view, id, g.refused[i])
+		again := resumeFailedFrame(g.snap.view, id, g.refused[i]).in(e)
 		f.head = append(again.body, f.head...)
 	}
 	return f

@@ -82,7 +82,7 @@ func newMeters(set *metrics.Set) *meters {
 	for r, info := range closeReasons {
 		m.closes[r] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_closes_total{reason=%q}", info.reason))
 	}
-	for _, reason := range []string{wire.CodeNotReady, wire.CodeDraining, wire.CodeTooManyConns, wire.CodeLimitAddress, refusedHandshake} {
+	for _, reason := range []string{wire.CodeNotReady, wire.CodeDraining, wire.CodeTooManyConns, wire.CodeLimitAddress, wire.CodeLimitPrincipal, refusedHandshake} {
 		m.refused[reason] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_refused_total{reason=%q}", reason))
 	}
 	for _, info := range wire.Codes() {

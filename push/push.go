@@ -112,6 +112,7 @@ func (l gwsLogger) Error(v ...any) { l.log.Error("websocket", "message", fmt.Spr
 // Routes adds push's endpoints.
 func (s *Server) Routes(r *auth.Router) {
 	r.HandleFunc("GET /v1/live", auth.Deferred, s.live)
+	r.HandleFunc("GET /v1/events", auth.SignedIn, s.serveEvents)
 	r.HandleFunc("GET /v1/snapshot", auth.SignedIn, s.snapshot)
 	r.HandleFunc("GET /v1/series", auth.SignedIn, s.listSeries)
 }
@@ -141,10 +142,16 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
+// How long clients stay away when the server stops: so long, and a random part of the jitter.
+const (
+	reconnectAfter  = 500 * time.Millisecond
+	reconnectJitter = 2 * time.Second
+)
+
 // drain ends all connections: what views hold and queues have goes out first.
 func (s *Server) drain(empty <-chan struct{}) {
 	s.hub.close()
-	announcement := textFrame((&wire.Draining{ReconnectAfterMS: 500, JitterMS: 2000}).Append(nil))
+	announcement := forMany(textFrame((&wire.Draining{ReconnectAfterMS: reconnectAfter.Milliseconds(), JitterMS: reconnectJitter.Milliseconds()}).Append(nil)))
 	for _, c := range s.conns.list() {
 		c.send(announcement)
 		c.close(endedDraining)

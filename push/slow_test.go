@@ -253,8 +253,8 @@ func TestDrainingConnectionWaitsForTheSnapshotAheadOfItsAlerts(t *testing.T) {
 		p.send(textFrame((&wire.Draining{ReconnectAfterMS: 1}).Append(nil)))
 		p.close(endedDraining)
 		synctest.Wait()
-		snap := &snapshot{view: 1}
-		p.fill(place, snap.frame("x", snap.encode()))
+		told := &answer{snap: &snapshot{view: 1}}
+		p.fill(place, told.frame("x", asJSON))
 		if _, ok := f.take(p.message()).(*wire.Subscribed); !ok {
 			t.Errorf("first: %+v", f.last)
 		}

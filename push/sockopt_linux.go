@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,6 +15,22 @@ const notSentLowAt = 16 << 10
 
 // tune bounds what the kernel buffers for a connection.
 func tune(conn net.Conn, sendBuffer int) error {
+	return setOptions(conn, func(fd int) error {
+		return errors.Join(
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer),
+			unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowAt),
+		)
+	})
+}
+
+// giveUpAfter ends a connection when what was sent has not been acknowledged for so long.
+func giveUpAfter(conn net.Conn, d time.Duration) error {
+	return setOptions(conn, func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+	})
+}
+
+func setOptions(conn net.Conn, set func(fd int) error) error {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}
@@ -26,11 +43,6 @@ func tune(conn net.Conn, sendBuffer int) error {
 		return err
 	}
 	var optErr error
-	err = raw.Control(func(fd uintptr) {
-		optErr = errors.Join(
-			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer),
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowAt),
-		)
-	})
+	err = raw.Control(func(fd uintptr) { optErr = set(int(fd)) })
 	return errors.Join(err, optErr)
 }

@@ -2,7 +2,10 @@
 
 package push
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // tune bounds the send buffer; how much of it may be unsent is left to the system.
 func tune(conn net.Conn, sendBuffer int) error {
@@ -11,3 +14,6 @@ func tune(conn net.Conn, sendBuffer int) error {
 	}
 	return nil
 }
+
+// giveUpAfter leaves it to the system when a connection is given up.
+func giveUpAfter(net.Conn, time.Duration) error { return nil }

@@ -39,7 +39,7 @@ func (c *client) check(now time.Time, cfg *Config) {
 		c.closeLocked(endedNoProgress)
 		return
 	}
-	if now.UnixNano()-c.heard.Load() > int64(cfg.IdleTimeout) {
+	if c.encoding != asEvents && now.UnixNano()-c.heard.Load() > int64(cfg.IdleTimeout) {
 		c.closeLocked(endedHeartbeat)
 		return
 	}

@@ -228,25 +228,32 @@ func (v *view) restart() {
 	v.pending.reset()
 }
 
-// flush is one frame of a view on its way to the subscribers. It is encoded when the first of them can
-// take it.
+// flush is one frame of a view on its way to the subscribers. It is encoded when the first of them can take it, for each
+// encoding that one of them uses.
 type flush struct {
 	view   *view
 	pushed int64
 	cursor string
-	shared *frame
+	shared [encodings]*frame
 }
 
-func (f *flush) frame() *frame {
-	if f.shared != nil {
-		return f.shared
+func (f *flush) frame(e encoding) *frame {
+	if f.shared[e] == nil {
+		f.shared[e] = new(frame)
+		*f.shared[e] = f.encode(e)
+	}
+	return f.shared[e]
+}
+
+func (f *flush) encode(e encoding) frame {
+	if e == asEvents {
+		return f.frame(asJSON).events(f.cursor)
 	}
 	v := f.view
-	f.shared = &frame{}
-	*f.shared = updatesFrame(rows{
+	out := updatesFrame(rows{
 		view: v.number, dictionary: v.dictionary, from: v.told, pending: &v.pending,
 		cursor: f.cursor, pushed: f.pushed, size: v.size,
 	})
-	v.size = len(f.shared.body)
-	return f.shared
+	v.size = len(out.body)
+	return out
 }

@@ -47,7 +47,7 @@ func (v *view) welcome() {
 		}
 		g.catchUp()
 		for i, s := range joined {
-			s.client.fill(places[i], g.frame(i, s.id))
+			s.client.fill(places[i], g.frame(i, s.id, s.client.encoding))
 		}
 	})
 }

@@ -94,7 +94,7 @@ func (c *client) takeLocked(parts []part) []part {
 		bye := c.bye
 		if bye == nil {
 			info := closeReasons[c.reason]
-			f := closeFrame(info.code, info.reason)
+			f := closeFrame(info.code, info.reason).in(c.encoding)
 			bye = &f
 		}
 		parts = append(parts, part{kind: frameControl, frame: *bye})
@@ -133,7 +133,7 @@ func (c *client) transmit(parts []part) error {
 	for i := range parts {
 		p := &parts[i]
 		if p.behind != nil {
-			p.frame = p.behind.frame(p.view)
+			p.frame = p.behind.frame(p.view, c.encoding)
 			c.hub.release(p.behind)
 			p.behind = nil
 		}
@@ -155,11 +155,12 @@ func (c *client) transmit(parts []part) error {
 	return nil
 }
 
-func (l *laggard) frame(view uint32) frame {
-	return updatesFrame(rows{
+func (l *laggard) frame(view uint32, e encoding) frame {
+	told := rows{
 		view: view, dictionary: l.dictionary, from: l.from, pending: &l.pending,
 		cursor: l.cursor, pushed: l.pushed,
-	})
+	}
+	return told.frame(e)
 }
 
 // writeParts writes small parcels at once and large ones in chunks.

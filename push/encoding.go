@@ -1,0 +1,39 @@
+package push
+
+// encoding is how what a connection is told becomes bytes. What several connections are told is encoded once for each
+// encoding that one of them uses.
+type encoding uint8
+
+const (
+	asJSON   encoding = iota // text messages of a WebSocket
+	asEvents                 // server-sent events, the body of an HTTP response
+
+	encodings = iota
+)
+
+// variants are what connections of other encodings get instead of a frame of text messages. They are made when the
+// first needs them, under the lock or by the one goroutine that hands the frame out.
+type variants [encodings]*frame
+
+// forMany says of a frame that several connections will get it.
+func forMany(f frame) frame {
+	f.made = new(variants)
+	return f
+}
+
+// in is the frame, made of text and control messages, in another encoding.
+func (f frame) in(e encoding) frame {
+	if e == asJSON {
+		return f
+	}
+	if f.made == nil {
+		return f.translate(e)
+	}
+	if f.made[e] == nil {
+		made := f.translate(e)
+		f.made[e] = &made
+	}
+	return *f.made[e]
+}
+
+func (f frame) translate(encoding) frame { return f.events("") }
