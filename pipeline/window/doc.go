@@ -59,5 +59,5 @@
 //
 // Of one series, in bytes: a Mean 48 and 16 a pane, at most 40 panes; a median 18 a reading, at most 101; a State
 // 56 and 96 a pane, at most as many as the window and its grace hold; for quantiles 24 more a pane and 8 a bin
-// in use, which are few for a usual sensor and at most 513.
+// in use, some dozens for a usual sensor and at most 512.
 package window

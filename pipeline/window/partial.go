@@ -6,7 +6,7 @@ import (
 )
 
 // maxReadings bounds what a Partial counts, far above any rate; readings beyond it are left out.
-const maxReadings = 1 << 45
+const maxReadings = 1 << 39
 
 // timeLimit bounds source times (µs) to 36,000 years on either side of 1970, so that sums of times cannot
 // overflow. Readings beyond it count as missed.
@@ -97,7 +97,7 @@ func (p *Partial) assign(o *Partial) {
 	if s == nil {
 		s = new(sketch)
 	}
-	s.bins = append(s.bins[:0], o.sketch.bins...)
+	s.bins, s.level = append(s.bins[:0], o.sketch.bins...), o.sketch.level
 	p.sketch = s
 }
 
@@ -111,7 +111,7 @@ func (p *Partial) clear(w *Window, start int64) {
 	if s == nil {
 		s = new(sketch)
 	}
-	s.bins = s.bins[:0]
+	s.bins, s.level = s.bins[:0], 0
 	p.sketch = s
 }
 

@@ -17,7 +17,7 @@ func drawValues(t *rapid.T, label string) []float64 {
 	if rapid.Bool().Draw(t, label+" is wide") {
 		sign := rapid.SampledFrom([]float64{-1, 1}).Draw(t, label+" sign")
 		for i := range rapid.IntRange(1, 700).Draw(t, label+" bins") {
-			vs = append(vs, sign*math.Exp(float64(i)/45))
+			vs = append(vs, sign*math.Exp(float64(i)/[]float64{5, 45, 6000}[i%3]))
 		}
 	}
 	return vs
@@ -32,7 +32,7 @@ func sketchOf(vs ...[]float64) *sketch {
 }
 
 func (s *sketch) plus(o *sketch) *sketch {
-	out := &sketch{bins: slices.Clone(s.bins)}
+	out := &sketch{bins: slices.Clone(s.bins), level: s.level}
 	out.merge(o)
 	return out
 }
@@ -68,27 +68,69 @@ func TestSketchesAreAFunctionOfTheirReadings(t *testing.T) {
 		for name, got := range map[string]*sketch{
 			"(a+b)+c": a.plus(b).plus(c), "a+(b+c)": a.plus(b.plus(c)), "c+b+a": c.plus(b).plus(a), "in another order": sketchOf(all),
 		} {
-			if !slices.Equal(got.bins, want.bins) {
-				t.Fatalf("%s: %d bins, want %d", name, len(got.bins), len(want.bins))
+			if !slices.Equal(got.bins, want.bins) || got.level != want.level {
+				t.Fatalf("%s: %d bins of level %d, want %d of %d", name, len(got.bins), got.level, len(want.bins), want.level)
 			}
 		}
-		if got := want.count(); got != uint64(len(all)) || len(want.bins) > maxBins+1 {
+		if got := want.count(); got != uint64(len(all)) || len(want.bins) > maxBins {
 			t.Fatalf("%d readings counted of %d in %d bins", got, len(all), len(want.bins))
 		}
 	})
 }
 
-func TestSketchBeyondItsBoundTellsLargeValuesRight(t *testing.T) {
-	var vs []float64
-	for i := range 100_000 {
-		vs = append(vs, math.Exp(float64(i-50_000)/5_000)*math.Copysign(1, float64(i%2)-0.5))
+// worstError is the relative error that a sketch of positive readings promises.
+func (s *sketch) worstError() float64 {
+	if s.level == 0 {
+		return QuantileAccuracy
 	}
-	s := sketchOf(vs)
-	slices.Sort(vs)
-	for _, q := range []float64{0.001, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999} {
-		got, want := s.quantile(q, uint64(len(vs))), vs[int(q*float64(len(vs)-1))]
-		if math.Abs(got-want) > QuantileAccuracy*math.Abs(want)+0.01*vs[len(vs)-1] {
-			t.Errorf("quantile %v: %v, want %v", q, got, want)
+	ratio := math.Pow((1+QuantileAccuracy)/(1-QuantileAccuracy), float64(uint64(1)<<s.level)) // of the ends of a bin
+	return (ratio - 1) / (ratio + 1)
+}
+
+func TestQuantilesAreAsNearAsTheReadingsLetThem(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		span     float64 // of the readings' logarithms
+		accuracy float64
+	}{{"a steady sensor", 0.005, 1e-4}, {"a tenth", 0.1, 1.1e-4}, {"threefold", 1, 1.7e-3}, {"1 to 28,000", 10.2, 1.3e-2}, {"all there are", 600, 0.7}} {
+		var vs []float64
+		for i := range 100_000 {
+			vs = append(vs, 400*math.Exp((float64(i)/100_000-0.5)*tc.span))
 		}
+		s := sketchOf(vs)
+		for _, q := range []float64{0.001, 0.05, 0.25, 0.5, 0.75, 0.95, 0.999} {
+			got, want := s.quantile(q, uint64(len(vs))), vs[int(q*float64(len(vs)-1))]
+			if off := math.Abs(got-want) / want; off > tc.accuracy || off > s.worstError()*1.01 { // the mapping is cubic, not a logarithm
+				t.Errorf("%s: quantile %v is off by %.3g: %v, want %v", tc.name, q, off, got, want)
+			}
+		}
+	}
+}
+
+func TestQuantilesOfASteadySensorDiffer(t *testing.T) {
+	s := new(sketch)
+	for i := range 1000 {
+		s.add(400 + math.Sin(float64(i)))
+	}
+	p5, p50, p95 := s.quantile(0.05, 1000), s.quantile(0.5, 1000), s.quantile(0.95, 1000)
+	if math.Abs(p5-399.01) > 0.05 || math.Abs(p50-400) > 0.05 || math.Abs(p95-400.99) > 0.05 {
+		t.Errorf("%v, %v, %v", p5, p50, p95)
+	}
+}
+
+func TestMemoryOfASketchIsUsedAgainAtTheFinestLevel(t *testing.T) {
+	w := &Window{sketched: true}
+	wide := Partial{sketch: new(sketch)}
+	for i := range 2000 {
+		wide.sketch.add(math.Exp(float64(i) / 100))
+	}
+	var p Partial
+	p.assign(&wide)
+	if p.sketch.level == 0 || p.sketch.level != wide.sketch.level {
+		t.Errorf("level %d, of %d", p.sketch.level, wide.sketch.level)
+	}
+	p.clear(w, 0)
+	if p.sketch.level != 0 || len(p.sketch.bins) != 0 {
+		t.Errorf("level %d, %d bins", p.sketch.level, len(p.sketch.bins))
 	}
 }

@@ -57,6 +57,9 @@ func (w *Window) sum() uint32 {
 	text := strings.Join([]string{
 		w.kind.String(), strconv.FormatInt(w.size, 10), strconv.FormatInt(w.every, 10), strconv.FormatBool(w.sketched),
 	}, " ")
+	if w.sketched {
+		text += " by level" // sketches of before had none
+	}
 	h.Write([]byte(text)) // a hash takes everything
 	return h.Sum32()
 }
