@@ -1,0 +1,2 @@
+/** The text of src/codes.gen.ts. */
+export function generate(): string;

@@ -1,0 +1,30 @@
+export { type AlertEvents, Alerts } from "./alerts.ts";
+export { type BackoffOptions, backoff, DEFAULT_BACKOFF } from "./backoff.ts";
+export { LiveClient, type LiveCounts, type LiveEvents, type LiveOptions } from "./client.ts";
+export { type Clock, type Screen, systemClock, systemScreen } from "./clock.ts";
+export { CLOSE_RULES, type CloseAction, type CloseRule, closeRule, type ErrorCode } from "./codes.ts";
+export { Emitter } from "./emitter.ts";
+export { Refused } from "./http.ts";
+export { isOpen, type LinkState, TABLE } from "./machine.ts";
+export { Optimistic } from "./optimistic.ts";
+export { comparator, type Ordered } from "./order.ts";
+export type { Sent } from "./outbox.ts";
+export { type Codec, ProtocolError } from "./parse.ts";
+export { intersect, matches, patternError, within } from "./pattern.ts";
+export { BREAK, emptyPoint, type Point, Points, WORST_MASK } from "./points.ts";
+export type * from "./protocol.ts";
+export { COLUMNS, SUBPROTOCOL } from "./protocol.ts";
+export { Room, type RoomEvents, type RoomState, type SendOptions, type ShownMessage } from "./room.ts";
+export type { Socket, WebSocketConstructor } from "./socket.ts";
+export { SeriesStore, StoredSeries, type StoreEvents, type StoreOptions } from "./store.ts";
+export {
+  type SubscribeOptions,
+  Subscription,
+  type SubscriptionCounts,
+  type SubscriptionEvents,
+  type SubscriptionState,
+} from "./subscription.ts";
+export { type GetToken, SignInNeeded, type TokenReason } from "./tokens.ts";
+export * from "./update.ts";
+export type { SeriesSink } from "./view.ts";
+export { WaitTimeout } from "./waiters.ts";

@@ -1,0 +1,94 @@
+/**
+ * State of the connection, as a pure machine: connection.ts feeds it with events and acts on the result.
+ *
+ *   idle ──dial──▶ connecting ──welcome──▶ live ⇄ stale      (stale: the socket is open but nothing arrives)
+ *                    ▲   └───────────┬──────┴──────┘
+ *                    │               ▼ the link is lost
+ *                    └─dial─ reconnecting | unauthenticated (wants credentials) | refused (until a person retries)
+ *
+ * hang_up leads to idle from everywhere. What TABLE does not list changes nothing.
+ */
+export type LinkState =
+  | { readonly name: "idle" }
+  | { readonly name: "connecting"; readonly attempt: number }
+  | { readonly name: "live"; readonly attempt: number; readonly since: number }
+  | { readonly name: "stale"; readonly attempt: number; readonly since: number }
+  | {
+      readonly name: "reconnecting";
+      readonly attempt: number;
+      readonly retryAt: number;
+      readonly why: string;
+    }
+  | { readonly name: "refused"; readonly code: number; readonly why: string }
+  | { readonly name: "unauthenticated"; readonly reason: string };
+
+export type LinkEvent =
+  | { readonly type: "dial" }
+  | { readonly type: "welcome"; readonly now: number }
+  | { readonly type: "frame" }
+  | { readonly type: "silence" }
+  | { readonly type: "retry"; readonly now: number; readonly delay: number; readonly why: string }
+  | { readonly type: "sign_in"; readonly reason: string }
+  | { readonly type: "refuse"; readonly code: number; readonly why: string }
+  | { readonly type: "hang_up" };
+
+export type StateName = LinkState["name"];
+export type EventName = LinkEvent["type"];
+
+const LOST = { retry: "reconnecting", sign_in: "unauthenticated", refuse: "refused" } as const;
+const ENDS = { hang_up: "idle" } as const;
+
+/** Where each event leads from each state. */
+export const TABLE: Readonly<Record<StateName, Readonly<Partial<Record<EventName, StateName>>>>> = {
+  idle: { dial: "connecting" },
+  connecting: { welcome: "live", ...LOST, ...ENDS },
+  live: { silence: "stale", ...LOST, ...ENDS },
+  stale: { frame: "live", ...LOST, ...ENDS },
+  reconnecting: { dial: "connecting", ...ENDS },
+  unauthenticated: { dial: "connecting", ...ENDS },
+  refused: { dial: "connecting", ...ENDS },
+};
+
+/** A connection that stayed this long (ms) was good: the next loss starts the back-off anew. */
+export const SETTLED_AFTER = 5_000;
+
+export const INITIAL: LinkState = { name: "idle" };
+
+/** The state after the event; the same object if it changes nothing. */
+export function step(state: LinkState, event: LinkEvent): LinkState {
+  if (!TABLE[state.name][event.type]) return state;
+  switch (event.type) {
+    case "dial":
+      return { name: "connecting", attempt: "attempt" in state ? state.attempt : 0 };
+    case "welcome":
+      return { name: "live", attempt: attemptOf(state), since: event.now };
+    case "frame":
+      return { ...(state as LinkState & { name: "stale" }), name: "live" };
+    case "silence":
+      return { ...(state as LinkState & { name: "live" }), name: "stale" };
+    case "retry": {
+      const attempt = attemptAfter(state, event.now) + 1;
+      return { name: "reconnecting", attempt, retryAt: event.now + event.delay, why: event.why };
+    }
+    case "sign_in":
+      return { name: "unauthenticated", reason: event.reason };
+    case "refuse":
+      return { name: "refused", code: event.code, why: event.why };
+    case "hang_up":
+      return INITIAL;
+  }
+}
+
+function attemptOf(state: LinkState): number {
+  return "attempt" in state ? state.attempt : 0;
+}
+
+/** Number of failures in a row before a loss now. */
+export function attemptAfter(state: LinkState, now: number): number {
+  const settled = "since" in state && now - state.since >= SETTLED_AFTER;
+  return settled ? 0 : attemptOf(state);
+}
+
+export function isOpen(state: LinkState): boolean {
+  return state.name === "live" || state.name === "stale";
+}

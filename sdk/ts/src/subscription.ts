@@ -1,0 +1,319 @@
+import type { Clock } from "./clock.ts";
+import { Emitter } from "./emitter.ts";
+import type {
+  ClientMessage,
+  ErrorMessage,
+  SeriesChanges,
+  Subscribed,
+  SubscribeRequest,
+  Updates,
+} from "./protocol.ts";
+import { NO_VERSION } from "./update.ts";
+import { type SeriesSink, View } from "./view.ts";
+import { Waiters } from "./waiters.ts";
+
+/** Which series, and how; what is left out is the server's default. */
+export interface SubscribeOptions {
+  /** As in MQTT: `+` is one segment, a last `#` any number. None: nothing is subscribed to. */
+  readonly patterns: readonly string[];
+  /** Frames per second; 0: unlimited. */
+  readonly maxHz?: number | undefined;
+  /** Columns wanted beside i, version, since and n. */
+  readonly fields?: readonly string[] | undefined;
+  /** Condition over a row, such as `state >= anomalous and tags.line == "3"`. */
+  readonly filter?: string | undefined;
+  /** `worst`, or a column's name, with `-` in front for descending; see comparator. */
+  readonly order?: string | undefined;
+  /** Only the first so many series by order. */
+  readonly limit?: number | undefined;
+  /** At most so many rows per series and windowMs. */
+  readonly points?: number | undefined;
+  readonly windowMs?: number | undefined;
+  /** Leave out cells that others imply: fewer bytes, the same rows. */
+  readonly delta?: boolean | undefined;
+}
+
+export type SubscriptionState = "idle" | "asked" | "live" | "refused";
+
+export interface SubscriptionEvents {
+  state: SubscriptionState;
+  /** A snapshot; or, if resumed, what was missed. */
+  subscribed: Subscribed;
+  /** A frame has been delivered whole. */
+  frame: Updates;
+  /** The chain begins anew: what happened in between is known by its end only. */
+  resync: { readonly reason: string };
+  error: ErrorMessage;
+}
+
+/** Counts since the subscription was made. */
+export interface SubscriptionCounts {
+  frames: number;
+  rows: number;
+  readings: number;
+  replays: number;
+  /** Breaks of the chain: rows that did not follow the ones before. */
+  gaps: number;
+  /** Chains begun anew, for whatever reason. */
+  resyncs: number;
+  /** Reconnects after which nothing was missed. */
+  resumes: number;
+}
+
+/** What a subscription needs of its client. */
+export interface SubscriptionLink {
+  readonly clock: Clock;
+  /** A name that no other subscription of the connection has. */
+  newId(): string;
+  send(message: ClientMessage): boolean;
+  /** The subscription has ended. */
+  forget(subscription: Subscription<unknown>): void;
+}
+
+/** Delay, ms, before a broken chain is subscribed anew: the first, and the longest. */
+const RESYNC_DELAY = 250;
+const RESYNC_DELAY_MAX = 30_000;
+/** A chain that held this long, ms, is trusted again. */
+const CALM_AFTER = 2 * RESYNC_DELAY_MAX;
+
+/** One subscription, kept alive across reconnects, resyncs and changes of what is asked for. */
+export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
+  readonly counts: SubscriptionCounts = {
+    frames: 0,
+    rows: 0,
+    readings: 0,
+    replays: 0,
+    gaps: 0,
+    resyncs: 0,
+    resumes: 0,
+  };
+
+  private current: SubscriptionState = "idle";
+  private options: SubscribeOptions;
+  private readonly waiters: Waiters;
+  /** Id that the next message is to have, if a transport has been told of it already. */
+  private intended: string | null = null;
+  /** Id of the subscription asked for; its view once the server has answered. */
+  private id: string | null = null;
+  private view: View<T> | null = null;
+  /** The view that a resumed one would go on from, with the newest cursor. */
+  private previous: View<T> | undefined;
+  private cursor: string | undefined;
+  private begun = false;
+  private resyncDelay = RESYNC_DELAY;
+  private lastBreak = Number.NEGATIVE_INFINITY;
+  private cancelResync: () => void = () => {};
+
+  constructor(
+    options: SubscribeOptions,
+    readonly sink: SeriesSink<T>,
+    private readonly link: SubscriptionLink,
+  ) {
+    super();
+    this.options = options;
+    this.waiters = new Waiters(link.clock);
+  }
+
+  get state(): SubscriptionState {
+    return this.current;
+  }
+
+  get patterns(): readonly string[] {
+    return this.options.patterns;
+  }
+
+  /** How many series the view names. */
+  get size(): number {
+    return this.view?.size ?? 0;
+  }
+
+  /** Ask for something else from now on. */
+  change(options: Partial<SubscribeOptions>): void {
+    this.options = { ...this.options, ...options };
+    this.cursor = undefined;
+    this.leave();
+    this.ask();
+  }
+
+  /** End it for good. */
+  unsubscribe(): void {
+    this.leave();
+    this.enter("idle");
+    this.link.forget(this as Subscription<unknown>);
+  }
+
+  /**
+   * Resolves when the subscription has been told of the series' version or a later one, rejects with WaitTimeout after
+   * ms. A series that a filter keeps back is not told of.
+   */
+  waitFor(series: string, version: number, ms: number): Promise<number> {
+    const seen = this.view?.seen(series) ?? NO_VERSION;
+    return seen >= version ? Promise.resolve(seen) : this.waiters.wait(series, version, ms);
+  }
+
+  /** What will be asked for once the connection is open, for transports that have to know before; null: nothing. */
+  intent(): SubscribeRequest | null {
+    if (this.options.patterns.length === 0) return null;
+    this.intended = this.link.newId();
+    return request(this.intended, this.options, this.cursor);
+  }
+
+  /** The connection is open: ask, from the cursor on if there is one. */
+  opened(): void {
+    this.ask();
+  }
+
+  /** With the connection its subscription is gone. */
+  lost(): void {
+    this.cancelResync();
+    this.keep();
+    this.id = null;
+    if (this.current !== "refused") this.enter("idle");
+  }
+
+  /** Credentials have changed, and with them perhaps what may be read. */
+  reconsider(): void {
+    if (!this.id) this.ask();
+  }
+
+  /** The server has another epoch. */
+  reset(): void {
+    this.cursor = undefined;
+    this.previous = undefined;
+    this.sink.reset?.();
+  }
+
+  /** The messages that follow; false if they are another subscription's. */
+  subscribed(message: Subscribed): boolean {
+    if (message.id !== this.id) return false;
+    const resumed = message.resumed === true && this.previous !== undefined;
+    if (this.begun && !resumed && this.cursor !== undefined) this.restarted("no catch-up");
+    this.begun = true;
+    if (resumed) this.counts.resumes++;
+    const { filter, limit, delta } = this.options;
+    this.view = new View(message, {
+      sink: this.sink,
+      delta: delta === true,
+      sparse: filter !== undefined || limit !== undefined,
+      previous: this.previous,
+      seen: (series, version) => this.waiters.saw(series, version),
+    });
+    this.previous = undefined;
+    this.cursor = message.cursor;
+    this.count(message.rows.length, 0, 0);
+    this.enter("live");
+    this.sink.snapshot?.(message);
+    this.emit("subscribed", message);
+    if (!this.view.intact) this.broke();
+    return true;
+  }
+
+  series(message: SeriesChanges): boolean {
+    if (message.view !== this.view?.number) return false;
+    this.view.add(message.added);
+    this.view.change(message.changed);
+    this.view.remove(message.removed);
+    return true;
+  }
+
+  updates(message: Updates, bytes: number): boolean {
+    const view = this.view;
+    if (!view || view.number !== message.view) return false;
+    const { replay, readings } = view.counts;
+    const intact = view.apply(message);
+    this.count(message.rows.length, replay, readings);
+    if (message.cursor !== undefined) this.cursor = message.cursor;
+    this.counts.frames++;
+    this.sink.frame?.(message, bytes);
+    this.emit("frame", message);
+    if (!intact) this.broke();
+    return true;
+  }
+
+  /** The server begins anew, and sends a fresh snapshot under the same id. */
+  resync(view: number | undefined, id: string | undefined, reason: string): boolean {
+    if (id !== undefined ? id !== this.id : view === undefined || view !== this.view?.number) return false;
+    this.keep();
+    this.cursor = undefined;
+    this.restarted(reason);
+    return true;
+  }
+
+  error(message: ErrorMessage): boolean {
+    if (message.id === undefined || message.id !== this.id) return false;
+    this.keep();
+    this.id = null;
+    this.enter("refused");
+    this.emit("error", message);
+    return true;
+  }
+
+  private count(rows: number, replays: number, readings: number): void {
+    const counts = this.view?.counts;
+    if (!counts) return;
+    this.counts.rows += rows;
+    this.counts.replays += counts.replay - replays;
+    this.counts.readings += counts.readings - readings;
+  }
+
+  private ask(): void {
+    this.cancelResync();
+    const { patterns } = this.options;
+    if (patterns.length === 0) {
+      this.enter("idle");
+      return;
+    }
+    const id = this.intended ?? this.link.newId();
+    this.intended = null;
+    const asked = this.link.send({ type: "subscribe", payload: request(id, this.options, this.cursor) });
+    this.id = asked ? id : null;
+    if (asked) this.enter("asked");
+  }
+
+  private leave(): void {
+    this.cancelResync();
+    if (this.id) this.link.send({ type: "unsubscribe", payload: { id: this.id } });
+    this.keep();
+    this.id = null;
+  }
+
+  /** Part with the view, but not with what it knows. */
+  private keep(): void {
+    this.previous = this.view ?? this.previous;
+    this.view = null;
+  }
+
+  /** Drop the view now, ask for a new one soon: later and later while breaks follow one another. */
+  private broke(): void {
+    this.counts.gaps++;
+    this.leave();
+    this.cursor = undefined;
+    this.restarted("gap");
+    const now = this.link.clock.now();
+    const calm = now - this.lastBreak > CALM_AFTER;
+    this.resyncDelay = calm ? RESYNC_DELAY : Math.min(RESYNC_DELAY_MAX, this.resyncDelay * 2);
+    this.lastBreak = now;
+    this.enter("idle");
+    this.cancelResync = this.link.clock.after(this.resyncDelay, () => this.ask());
+  }
+
+  private restarted(reason: string): void {
+    this.counts.resyncs++;
+    this.emit("resync", { reason });
+  }
+
+  private enter(state: SubscriptionState): void {
+    if (state === this.current) return;
+    this.current = state;
+    this.emit("state", state);
+  }
+}
+
+/** The message's payload: without what is left to the server. */
+export function request(id: string, options: SubscribeOptions, cursor: string | undefined): SubscribeRequest {
+  const { patterns, maxHz: max_hz, windowMs: window_ms, ...same } = options;
+  const all = { id, patterns, max_hz, window_ms, ...same, cursor };
+  return Object.fromEntries(
+    Object.entries(all).filter(([, v]) => v !== undefined),
+  ) as unknown as SubscribeRequest;
+}

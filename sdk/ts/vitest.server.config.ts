@@ -1,0 +1,8 @@
+import { defineConfig } from "vitest/config";
+import { alias } from "./vitest.config";
+
+// Against the real server (WEIR_BIN, default ../../bin/weir).
+export default defineConfig({
+  resolve: { alias },
+  test: { environment: "node", include: ["test/server/*.test.ts"], testTimeout: 30_000, hookTimeout: 30_000 },
+});
