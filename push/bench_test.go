@@ -70,7 +70,7 @@ func BenchmarkEncodeFramePerRow(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := 0; i < b.N; i += v.pending.len() {
-		f := updatesFrame(rows{view: 1, dictionary: v.dictionary, from: len(v.dictionary), pending: &v.pending, cursor: "c", pushed: 1, size: v.size})
+		f := updatesFrame(rows{view: 1, dictionary: v.dictionary, from: len(v.dictionary), gathered: &v.pending, cursor: "c", pushed: 1, size: v.size})
 		v.size, bytes = len(f.body), len(f.body)
 	}
 	b.ReportMetric(float64(bytes)/1000, "bytes/row")
@@ -103,7 +103,7 @@ func BenchmarkFanOut(b *testing.B) {
 		defer near.Close()
 		wg.Go(func() { _, _ = io.Copy(got, far) })
 		conns[i] = &client{hub: h, conn: near, limits: limits{losslessBytes: 1 << 20}}
-		if err := h.subscribe(conns[i], "x", patterns("#"), 0, nil); err != nil {
+		if err := h.subscribe(conns[i], "x", choice{patterns: patterns("#"), hz: 0}, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

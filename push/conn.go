@@ -121,7 +121,7 @@ func (s *Server) greet(c *client) {
 	for i, p := range asked.patterns {
 		var err error = wire.NewError(wire.CodeForbidden, fmt.Sprintf("subscribe[%d]", i))
 		if c.who.MayRead(p) {
-			err = s.hub.subscribe(c, p.String(), asked.patterns[i:i+1], asked.hz, nil)
+			err = s.hub.subscribe(c, p.String(), choice{patterns: asked.patterns[i : i+1], hz: asked.hz}, nil)
 		}
 		var refusal *wire.Error
 		if errors.As(err, &refusal) {

@@ -10,9 +10,10 @@ import (
 // rows is what an updates frame says.
 type rows struct {
 	view       uint32
-	dictionary []string // entries from on are news to the reader
+	columns    wire.ColumnSet
+	dictionary []wire.Entry // entries from on are news to the reader
 	from       int
-	pending    *pending
+	gathered   *gathered
 	cursor     string
 	pushed     int64
 	size       int // guess
@@ -32,26 +33,18 @@ func (r *rows) frame(e encoding) frame {
 
 // updatesFrame encodes rows as text messages, preceded by the series that they may name for the first time.
 func updatesFrame(r rows) frame {
-	f := frame{rows: r.pending.len()}
+	f := frame{rows: r.gathered.len()}
 	if r.from < len(r.dictionary) {
-		added := wire.SeriesMsg{View: int(r.view), Added: entries(r.dictionary, r.from)}
+		added := wire.SeriesMsg{View: int(r.view), Added: r.dictionary[r.from:]}
 		f.head = message(opText, added.Append(newPayload(64*len(added.Added))), 0)
 	}
 	b := newPayload(max(r.size, rowBytes*f.rows) + rowBytes)
 	b = wire.AppendUpdatesHead(b, int(r.view), r.cursor, r.pushed)
-	for i := range r.pending.rows {
-		b = wire.AppendRow(b, int(r.pending.index[i]), &r.pending.rows[i])
+	for i := range r.gathered.rows {
+		b = r.columns.AppendRow(b, int(r.gathered.index[i]), &r.gathered.rows[i])
 	}
-	f.body = message(opText, wire.AppendUpdatesTail(b), 0)
+	f.body = message(opText, wire.AppendUpdatesTail(b, r.gathered.left...), 0)
 	return f
-}
-
-func entries(dictionary []string, from int) []wire.Entry {
-	out := make([]wire.Entry, 0, len(dictionary)-from)
-	for i := from; i < len(dictionary); i++ {
-		out = append(out, wire.Entry{I: i, Series: dictionary[i]})
-	}
-	return out
 }
 
 func alertFrame(a *telemetry.Alert) frame {
@@ -75,9 +68,10 @@ func errorFrame(err *wire.Error, id string) frame {
 type snapshot struct {
 	view       uint32
 	hz         float64
-	dictionary []string
+	columns    wire.ColumnSet
+	dictionary []wire.Entry
 	rows       []telemetry.Update
-	index      []uint32 // of the rows in the dictionary; nil: each its own
+	index      []uint32 // of the rows; nil: each its own
 	alerts     []telemetry.Alert
 	cursor     string
 	pushed     int64
@@ -114,7 +108,7 @@ func (a *answer) encode(e encoding) []byte {
 func (s *snapshot) encode() []byte {
 	msg := wire.Subscribed{
 		View: int(s.view), MaxHz: s.hz, Resumed: s.resumed, Cursor: s.cursor, PushTime: s.pushed,
-		Dictionary: entries(s.dictionary, 0), Rows: wireRows(s.rows), Alerts: s.alerts,
+		Columns: s.columns, Dictionary: s.dictionary, Rows: wireRows(s.rows), Alerts: s.alerts,
 	}
 	for i, idx := range s.index {
 		msg.Rows[i].I = int(idx)

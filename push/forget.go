@@ -52,17 +52,22 @@ func (st *store) remove(device string, upTo telemetry.Version) (gone []*series) 
 func (v *view) shrink() {
 	before := v.members
 	v.dictionary, v.members, v.told = nil, nil, 0
+	if v.selection != nil { // it has a row for each; restart fills it
+		v.selection = v.key.selection()
+	}
 	for _, s := range before {
 		if s.gone {
 			continue
 		}
 		for i := range s.members {
 			if s.members[i].view == v {
-				s.members[i].idx = uint32(len(v.dictionary))
+				s.members[i].idx = uint32(len(v.members))
 			}
 		}
-		v.dictionary = append(v.dictionary, s.name)
 		v.members = append(v.members, s)
+		if v.selection == nil {
+			v.enter(uint32(len(v.members) - 1))
+		}
 	}
 	v.hub.m.viewRows.Add(int64(len(v.members) - len(before)))
 }

@@ -58,6 +58,9 @@ func (v *view) greetings(snap *snapshot, joined []*subscription) *greetings {
 		}
 		s.returning = nil
 		g.returns[i], g.refused[i] = r, r.refusal(&v.hub.at)
+		if v.selection != nil && g.refused[i] == "" {
+			g.refused[i] = resyncTooOld // which series the client has in is not known
+		}
 		if g.refused[i] == "" && g.back == nil {
 			g.back = &catchUp{
 				window: v.hub.window, readBack: v.hub.readBack, to: v.hub.at.clone(), patterns: v.patterns, rows: snap.rows,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -255,6 +256,7 @@ func (c *wsClient) subscribe(id, pattern string, hz float64) {
 // and adds up what they tell.
 type follower struct {
 	t       testing.TB
+	choosy  bool // the views do not tell of all their series
 	decoder wire.LiveDecoder
 	views   map[int]map[string]*followed
 	ids     map[string]int // view by subscription
@@ -274,6 +276,7 @@ type followed struct {
 	max    float64
 	rows   int
 	newest telemetry.Update
+	in     bool // of a view that does not tell of all its series: it is in
 }
 
 func newFollower(t testing.TB) *follower {
@@ -297,7 +300,7 @@ func (f *follower) take(raw []byte) wire.ServerMessage {
 		}
 		for _, r := range m.Rows {
 			s := f.views[m.View][r.Update.Series]
-			s.base, s.seen, s.newest = r.Update.Version, r.Update.Version, *r.Update
+			s.base, s.seen, s.newest, s.in = r.Update.Version, r.Update.Version, *r.Update, true
 		}
 		f.open = m.Alerts
 	case *wire.SeriesMsg:
@@ -314,6 +317,7 @@ func (f *follower) take(raw []byte) wire.ServerMessage {
 		for _, r := range m.Rows {
 			f.row(m.View, r.Update)
 		}
+		f.left(m)
 	case *wire.Resync:
 		f.resyncs++
 		delete(f.views, m.View)
@@ -331,7 +335,14 @@ func (f *follower) row(view int, u *telemetry.Update) {
 	if s == nil {
 		f.t.Fatalf("row of %s in view %d, which does not have it", u.Series, view)
 	}
-	if r := u.Follow(s.seen); r != telemetry.Contiguous {
+	s.in = true
+	switch r := u.Follow(s.seen); {
+	case r == telemetry.Contiguous:
+	case f.choosy && s.seen == telemetry.NoVersion: // its chain begins here
+		s.base = u.Since
+	case f.choosy && r == telemetry.Replay && u.Version == s.seen: // back without news
+		return
+	default:
 		f.t.Fatalf("view %d, %s: row (%d, %d] after %d is relation %d", view, u.Series, u.Since, u.Version, s.seen, r)
 	}
 	if s.rows == 0 || u.Max > s.max {
@@ -342,6 +353,35 @@ func (f *follower) row(view int, u *telemetry.Update) {
 	s.sum += u.Sum
 	s.rows++
 	s.newest = *u
+}
+
+// left takes out what is in a view no more.
+func (f *follower) left(m *wire.Updates) {
+	f.t.Helper()
+	for _, idx := range m.Left {
+		for _, r := range m.Rows {
+			if r.I == int(idx) {
+				f.t.Fatalf("%s of view %d has a row and has left", r.Update.Series, m.View)
+			}
+		}
+		name := f.decoder.Name(m.View, int(idx))
+		s := f.views[m.View][name]
+		if s == nil || !f.choosy {
+			f.t.Fatalf("%d (%q) has left view %d, which does not have it", idx, name, m.View)
+		}
+		s.in = false
+	}
+}
+
+// in are the series that a subscription has in, by name.
+func (f *follower) in(id string) (names []string) {
+	for name, s := range f.views[f.ids[id]] {
+		if s.in {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // series is what the follower knows of a series by the id of a subscription.

@@ -69,7 +69,6 @@ func unbuilt(req *wire.Subscribe) *wire.Error {
 		name  string
 		asked bool
 	}{
-		{"fields", req.Columns != 0}, {"filter", req.Filter != ""}, {"order", req.Order != ""}, {"limit", req.Limit != 0},
 		{"points", req.Points != 0}, {"delta", req.Delta},
 	} {
 		if f.asked {
@@ -93,10 +92,14 @@ func (c *client) handleSubscribe(req *wire.Subscribe, cfg *Config) error {
 	if !validHz(hz) {
 		return hzError("payload.max_hz")
 	}
+	if _, refusal := compileFilter(req.Filter); refusal != nil {
+		return refusal
+	}
 	if i := unreadable(c.who, req.Patterns); i >= 0 {
 		return wire.NewError(wire.CodeForbidden, fmt.Sprintf("payload.patterns[%d]", i))
 	}
-	return c.hub.subscribe(c, req.ID, req.Patterns, hz, comeBack(req.Cursor))
+	want := choice{patterns: req.Patterns, hz: hz, columns: req.Columns, filter: req.Filter, order: req.Order, limit: req.Limit}
+	return c.hub.subscribe(c, req.ID, want, comeBack(req.Cursor))
 }
 
 func hzError(path string) *wire.Error {

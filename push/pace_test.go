@@ -78,7 +78,7 @@ func TestViewSpeaksAtOnceWhenIdleAndThenAtItsRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := testHub()
 		p, f := h.pipe(), newFollower(t)
-		if err := h.subscribe(p.client, "x", patterns("#"), 20, nil); err != nil {
+		if err := h.subscribe(p.client, "x", choice{patterns: patterns("#"), hz: 20}, nil); err != nil {
 			t.Fatal(err)
 		}
 		f.take(p.message())
@@ -111,7 +111,7 @@ func TestJoinersOfASlowViewShareASnapshotAndWaitLittle(t *testing.T) {
 		join := func() {
 			p := h.pipe()
 			clients = append(clients, p)
-			if err := h.subscribe(p.client, "x", patterns("#"), 0.1, nil); err != nil {
+			if err := h.subscribe(p.client, "x", choice{patterns: patterns("#"), hz: 0.1}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -177,7 +177,7 @@ func runInterleaving(t *testing.T, rt *rapid.T) {
 			id := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "id")
 			pattern := rapid.SampledFrom([]string{"#", "p/#", "+/a/x", "p/a/y"}).Draw(rt, "pattern")
 			hz := rapid.SampledFrom([]float64{0, 10, 20, 0.5}).Draw(rt, "hz")
-			_ = h.subscribe(m.client, id, patterns(pattern), hz, nil)
+			_ = h.subscribe(m.client, id, choice{patterns: patterns(pattern), hz: hz}, nil)
 			subscribed[id] = true
 		case 1:
 			h.unsubscribe(m.client, rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "id"))
@@ -270,7 +270,7 @@ func TestMistakeInAPendingSetMakesTheViewBeginAnew(t *testing.T) {
 				h.apply(0, []telemetry.Update{single("p/a/m", version, 1)}, 0)
 			}
 			feed()
-			if err := h.subscribe(p.client, "x", patterns("#"), 0, nil); err != nil {
+			if err := h.subscribe(p.client, "x", choice{patterns: patterns("#"), hz: 0}, nil); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -280,7 +280,7 @@ func TestMistakeInAPendingSetMakesTheViewBeginAnew(t *testing.T) {
 			s := p.subs["x"]
 			set := &s.view.pending
 			if place == "laggard" {
-				set = &s.behind.pending
+				set = &s.behind.gathered
 			} else {
 				stray := single("p/a/m", 0, 1)
 				_, _ = set.add(0, &stray)

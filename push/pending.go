@@ -28,6 +28,19 @@ func (p *pending) add(idx uint32, u *telemetry.Update) (merged bool, err error) 
 	return true, p.rows[at-1].Merge(u)
 }
 
+// remove takes the row of the series at idx out, if there is one.
+func (p *pending) remove(idx uint32) {
+	if int(idx) >= len(p.place) || p.place[idx] == 0 {
+		return
+	}
+	at, last := int(p.place[idx]-1), len(p.rows)-1
+	p.place[p.index[last]] = int32(at + 1)
+	p.place[idx] = 0
+	p.rows[at], p.index[at] = p.rows[last], p.index[last]
+	p.rows[last] = telemetry.Update{}
+	p.rows, p.index = p.rows[:last], p.index[:last]
+}
+
 func (p *pending) grow(n int) {
 	if n <= cap(p.place) {
 		p.place = p.place[:n]
@@ -47,4 +60,19 @@ func (p *pending) reset() {
 	}
 	clear(p.rows)
 	p.rows, p.index = p.rows[:0], p.index[:0]
+}
+
+// gathered is what there is to tell of a view. Its rows are those with news and then again many that were told before, of
+// series that come back without any. Of left there is no row.
+type gathered struct {
+	pending
+	again int
+	left  []uint32
+}
+
+func (g *gathered) any() bool { return g.len() > 0 || len(g.left) > 0 }
+
+func (g *gathered) reset() {
+	g.pending.reset()
+	g.again, g.left = 0, g.left[:0]
 }

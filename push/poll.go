@@ -133,10 +133,10 @@ func (h *hub) missedBy(ctx context.Context, v *view, r *returning, emptyToo bool
 
 // watchView makes a view of patterns tell its news to a request, until unwatchView.
 func (h *hub) watchView(patterns []telemetry.Pattern, hz float64) (*view, *wire.Error) {
-	patterns, text := canonical(patterns)
+	key, patterns := (&choice{patterns: patterns, hz: hz}).key()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.useViewLocked(viewKey{patterns: text, hz: granted(hz)}, patterns, 0)
+	return h.useViewLocked(key, patterns, 0)
 }
 
 func (h *hub) unwatchView(v *view) {

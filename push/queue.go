@@ -1,6 +1,11 @@
 package push
 
-import "slices"
+import (
+	"slices"
+
+	"weir/telemetry"
+	"weir/wire"
+)
 
 // item is a place in a connection's lossless lane.
 type item struct {
@@ -51,18 +56,30 @@ func (l *lane) ready() bool { return len(l.items) > 0 && !l.items[0].empty }
 
 // laggard is what a subscription gathers while its connection cannot take the view's frames.
 type laggard struct {
-	pending
-	dictionary []string // as of the newest row
-	from       int      // the entries that the client has been told of
+	gathered
+	columns    wire.ColumnSet
+	dictionary []wire.Entry // as of the newest row
+	from       int          // the entries that the client has been told of
 	cursor     string
 	pushed     int64
+	// old are the rows that were told before, of series that came back without news. Nothing is merged into those.
+	old map[uint32]struct{}
 }
 
-// take merges the rows of a frame.
+// take merges what a frame tells.
 func (l *laggard) take(f *flush) (merged int, err error) {
 	v := f.view
+	news := v.pending.len() - v.pending.again
 	for i := range v.pending.rows {
-		known, err := l.add(v.pending.index[i], &v.pending.rows[i])
+		idx, u := v.pending.index[i], &v.pending.rows[i]
+		if i >= news {
+			l.takeOld(idx, u)
+			continue
+		}
+		if len(l.old) > 0 {
+			l.dropOld(idx)
+		}
+		known, err := l.add(idx, u)
 		if err != nil {
 			return merged, err
 		}
@@ -70,11 +87,70 @@ func (l *laggard) take(f *flush) (merged int, err error) {
 			merged++
 		}
 	}
-	l.dictionary, l.cursor, l.pushed = v.dictionary[:len(v.dictionary):len(v.dictionary)], f.cursor, f.pushed
+	if v.selection != nil {
+		l.leave(&v.pending)
+	}
+	l.columns, l.dictionary = v.key.columns, v.dictionary[:len(v.dictionary):len(v.dictionary)]
+	l.cursor, l.pushed = f.cursor, f.pushed
 	return merged, nil
+}
+
+// takeOld keeps a row that was told before, unless there is a newer one.
+func (l *laggard) takeOld(idx uint32, u *telemetry.Update) {
+	if _, known := l.version(idx); known {
+		return
+	}
+	_, _ = l.add(idx, u)
+	if l.old == nil {
+		l.old = make(map[uint32]struct{})
+	}
+	l.old[idx] = struct{}{}
+}
+
+// dropOld lets a row go that was told before: it is followed by one with news.
+func (l *laggard) dropOld(idx uint32) {
+	if _, old := l.old[idx]; old {
+		delete(l.old, idx)
+		l.remove(idx)
+	}
+}
+
+// leave notes which series are in no more, and which are again. One that had rows before it left keeps them: see split.
+func (l *laggard) leave(g *gathered) {
+	l.left = slices.DeleteFunc(l.left, func(idx uint32) bool {
+		_, back := g.version(idx)
+		return back
+	})
+	for _, idx := range g.left {
+		l.dropOld(idx)
+		l.left = append(l.left, idx)
+	}
+}
+
+// split takes out what a second frame has to tell because no series is in a frame's rows and has left: that series left
+// which have rows. It is nil if there are none.
+func (l *laggard) split(spare func() *laggard) *laggard {
+	hasRow := func(idx uint32) bool {
+		_, has := l.version(idx)
+		return has
+	}
+	if !slices.ContainsFunc(l.left, hasRow) {
+		return nil
+	}
+	rest := spare()
+	rest.columns, rest.dictionary, rest.from, rest.cursor, rest.pushed = l.columns, l.dictionary, len(l.dictionary), l.cursor, l.pushed
+	for _, idx := range l.left {
+		if hasRow(idx) {
+			rest.left = append(rest.left, idx)
+		}
+	}
+	l.left = slices.DeleteFunc(l.left, hasRow)
+	l.cursor = ""
+	return rest
 }
 
 func (l *laggard) clear() {
 	l.reset()
+	clear(l.old)
 	l.dictionary, l.from, l.cursor = nil, 0, ""
 }

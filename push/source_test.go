@@ -288,7 +288,7 @@ func TestAlertsThatRetentionHasTakenAreReadFromLatest(t *testing.T) {
 	tl.hub.loadAlerts(1, []telemetry.Alert{other})
 	p, f := tl.hub.pipe(), newFollower(t)
 	defer p.end()
-	if err := tl.hub.subscribe(p.client, "x", patterns("#"), 0, nil); err != nil {
+	if err := tl.hub.subscribe(p.client, "x", choice{patterns: patterns("#"), hz: 0}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if f.take(p.message()); len(f.open) != 2 {

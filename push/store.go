@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"weir/telemetry"
+	"weir/wire"
 )
 
 // series is one series as push knows it: its newest update, and the views that show it. Guarded by
@@ -16,7 +17,8 @@ type series struct {
 	name    string
 	last    telemetry.Update
 	members []member
-	gone    bool // it was deleted, and is in no store
+	meta    *wire.Meta // what is known of it beside its readings; nil: nothing
+	gone    bool       // it was deleted, and is in no store
 }
 
 // member says that the series stands at index idx of a view's dictionary.

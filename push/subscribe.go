@@ -37,6 +37,47 @@ type subscription struct {
 type viewKey struct {
 	patterns string
 	hz       float64
+	columns  wire.ColumnSet
+	filter   string // a condition that compiles; "": none
+	order    string // "": no limit
+	limit    int
+}
+
+// choice is what a subscription asks for.
+type choice struct {
+	patterns []telemetry.Pattern
+	hz       float64
+	columns  wire.ColumnSet
+	filter   string
+	order    string
+	limit    int
+}
+
+// key is that of the view that serves the choice, with the patterns of that view. The rate is the nearest that is
+// granted.
+func (w *choice) key() (viewKey, []telemetry.Pattern) {
+	patterns, text := canonical(w.patterns)
+	key := viewKey{patterns: text, hz: granted(w.hz), columns: w.columns, filter: w.filter, order: w.order, limit: w.limit}
+	if key.limit > 0 && key.order == "" {
+		key.order = wire.OrderWorst
+	}
+	return key, patterns
+}
+
+// selection is which of its series a view tells of; nil: all.
+func (k *viewKey) selection() *selection {
+	if k.filter == "" && k.limit == 0 {
+		return nil
+	}
+	f, err := compileFilter(k.filter)
+	if err != nil {
+		panic("push: the filter was not checked: " + err.Error())
+	}
+	var o *order
+	if k.limit > 0 {
+		o = newOrder(k.order)
+	}
+	return newSelection(f, o, k.limit)
 }
 
 // canonical sorts patterns and drops repeated ones.
@@ -55,9 +96,8 @@ func canonical(patterns []telemetry.Pattern) ([]telemetry.Pattern, string) {
 }
 
 // subscribe gives c a subscription. The client's `subscribed` comes with the view's next frame, and
-// everything after it continues exactly from there, or with from where the client was before. The rate is the nearest
-// that is granted.
-func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz float64, from *returning) error {
+// everything after it continues exactly from there, or with from where the client was before.
+func (h *hub) subscribe(c *client, id string, want choice, from *returning) error {
 	now := h.now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -71,13 +111,12 @@ func (h *hub) subscribe(c *client, id string, patterns []telemetry.Pattern, hz f
 		return wire.NewError(wire.CodeSubscriptionsMany, "")
 	}
 	s := &subscription{id: id, client: c, returning: from}
-	s.patterns, s.key.patterns = canonical(patterns)
-	s.key.hz = granted(hz)
+	s.key, s.patterns = want.key()
 	for _, other := range c.subs {
 		if other.key == s.key { // a view that is shared cannot begin twice on one connection
 			return &wire.Error{
 				Code: wire.CodeSubscriptionExists, Path: "payload.patterns",
-				Message: fmt.Sprintf("the connection has these patterns at max_hz %v already, as %q", s.key.hz, other.id),
+				Message: fmt.Sprintf("the connection has the same at max_hz %v already, as %q", s.key.hz, other.id),
 			}
 		}
 	}

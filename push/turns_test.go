@@ -14,7 +14,7 @@ import (
 // mustSubscribe makes a subscription at 20 Hz.
 func (p *pipeClient) mustSubscribe(t *testing.T, id, pattern string) {
 	t.Helper()
-	if err := p.hub.subscribe(p.client, id, patterns(pattern), 20, nil); err != nil {
+	if err := p.hub.subscribe(p.client, id, choice{patterns: patterns(pattern), hz: 20}, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weir/telemetry"
+	"weir/wire"
 )
 
 // Reasons of resync.
@@ -28,10 +29,11 @@ type view struct {
 	patterns []telemetry.Pattern
 	period   time.Duration // between frames; 0: a frame for every batch that arrives
 
-	dictionary []string  // by index, append-only: readers may keep a prefix without the lock
-	members    []*series // the same, as series
-	told       int       // how much of the dictionary the frames up to now tell of
-	pending    pending
+	dictionary []wire.Entry // append-only: readers may keep a prefix without the lock
+	members    []*series    // by index
+	told       int          // how much of the dictionary the frames up to now tell of
+	selection  *selection   // nil: all series are told of, and each stands in the dictionary at its index
+	pending    gathered     // with a selection: only while the view speaks
 
 	users   int           // subscriptions, also those whose turn to join has not come, and requests that wait for news
 	news    chan struct{} // closed when there is some; nil: nobody waits for it
@@ -50,7 +52,7 @@ type view struct {
 // openViewLocked makes a view of the series that its patterns select.
 func (h *hub) openViewLocked(key viewKey, patterns []telemetry.Pattern, members []*series) *view {
 	h.lastView++
-	v := &view{hub: h, key: key, number: h.lastView, patterns: patterns}
+	v := &view{hub: h, key: key, number: h.lastView, patterns: patterns, selection: key.selection()}
 	if key.hz > 0 {
 		v.period = time.Duration(float64(time.Second) / key.hz)
 	}
@@ -78,12 +80,23 @@ func (h *hub) closeViewLocked(v *view) {
 	h.m.views.Store(int64(len(h.views)))
 }
 
-// include gives a series the next place in the dictionary.
+// include gives a series the next index.
 func (v *view) include(s *series) {
-	s.members = append(s.members, member{view: v, idx: uint32(len(v.dictionary))})
-	v.dictionary = append(v.dictionary, s.name)
+	idx := uint32(len(v.members))
+	s.members = append(s.members, member{view: v, idx: idx})
 	v.members = append(v.members, s)
 	v.hub.m.viewRows.Add(1)
+	if v.selection != nil {
+		v.selection.include(s)
+		return
+	}
+	v.enter(idx)
+}
+
+// enter puts a series into the dictionary, and returns how long that is then.
+func (v *view) enter(idx uint32) int {
+	v.dictionary = append(v.dictionary, wire.Entry{I: int(idx), Series: v.members[idx].name})
+	return len(v.dictionary)
 }
 
 // take merges an update of the series at idx, and returns 1 if a row was there already. A broken view
@@ -92,7 +105,13 @@ func (v *view) take(idx uint32, u *telemetry.Update) (merged int) {
 	if v.broken != "" {
 		return 0
 	}
-	known, err := v.pending.add(idx, u)
+	var known bool
+	var err error
+	if v.selection != nil {
+		known, err = v.selection.take(idx, u)
+	} else {
+		known, err = v.pending.add(idx, u)
+	}
 	if err != nil {
 		v.breakInternally(u.Series)
 	}
@@ -186,10 +205,11 @@ func (v *view) flush(now time.Time) {
 	}
 	v.stop()
 	v.flushed = now
-	if v.broken != "" || v.pending.len() > 0 {
+	v.choose()
+	if v.broken != "" || v.pending.any() {
 		v.tellNews()
 	}
-	if v.broken == "" && v.pending.len() > 0 {
+	if v.broken == "" && v.pending.any() {
 		v.speak(now)
 	}
 	if v.broken != "" {
@@ -197,6 +217,13 @@ func (v *view) flush(now time.Time) {
 	}
 	if len(v.waiting) > 0 && !v.queued {
 		v.welcomeOrQueue()
+	}
+}
+
+// choose decides what a view with a selection tells.
+func (v *view) choose() {
+	if v.selection != nil && v.broken == "" {
+		v.selection.choose(&v.pending, v.enter)
 	}
 }
 
@@ -208,7 +235,9 @@ func (v *view) speak(now time.Time) {
 			v.breakInternally("")
 		}
 	}
-	v.hub.m.observe(&v.pending.rows[0], f.pushed)
+	if v.pending.len() > 0 {
+		v.hub.m.observe(&v.pending.rows[0], f.pushed)
+	}
 	v.told = len(v.dictionary)
 	v.pending.reset()
 }
@@ -225,6 +254,20 @@ func (v *view) restart() {
 	clear(v.subs)
 	v.subs = v.subs[:0]
 	v.broken = ""
+	v.pending.reset()
+	v.reselect()
+}
+
+// reselect lets a selection begin anew: nobody has been told of anything.
+func (v *view) reselect() {
+	if v.selection == nil {
+		return
+	}
+	v.selection, v.dictionary, v.told = v.key.selection(), nil, 0
+	for _, s := range v.members {
+		v.selection.include(s)
+	}
+	v.choose()
 	v.pending.reset()
 }
 
@@ -251,7 +294,7 @@ func (f *flush) encode(e encoding) frame {
 	}
 	v := f.view
 	out := updatesFrame(rows{
-		view: v.number, dictionary: v.dictionary, from: v.told, pending: &v.pending,
+		view: v.number, columns: v.key.columns, dictionary: v.dictionary, from: v.told, gathered: &v.pending,
 		cursor: f.cursor, pushed: f.pushed, size: v.size,
 	})
 	v.size = len(out.body)

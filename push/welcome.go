@@ -53,15 +53,20 @@ func (v *view) welcome() {
 }
 
 func (v *view) snapshot() *snapshot {
-	rows := make([]telemetry.Update, len(v.members))
-	for i, s := range v.members {
-		rows[i] = s.last
-	}
-	return &snapshot{
-		view: v.number, hz: v.key.hz, dictionary: v.dictionary[:len(v.dictionary):len(v.dictionary)], rows: rows,
+	snap := &snapshot{
+		view: v.number, hz: v.key.hz, columns: v.key.columns, dictionary: v.dictionary[:len(v.dictionary):len(v.dictionary)],
 		alerts: v.hub.openAlertsLocked(v.patterns),
 		cursor: v.hub.at.cursor(), pushed: v.flushed.UnixMicro(),
 	}
+	if v.selection != nil {
+		snap.index, snap.rows = v.selection.told()
+		return snap
+	}
+	snap.rows = make([]telemetry.Update, len(v.members))
+	for i, s := range v.members {
+		snap.rows[i] = s.last
+	}
+	return snap
 }
 
 // openAlertsLocked returns the open alerts whose series one of the patterns selects.

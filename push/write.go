@@ -157,7 +157,7 @@ func (c *client) transmit(parts []part) error {
 
 func (l *laggard) frame(view uint32, e encoding) frame {
 	told := rows{
-		view: view, dictionary: l.dictionary, from: l.from, pending: &l.pending,
+		view: view, columns: l.columns, dictionary: l.dictionary, from: l.from, gathered: &l.gathered,
 		cursor: l.cursor, pushed: l.pushed,
 	}
 	return told.frame(e)

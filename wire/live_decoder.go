@@ -137,6 +137,14 @@ func unmarshal(payload []byte, m ServerMessage) (ServerMessage, error) {
 	return m, json.Unmarshal(payload, m)
 }
 
+// Name is the series that a view's dictionary has under an index, empty if it has none.
+func (d *LiveDecoder) Name(view, index int) string {
+	if v := d.views[view]; v != nil {
+		return v.names[index]
+	}
+	return ""
+}
+
 func (d *LiveDecoder) learn(view int, entries []Entry) {
 	v := d.views[view]
 	if v == nil {
