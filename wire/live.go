@@ -68,6 +68,8 @@ type Subscribed struct {
 	Rows       []Row
 	// Alerts are the open alerts of the series.
 	Alerts []telemetry.Alert
+	// Left are series that left the view since the cursor, if Resumed.
+	Left   []uint32
 	Cursor string
 	// PushTime is when the server wrote the message, in microseconds.
 	PushTime int64
@@ -165,6 +167,7 @@ func (m *Subscribed) Append(dst []byte) []byte {
 		dst = append(dst, `,"resumed":true`...)
 	}
 	dst = appendState(append(dst, ','), m.Columns, m.Dictionary, m.Rows, m.Alerts)
+	dst = leftField(dst, m.Left)
 	dst = stringField(dst, `,"cursor":`, m.Cursor)
 	dst = intField(dst, `,"push_ts":`, m.PushTime)
 	return append(dst, "}}"...)
@@ -224,14 +227,18 @@ func AppendUpdatesHead(dst []byte, view int, cursor string, pushTime int64) []by
 
 // AppendUpdatesTail ends an Updates message with the series that have left.
 func AppendUpdatesTail(dst []byte, left ...uint32) []byte {
+	return append(leftField(append(dst, ']'), left), "}}"...)
+}
+
+func leftField(dst []byte, left []uint32) []byte {
 	if len(left) == 0 {
-		return append(dst, "]}}"...)
+		return dst
 	}
-	dst = append(dst, `],"left":`...)
+	dst = append(dst, `,"left":`...)
 	for i, idx := range left {
 		dst = strconv.AppendUint(append(dst, "[,"[min(i, 1)]), uint64(idx), 10)
 	}
-	return append(dst, "]}}"...)
+	return append(dst, ']')
 }
 
 // Append appends the message.

@@ -246,6 +246,8 @@ func (d *LiveDecoder) subscribed() (*Subscribed, error) {
 			return json.Unmarshal(raw, &m.MaxHz)
 		case "resumed":
 			return json.Unmarshal(raw, &m.Resumed)
+		case "left":
+			return json.Unmarshal(raw, &m.Left)
 		case "cursor":
 			return json.Unmarshal(raw, &m.Cursor)
 		case "push_ts":

@@ -3,6 +3,7 @@ package wire
 import (
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // Entry of a dictionary: rows name a series by I.
@@ -30,11 +31,12 @@ type Meta struct {
 }
 
 // SeriesMsg changes a view's dictionary. It precedes the first row of each series in Added; those in Changed were told of
-// before, with other metadata.
+// before, with other metadata; those in Removed exist no more.
 type SeriesMsg struct {
 	View    int     `json:"view"`
 	Added   []Entry `json:"added,omitempty"`
 	Changed []Entry `json:"changed,omitempty"`
+	Removed []int   `json:"removed,omitempty"`
 }
 
 // Append appends the message.
@@ -46,6 +48,13 @@ func (m *SeriesMsg) Append(dst []byte) []byte {
 	}
 	if len(m.Changed) > 0 {
 		dst = appendEntries(append(dst, `,"changed":`...), m.Changed)
+	}
+	if len(m.Removed) > 0 {
+		dst = append(dst, `,"removed":`...)
+		for i, idx := range m.Removed {
+			dst = strconv.AppendInt(append(dst, "[,"[min(i, 1)]), int64(idx), 10)
+		}
+		dst = append(dst, ']')
 	}
 	return append(dst, "}}"...)
 }

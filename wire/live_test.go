@@ -289,6 +289,8 @@ func TestServerMessagesReadBack(t *testing.T) {
 		&Welcome{Protocol: LiveProtocol, Epoch: "e\n", Session: "s", ServerTime: 5, HeartbeatMS: 15000, Insecure: true, Read: []string{"#"}},
 		&SeriesMsg{View: 3, Added: []Entry{{I: 0, Series: "a/b"}, {I: 1, Series: "c/d"}}},
 		&SeriesMsg{View: 3, Changed: []Entry{{I: 5, Series: "a/b", Meta: sampleMeta()}}},
+		&SeriesMsg{View: 3, Removed: []int{5, 7}},
+		&Subscribed{ID: "a", View: 3, Resumed: true, Dictionary: []Entry{{I: 0, Series: "a/b"}}, Left: []uint32{0, 4}},
 		&Stats{RTTMS: 12.5, Subscriptions: []SubscriptionStats{
 			{ID: "a\n", View: 1, Frames: 2, Rows: 3, Readings: 4, Merged: 5, Held: 6, Depth: 7, LagMS: 8.5, Stalls: 9}, {ID: "b"},
 		}},
