@@ -43,6 +43,10 @@ type Config struct {
 	// SendBuffer is the kernel's send buffer of a connection. What waits there can no longer be merged.
 	SendBuffer int `koanf:"send_buffer"`
 
+	// CompressMinBytes is how large a message must be to be compressed for a client that offers that (permessage-deflate);
+	// 0: none is.
+	CompressMinBytes int `koanf:"compress_min_bytes"`
+
 	// HandshakeTimeout bounds the WebSocket upgrade, AuthTimeout how long a client whose request had no
 	// credentials may take to send them, WriteTimeout how long a write may make no
 	// progress, Heartbeat how often the server pings, IdleTimeout how long a client may be silent.
@@ -84,6 +88,7 @@ func DefaultConfig() Config {
 		MessageBurst:     200,
 		MaxLosslessBytes: 1 << 20,
 		SendBuffer:       64 << 10,
+		CompressMinBytes: 512,
 		HandshakeTimeout: 5 * time.Second,
 		AuthTimeout:      5 * time.Second,
 		WriteTimeout:     60 * time.Second,
@@ -138,6 +143,7 @@ func (c Config) Validate() error {
 	} {
 		check(f.value >= f.least, f.name, fmt.Sprintf(">= %d", f.least))
 	}
+	check(c.CompressMinBytes >= 0, "compress_min_bytes", ">= 0")
 	check(c.MessageRate > 0 && !math.IsInf(c.MessageRate, 0), "message_rate", "> 0")
 	for _, f := range []struct {
 		name  string

@@ -166,7 +166,9 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (_ *
 		s.log.Debug("socket options not set", "error", err)
 	}
 	c.conn = conn
-	upgrader, spoken := s.upgraderFor(r.Header)
+	agreed, spoken := s.negotiate(r.Header)
+	c.encoding = agreed.encoding()
+	upgrader := s.upgraderFor(agreed, r.Header)
 	wrapped := &gwsConn{Conn: conn, timeout: s.cfg.HandshakeTimeout}
 	socket, err := upgrader.UpgradeFromConn(wrapped, bufio.NewReaderSize(&guard{in: in, client: c}, readBuffer), r)
 	if err != nil {
@@ -177,20 +179,50 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (_ *
 	return socket, spoken, nil
 }
 
-// upgraderFor agrees on a subprotocol: the one that is spoken here, or none with who offers none. A client that offers
-// others learns why it is closed only if one of them is chosen.
-func (s *Server) upgraderFor(h http.Header) (upgrader *gws.Upgrader, spoken bool) {
+// agreed is what a handshake comes to: a subprotocol, or none, and compression.
+type agreed struct {
+	protocol string
+	deflate  bool
+}
+
+// negotiate agrees on a subprotocol: one that is spoken here, or none with who offers none. A client that offers others
+// learns why it is closed only if one of them is chosen; spoken is false then.
+func (s *Server) negotiate(h http.Header) (a agreed, spoken bool) {
 	offers := auth.Subprotocols(h)
-	h.Del("Sec-WebSocket-Protocol") // gws reads it
+	a.deflate = s.cfg.CompressMinBytes > 0 && offersDeflate(h)
 	switch {
 	case len(offers) == 0:
-		return s.upgrader, true
+		return a, true
 	case slices.Contains(offers, wire.LiveProtocol):
-		h.Set("Sec-WebSocket-Protocol", wire.LiveProtocol)
-		return s.upgraderWithProtocol, true
+		a.protocol = wire.LiveProtocol
+		return a, true
 	}
-	h.Set("Sec-WebSocket-Protocol", offers[0])
-	return s.newUpgrader(offers[0]), false
+	a.protocol = offers[0]
+	return a, false
+}
+
+// encoding is how a client is told what has been agreed on.
+func (a agreed) encoding() encoding {
+	if a.deflate {
+		return asJSONDeflate
+	}
+	return asJSON
+}
+
+// upgraderFor completes a handshake with what has been agreed on. gws reads the request's headers, which are set to that.
+func (s *Server) upgraderFor(a agreed, h http.Header) *gws.Upgrader {
+	h.Del(extensionsHeader)
+	if a.deflate {
+		h.Set(extensionsHeader, deflateExtension)
+	}
+	h.Del("Sec-WebSocket-Protocol")
+	if a.protocol != "" {
+		h.Set("Sec-WebSocket-Protocol", a.protocol)
+	}
+	if u := s.upgraders[a]; u != nil {
+		return u
+	}
+	return s.newUpgrader(a)
 }
 
 // gwsConn is the connection as gws sees it. gws reads from it and writes two things. The answer to the
@@ -226,6 +258,8 @@ func verdict(p []byte) (frame, closeReason) {
 		return closeFrame(n, wire.ReasonNormal), endedLost
 	case wire.CloseTooLarge:
 		return closeFrame(n, wire.ReasonFrameTooLarge), endedTooLarge
+	case wire.CloseInternal: // what gws says of a compressed message that is damaged, or too large once it is not compressed
+		return closeFrame(wire.CloseMalformed, wire.ReasonProtocolError), endedProtocol
 	default:
 		return closeFrame(n, wire.ReasonProtocolError), endedProtocol
 	}

@@ -24,11 +24,14 @@ const rowBytes = 192
 
 // frame encodes rows.
 func (r *rows) frame(e encoding) frame {
-	f := updatesFrame(*r)
-	if e == asEvents {
+	switch f := updatesFrame(*r); {
+	case e.deflates():
+		return f.toSqueeze()
+	case e == asEvents:
 		return f.events(r.cursor)
+	default:
+		return f
 	}
-	return f
 }
 
 // updatesFrame encodes rows as text messages, preceded by the series that they may name for the first time.
@@ -80,8 +83,9 @@ type snapshot struct {
 
 // answer is what subscriptions that join together are told, encoded once for each encoding. It is shared but for the id.
 type answer struct {
-	snap   *snapshot
-	shared [encodings][]byte
+	snap     *snapshot
+	deflater *deflater
+	shared   [encodings][]byte
 }
 
 // What every subscribed message, and the data of such an event, begins with; the id follows.
@@ -96,6 +100,8 @@ func (a *answer) encode(e encoding) []byte {
 		switch e {
 		case asJSON:
 			a.shared[e] = a.snap.encode()
+		case asJSONDeflate:
+			a.shared[e] = a.deflater.append(nil, a.encode(asJSON))
 		case asEvents:
 			text := a.encode(asJSON)
 			text = text[:len(text)-len("}")] // of the message
@@ -129,7 +135,12 @@ func (a *answer) frame(id string, e encoding) frame {
 		return f
 	}
 	head := append(newPayload(len(subscribedStart)+len(name)), subscribedStart...)
-	f.head = message(opText, append(head, name...), len(f.body))
+	head = append(head, name...)
+	if e.deflates() {
+		f.head = message(opText|compressed, storedBlock(newPayload(len(head)), head[headerRoom:]), len(f.body))
+		return f
+	}
+	f.head = message(opText, head, len(f.body))
 	return f
 }
 

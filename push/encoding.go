@@ -5,11 +5,22 @@ package push
 type encoding uint8
 
 const (
-	asJSON   encoding = iota // text messages of a WebSocket
-	asEvents                 // server-sent events, the body of an HTTP response
+	asJSON        encoding = iota // text messages of a WebSocket
+	asJSONDeflate                 // the same, compressed
+	asEvents                      // server-sent events, the body of an HTTP response
 
 	encodings = iota
 )
+
+// plain is what the encoding compresses; it is itself if it does not compress.
+func (e encoding) plain() encoding {
+	if e == asJSONDeflate {
+		return asJSON
+	}
+	return e
+}
+
+func (e encoding) deflates() bool { return e.plain() != e }
 
 // variants are what connections of other encodings get instead of a frame of text messages. They are made when the
 // first needs them, under the lock or by the one goroutine that hands the frame out.
@@ -36,4 +47,17 @@ func (f frame) in(e encoding) frame {
 	return *f.made[e]
 }
 
-func (f frame) translate(encoding) frame { return f.events("") }
+func (f frame) translate(e encoding) frame {
+	switch {
+	case e.deflates():
+		return f.in(e.plain()).toSqueeze()
+	default:
+		return f.events("")
+	}
+}
+
+// toSqueeze is the frame for connections that agreed on compression.
+func (f frame) toSqueeze() frame {
+	f.squeezed = new(squeezed)
+	return f
+}

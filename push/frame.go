@@ -6,10 +6,11 @@ import "encoding/binary"
 type opcode byte
 
 const (
-	opText  opcode = 1
-	opClose opcode = 8
-	opPing  opcode = 9
-	opPong  opcode = 10
+	opText   opcode = 1
+	opBinary opcode = 2
+	opClose  opcode = 8
+	opPing   opcode = 9
+	opPong   opcode = 10
 )
 
 // frame is bytes ready for a socket: one or more whole WebSocket messages, in two parts so that one of
@@ -20,6 +21,8 @@ type frame struct {
 	rows       int
 	// made are the same in other encodings, if the frame is for several connections; nil: it is for one.
 	made *variants
+	// squeezed: the connection agreed on compression, and gets that instead.
+	squeezed *squeezed
 }
 
 func (f *frame) size() int { return len(f.head) + len(f.body) }
@@ -53,16 +56,17 @@ func message(op opcode, buf []byte, more int) []byte {
 	return buf[start:]
 }
 
-// unwrap returns the payload of a whole message.
-func unwrap(message []byte) (opcode, []byte) {
-	start := 2
-	switch message[1] {
+// unwrap takes the first message of b, which holds whole messages, apart.
+func unwrap(b []byte) (op opcode, payload, after []byte) {
+	start, n := 2, uint64(b[1])
+	switch n {
 	case 126:
-		start = 4
+		start, n = 4, uint64(binary.BigEndian.Uint16(b[2:]))
 	case 127:
-		start = 10
+		start, n = 10, binary.BigEndian.Uint64(b[2:])
 	}
-	return opcode(message[0] & 0xf), message[start:]
+	end := start + int(n)
+	return opcode(b[0] & 0xf), b[start:end], b[end:]
 }
 
 // textFrame wraps a JSON payload.

@@ -50,7 +50,7 @@ type greetings struct {
 }
 
 func (v *view) greetings(snap *snapshot, joined []*subscription) *greetings {
-	g := &greetings{hub: v.hub, snap: snap, state: &answer{snap: snap}, returns: make([]*returning, len(joined)), refused: make([]string, len(joined))}
+	g := &greetings{hub: v.hub, snap: snap, state: &answer{snap: snap, deflater: &v.hub.deflater}, returns: make([]*returning, len(joined)), refused: make([]string, len(joined))}
 	for i, s := range joined {
 		r := s.returning
 		if r == nil {
@@ -111,7 +111,7 @@ func (g *greetings) tellMissed(cursor string, at *positions) error {
 	}
 	resumed := *g.snap
 	resumed.resumed, resumed.rows, resumed.index, resumed.alerts = true, m.rows, m.index, m.alerts
-	g.missed[cursor] = &answer{snap: &resumed}
+	g.missed[cursor] = &answer{snap: &resumed, deflater: &g.hub.deflater}
 	return nil
 }
 

@@ -99,6 +99,7 @@ type dialOptions struct {
 	from       string // where a proxy says it comes from
 	recvBuffer int
 	protocol   string
+	deflate    bool
 	stalled    bool // do not read until read is called
 	noPong     bool
 }
@@ -134,6 +135,7 @@ func (ts *testServer) dial(o dialOptions) *wsClient {
 	}
 	conn, _, err := gws.NewClientFromConn(clientEvents{c, o.noPong}, &gws.ClientOption{
 		Addr: "ws://" + ts.addr + "/v1/live" + o.query, RequestHeader: header,
+		PermessageDeflate: gws.PermessageDeflate{Enabled: o.deflate},
 	}, tcp)
 	if err != nil {
 		ts.t.Fatal(err)

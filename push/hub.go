@@ -20,6 +20,7 @@ type hub struct {
 	wg     sync.WaitGroup // writers, encoders and timers at work; see done
 
 	laggards sync.Pool // of *laggard
+	deflater deflater
 	window   *window
 	readBack readBack // what the window does not have any more; nil: nothing
 
@@ -57,6 +58,7 @@ func newHub(log *slog.Logger, m *meters, epoch string, b bounds) *hub {
 		encoders: newEncoders(),
 		store:    newStore(),
 		window:   newWindow(b.window),
+		deflater: deflater{bytes: m.compressed},
 		at:       positions{epoch: epoch},
 		views:    make(map[viewKey]*view),
 	}

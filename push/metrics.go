@@ -38,6 +38,7 @@ type meters struct {
 	conflatedView, conflatedLaggard          *metrics.Counter
 	frames                                   [len(frameKinds)]*metrics.Counter
 	rows, bytes, stalls                      *metrics.Counter
+	compressed                               *metrics.Counter            // bytes before
 	refused                                  map[string]*metrics.Counter // connections, by reason
 	closes                                   [len(closeReasons)]*metrics.Counter
 	messages                                 *metrics.Counter
@@ -61,6 +62,7 @@ func newMeters(set *metrics.Set) *meters {
 		conflatedLaggard: set.GetOrCreateCounter(`weir_push_conflated_rows_total{where="laggard"}`),
 		rows:             set.GetOrCreateCounter("weir_push_rows_total"),
 		bytes:            set.GetOrCreateCounter("weir_push_sent_bytes_total"),
+		compressed:       set.GetOrCreateCounter("weir_push_compressed_bytes_total"),
 		stalls:           set.GetOrCreateCounter("weir_push_write_stalls_total"),
 		refused:          make(map[string]*metrics.Counter),
 		messages:         set.GetOrCreateCounter("weir_push_messages_total"),

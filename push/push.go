@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/klauspost/compress/flate"
 	"github.com/lxzan/gws"
 
 	"weir/auth"
@@ -48,7 +49,7 @@ type Server struct {
 	source   func(context.Context) error // feeds the hub until its context ends
 	conns    registry
 
-	upgrader, upgraderWithProtocol *gws.Upgrader
+	upgraders map[agreed]*gws.Upgrader // by what handshakes usually come to
 }
 
 // New checks the options. Nothing runs before Run.
@@ -87,17 +88,30 @@ func build(opts Options) (*Server, error) {
 		}),
 		conns: newRegistry(opts.Config),
 	}
-	s.upgrader = s.newUpgrader()
-	s.upgraderWithProtocol = s.newUpgrader(wire.LiveProtocol)
+	s.hub.deflater.least = opts.Config.CompressMinBytes
+	s.upgraders = make(map[agreed]*gws.Upgrader)
+	for _, protocol := range []string{"", wire.LiveProtocol} {
+		for _, deflate := range []bool{false, true} {
+			a := agreed{protocol, deflate}
+			s.upgraders[a] = s.newUpgrader(a)
+		}
+	}
 	return s, nil
 }
 
-func (s *Server) newUpgrader(protocols ...string) *gws.Upgrader {
+func (s *Server) newUpgrader(a agreed) *gws.Upgrader {
+	var protocols []string
+	if a.protocol != "" {
+		protocols = []string{a.protocol}
+	}
 	return gws.NewUpgrader(events{s}, &gws.ServerOption{
 		ReadBufferSize:     readBuffer,
-		ReadMaxPayloadSize: s.cfg.MaxMessageBytes,
+		ReadMaxPayloadSize: s.cfg.MaxMessageBytes, // of what is compressed, also of what comes out
 		HandshakeTimeout:   s.cfg.HandshakeTimeout,
 		SubProtocols:       protocols,
+		// gws compresses nothing, so the one compressor that it makes is of the smallest kind. What clients compress it
+		// reads, each message by itself.
+		PermessageDeflate: gws.PermessageDeflate{Enabled: a.deflate, PoolSize: 1, Level: flate.HuffmanOnly},
 		// Without one, gws does nothing and the panic ends the process.
 		Recovery: gws.Recovery,
 		Logger:   gwsLogger{s.log},

@@ -8,7 +8,7 @@ import (
 	"weir/wire"
 )
 
-// TypeClose is the event that says why a stream ends, as a WebSocket's close frame does: {"code","reason"}.
+// typeClose is the event that says why a stream ends, as a WebSocket's close frame does: {"code","reason"}.
 const typeClose = "close"
 
 // heartbeat is a comment: it shows proxies and the client that the stream is alive.
@@ -27,7 +27,7 @@ func (f *frame) events(cursor string) frame {
 
 // appendMessageEvent appends a WebSocket message as an event.
 func appendMessageEvent(dst, message []byte, id string) []byte {
-	op, payload := unwrap(message)
+	op, payload, _ := unwrap(message)
 	switch op {
 	case opText:
 		kind, payload := wire.SplitMessage(payload)

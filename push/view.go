@@ -289,7 +289,10 @@ func (f *flush) frame(e encoding) *frame {
 }
 
 func (f *flush) encode(e encoding) frame {
-	if e == asEvents {
+	switch {
+	case e.deflates():
+		return f.frame(e.plain()).toSqueeze()
+	case e == asEvents:
 		return f.frame(asJSON).events(f.cursor)
 	}
 	v := f.view

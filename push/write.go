@@ -137,6 +137,7 @@ func (c *client) transmit(parts []part) error {
 			c.hub.release(p.behind)
 			p.behind = nil
 		}
+		p.frame = c.hub.deflater.squeeze(p.frame)
 	}
 	c.progress.Store(c.hub.now().UnixNano())
 	err := c.writeParts(parts)
