@@ -69,7 +69,7 @@ func unbuilt(req *wire.Subscribe) *wire.Error {
 		name  string
 		asked bool
 	}{
-		{"points", req.Points != 0}, {"delta", req.Delta},
+		{"delta", req.Delta},
 	} {
 		if f.asked {
 			return &wire.Error{Code: wire.CodeFieldUnknown, Path: "payload." + f.name, Message: "this server does not offer it yet"}
@@ -91,6 +91,15 @@ func (c *client) handleSubscribe(req *wire.Subscribe, cfg *Config) error {
 	}
 	if !validHz(hz) {
 		return hzError("payload.max_hz")
+	}
+	if req.Points > 0 {
+		var valid bool
+		if hz, valid = thinned(hz, req.Points, req.WindowMS); !valid {
+			return &wire.Error{
+				Code: wire.CodeFieldRange, Path: "payload.points",
+				Message: fmt.Sprintf("so many points in window_ms are less than %v a second", rates[0]),
+			}
+		}
 	}
 	if _, refusal := compileFilter(req.Filter); refusal != nil {
 		return refusal

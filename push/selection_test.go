@@ -205,3 +205,27 @@ func TestFirstAreTheWorstWithoutAnOrder(t *testing.T) {
 		}
 	}
 }
+
+func TestPointsLowerTheRate(t *testing.T) {
+	s := startServer(t, nil)
+	c, f := s.dial(dialOptions{}), newFollower(t)
+	for i, want := range []struct {
+		fields string
+		hz     float64
+	}{
+		{`"points":300,"window_ms":60000`, 5}, {`"points":300,"window_ms":60000,"max_hz":2`, 2}, {`"points":300,"window_ms":60000,"max_hz":0`, 5},
+		{`"points":10000,"window_ms":1`, 20}, {`"points":300,"window_ms":86400000`, 0.002}, {`"points":2,"window_ms":2678400000`, -1},
+	} {
+		id := string(rune('a' + i))
+		c.send(`{"type":"subscribe","payload":{"id":%q,"patterns":[%q],%s}}`, id, "p/"+id+"/#", want.fields)
+		if want.hz < 0 {
+			if e := await[*wire.ErrorMsg](c, f); e.Code != wire.CodeFieldRange || e.Path != "payload.points" {
+				t.Errorf("%s: %+v", want.fields, e)
+			}
+			continue
+		}
+		if sub := await[*wire.Subscribed](c, f); sub.MaxHz != want.hz {
+			t.Errorf("%s: %v Hz, want %v", want.fields, sub.MaxHz, want.hz)
+		}
+	}
+}
