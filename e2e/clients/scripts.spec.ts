@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import {
   type Access,
   Client,
@@ -55,6 +55,36 @@ test("Node with ws", async ({ page, weir }) => {
   await expectNewest(weir, device, { temperature: 22 });
   await expectLetter(weir, device, refusal);
   await expectShown(page, weir, `${device}/temperature`, "22");
+});
+
+test("a live client in Python, cut off again and again, misses nothing", async ({ weir }) => {
+  const { device, key } = await newDevice(weir, "live-python");
+  const file = resolve(__dirname, "../../docs/examples/live.py");
+  const sent = 400;
+  const args = [file, `${device}/#`, "--until", String(sent), "--cut", "3"];
+  const client = new Client(python, args, {
+    WEIR_URL: socketURL(weir),
+    WEIR_TOKEN: weir.key,
+    PYTHONUNBUFFERED: "1",
+  });
+  await client.printed("subscribed");
+  let ended = false;
+  const end = client.ended().finally(() => {
+    ended = true;
+  });
+  for (let n = 0; n < sent && !ended; n += 4) {
+    const readings = [0, 1, 2, 3].map((i) => ({ metric: "temperature", value: n + i }));
+    const answer = await fetch(`${weir.url}/v1/readings`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}` },
+      body: JSON.stringify({ device, readings }),
+    });
+    expect(answer.status).toBe(200);
+  }
+  expect(await end, client.output).toBe(0);
+  const sum = JSON.parse(client.output.trim().split("\n").at(-1) ?? "");
+  expect(sum).toMatchObject({ readings: { [`${device}/temperature`]: sent }, anew: 1, gaps: 0 });
+  expect(sum.resumed).toBeGreaterThan(3);
 });
 
 const mqttClients = [
