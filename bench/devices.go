@@ -154,7 +154,7 @@ func (d *device) appendFrame(at int64, n int) {
 	d.out = appendClientFrame(d.out, d.body)
 }
 
-var benchMetrics = [...]string{"temperature", "pressure", "vibration", "current"}
+var benchMetrics = [...]string{"temperature", "pressure", "vibration", "current", "voltage", "speed", "torque", "level", "flow", "humidity"}
 
 func (d *device) appendReading(dst []byte, at int64) []byte {
 	i := d.next

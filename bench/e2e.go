@@ -20,7 +20,7 @@ type E2E struct {
 	// Profile names the case in the results.
 	Profile string
 	Devices int
-	// Metrics per device, at most 4.
+	// Metrics per device, at most 10.
 	Metrics int
 	// FrameReadings is how many readings a device sends in one frame.
 	FrameReadings int

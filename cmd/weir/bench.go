@@ -16,6 +16,7 @@ import (
 type benchCmd struct {
 	E2E      benchE2ECmd             `cmd:"" name:"e2e" help:"Devices → server with the embedded broker → dashboards, over real WebSockets on this machine."`
 	Pipeline benchPipelineCmd        `cmd:"" name:"pipeline" help:"Kafka → pipeline → Kafka, nothing else: a backlog, memory and records of a series, a restore, and the cost of checkpoints."`
+	Push     benchPushCmd            `cmd:"" name:"push" help:"What telling dashboards costs: fan-out, memory of connections, isolation from those that do not read, and time from the device."`
 	Process  benchPipelineProcessCmd `cmd:"" name:"pipeline-process" hidden:""`
 }
 
@@ -24,7 +25,7 @@ type benchE2ECmd struct {
 	Rate          float64       `help:"Readings per second over all devices (default: 200000 for frames, 10000 for single)."`
 	MaxHz         *float64      `name:"max-hz" help:"Limit of each dashboard's frames per second, 0 = unlimited (default: 20 for frames, 0 for single)."`
 	Devices       int           `default:"50" help:"Simulated devices, each on a connection of its own."`
-	Metrics       int           `default:"4" help:"Metrics per device, 1 to 4."`
+	Metrics       int           `default:"4" help:"Metrics per device, 1 to 10."`
 	FrameReadings int           `name:"frame" help:"Readings per frame (default: by profile)."`
 	Dashboards    int           `help:"Dashboards (default: by profile)."`
 	Sees          int           `default:"-1" help:"Devices that each dashboard subscribes to, 0 = all (default: by profile)."`
