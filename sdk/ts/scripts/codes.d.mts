@@ -1,2 +1,2 @@
-/** The text of src/codes.gen.ts. */
-export function generate(): string;
+/** The texts of the generated files by name. */
+export function generate(): Record<string, string>;

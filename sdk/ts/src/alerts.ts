@@ -1,8 +1,8 @@
 import type { Clock } from "./clock.ts";
 import { Emitter } from "./emitter.ts";
 import type { Http } from "./http.ts";
+import { matches } from "./matches.ts";
 import { Optimistic } from "./optimistic.ts";
-import { matches } from "./pattern.ts";
 import type { AlertMessage } from "./protocol.ts";
 import { Waiters } from "./waiters.ts";
 
@@ -59,8 +59,8 @@ export class Alerts extends Emitter<AlertEvents> {
 
   /** Each resolves with the transition's version once the server has stored it, or throws Refused. */
   acknowledge(id: string, comment?: string): Promise<number> {
-    const note = { by: "", time: 0, ...(comment !== undefined && { text: comment }) };
-    return this.act(id, "ack", comment === undefined ? {} : { comment }, (a) => ({
+    const note = { by: "", time: 0, text: comment };
+    return this.act(id, "ack", { comment }, (a) => ({
       ...a,
       phase: "acknowledged",
       acknowledged: note,

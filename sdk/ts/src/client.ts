@@ -24,7 +24,6 @@ import type {
 } from "./protocol.ts";
 import { Inbox, Room, type SendOptions } from "./room.ts";
 import { addresses, openWebSocket, type Socket, type WebSocketConstructor } from "./socket.ts";
-import { EventStreams } from "./sse.ts";
 import { SeriesStore, type StoredSeries } from "./store.ts";
 import { type SubscribeOptions, Subscription } from "./subscription.ts";
 import type { GetToken } from "./tokens.ts";
@@ -156,8 +155,8 @@ export class LiveClient extends Emitter<LiveEvents> {
     return new Promise((resolve, reject) => {
       const settle = (state: LinkState): boolean => {
         if (isOpen(state)) resolve();
-        else if (state.name === "refused") reject(new Error(state.why));
-        else if (state.name === "unauthenticated") reject(new Error(state.reason));
+        else if (state.name === "refused" || state.name === "unauthenticated")
+          reject(new Error(state.reason));
         else return false;
         return true;
       };
@@ -199,15 +198,9 @@ export class LiveClient extends Emitter<LiveEvents> {
 
   /** Send to a room, a user, a session or all. Sent again after a reconnect until there is a receipt. */
   send(target: Target, type: string, payload: unknown, options: SendOptions = {}): Sent {
-    const request: SendRequest = {
-      id: `${this.prefix}-${++this.serial}`,
-      ...target,
-      type,
-      payload,
-      ...(options.excludeSelf && { exclude_self: true }),
-      ...(options.ephemeral && { ephemeral: true }),
-      ...(options.ttlMs !== undefined && { ttl_ms: options.ttlMs }),
-    };
+    const { excludeSelf: exclude_self, ephemeral, ttlMs: ttl_ms } = options;
+    const id = `${this.prefix}-${++this.serial}`;
+    const request: SendRequest = { id, ...target, type, payload, exclude_self, ephemeral, ttl_ms };
     return this.outbox.push(request);
   }
 
@@ -243,7 +236,11 @@ export class LiveClient extends Emitter<LiveEvents> {
     const open = options.open ?? ((protocol: string) => openWebSocket(live, protocol, options.WebSocket));
     const all = {
       websocket: () => open(subprotocol),
-      sse: () => new EventStreams((path, init) => http.fetch(path, init), this.intents()),
+      // Few need it: it is not loaded before.
+      sse: async () => {
+        const { EventStreams } = await import("./sse.ts");
+        return new EventStreams((path, init) => http.fetch(path, init), this.intents());
+      },
     };
     // A page that opens sockets in its own way does not say where else the server is, and event streams carry JSON only.
     const both = options.open || options.codec ? (["websocket"] as const) : (["websocket", "sse"] as const);

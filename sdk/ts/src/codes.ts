@@ -9,25 +9,14 @@ export interface CloseRule {
   readonly code: number;
   readonly reason: string;
   readonly action: CloseAction;
-  /** A sentence for people. */
-  readonly meaning: string;
 }
-
-/** Close codes of Weir's WebSockets and what a client does about each: wire/closecodes.go. */
-export const CLOSE_RULES: readonly CloseRule[] = CLOSE_TABLE.map(([code, reason, action, meaning]) => ({
-  code,
-  reason,
-  action,
-  meaning,
-}));
 
 /** Rule for a close: exact by code and reason, else by the code's range, which also covers later codes. */
 export function closeRule(code: number, reason: string): CloseRule {
-  const exact = CLOSE_RULES.find((r) => r.code === code && r.reason === reason);
-  if (exact) return exact;
-  const action = actionByRange(code);
-  const meaning = CLOSE_RULES.find((r) => r.code === code)?.meaning ?? "the server cannot be reached";
-  return { code, reason, action, meaning: reason ? `${meaning} (${reason})` : meaning };
+  const named = CLOSE_TABLE.filter((r) => r[1] === reason);
+  // A request is refused for reasons that a WebSocket is closed for with other codes.
+  const known = named.find((r) => r[0] === code) ?? (code === 1008 && named[0]);
+  return { code, reason, action: known ? known[2] : actionByRange(code) };
 }
 
 function actionByRange(code: number): CloseAction {

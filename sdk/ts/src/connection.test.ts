@@ -78,7 +78,7 @@ describe("connection", () => {
       server.clock.advance(10);
     }
     expect(dialled.map((at, i) => Math.round((at - (dialled[i - 1] ?? 0)) / 100))).toEqual([5, 10, 20, 40]);
-    expect(client.state).toMatchObject({ name: "refused", code: 0 });
+    expect(client.state).toMatchObject({ name: "refused", code: 0, reason: "gave_up" });
   });
 
   it("does not come back when refused, but does when a person asks", () => {
@@ -142,7 +142,7 @@ describe("connection", () => {
     server.socket.welcome();
     await ready;
     server.socket.lose(4201, "unsupported_protocol");
-    await expect(client.ready()).rejects.toThrow("subprotocols");
+    await expect(client.ready()).rejects.toThrow("unsupported_protocol");
   });
 });
 

@@ -10,7 +10,8 @@ import { type GetToken, Tokens } from "./tokens.ts";
 /** A way to reach the server. */
 export interface Transport {
   readonly name: string;
-  open(token: string | null): Socket;
+  /** A promise where code has to be loaded first. */
+  open(token: string | null): Socket | Promise<Socket>;
 }
 
 export interface ConnectionOptions {
@@ -122,14 +123,29 @@ export class Connection {
   }
 
   private open(token: string | null): void {
-    this.dialling = false;
-    let socket: Socket;
+    const failed = (error: unknown) => {
+      this.dialling = false;
+      this.lost(closeRule(1006, String(error)));
+    };
     try {
-      socket = (this.options.transports[this.place] as Transport).open(token);
+      const opened = (this.options.transports[this.place] as Transport).open(token);
+      if (!(opened instanceof Promise)) {
+        this.attach(opened, token);
+        return;
+      }
+      const dial = this.dials;
+      this.dialling = true;
+      opened.then(
+        (socket) => (this.dials === dial ? this.attach(socket, token) : socket.close()),
+        (error) => this.dials === dial && failed(error),
+      );
     } catch (error) {
-      this.lost(closeRule(1006, ""), String(error));
-      return;
+      failed(error);
     }
+  }
+
+  private attach(socket: Socket, token: string | null): void {
+    this.dialling = false;
     this.socket = socket;
     socket.onopen = () => {
       if (this.socket === socket && token !== null) this.authenticate(token);
@@ -230,36 +246,36 @@ export class Connection {
     this.dialling = false;
     if (error instanceof Error && error.name === "SignInNeeded")
       this.transition({ type: "sign_in", reason: error.message });
-    else this.lost(closeRule(1006, ""), `no credentials: ${error instanceof Error ? error.message : error}`);
+    else this.lost(closeRule(1006, `no credentials: ${error}`));
   }
 
-  private lost(rule: CloseRule, why = rule.meaning): void {
+  private lost({ code, reason, action }: CloseRule): void {
     this.socket = null;
     this.cancelTimer();
     this.silentBeats = 0;
-    if (rule.action === "stop") {
-      this.transition({ type: "refuse", code: rule.code, why });
+    if (action === "stop") {
+      this.transition({ type: "refuse", code, reason });
       return;
     }
-    if (rule.action === "token" && !this.tokens.refused()) {
-      this.transition({ type: "sign_in", reason: rule.reason });
+    if (action === "token" && !this.tokens.refused()) {
+      this.transition({ type: "sign_in", reason });
       return;
     }
     this.changeTransport();
-    this.retry(why);
+    this.retry(code, reason);
   }
 
-  private retry(why: string): void {
+  private retry(code: number, reason: string): void {
     const now = this.clock.now();
     const attempt = attemptAfter(this.state, now);
     if (attempt >= (this.options.maxRetries ?? Number.POSITIVE_INFINITY)) {
-      this.transition({ type: "refuse", code: 0, why: `given up after ${attempt} retries: ${why}` });
+      this.transition({ type: "refuse", code: 0, reason: "gave_up" });
       return;
     }
     const delay = this.draining
       ? this.draining.reconnect_after_ms + this.random() * this.draining.jitter_ms
       : backoff(attempt, this.random(), this.backoff);
-    this.transition({ type: "retry", now, delay, why });
+    this.transition({ type: "retry", now, delay, code, reason });
     if (this.state.name === "reconnecting") this.cancelTimer = this.clock.after(delay, () => this.dial());
   }
 

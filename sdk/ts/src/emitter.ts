@@ -13,16 +13,6 @@ export class Emitter<Events> {
     return () => void all.delete(listener);
   }
 
-  /** The next event of the type. */
-  once<K extends keyof Events>(type: K): Promise<Events[K]> {
-    return new Promise((resolve) => {
-      const off = this.on(type, (event) => {
-        off();
-        resolve(event);
-      });
-    });
-  }
-
   protected emit<K extends keyof Events>(type: K, event: Events[K]): void {
     for (const listener of this.listeners.get(type) ?? []) guard(() => listener(event as never));
   }

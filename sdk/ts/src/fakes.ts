@@ -159,17 +159,19 @@ export class FakeServer {
 
   client(options: Partial<LiveOptions> = {}): LiveClient {
     return new LiveClient({
-      open: () => {
-        const socket = new FakeSocket();
-        this.sockets.push(socket);
-        if (this.down) this.clock.after(0, () => socket.lose());
-        return socket;
-      },
+      open: () => this.open(),
       clock: this.clock,
       screen: this.screen,
       random: () => 0.5,
       ...options,
     });
+  }
+
+  open(): FakeSocket {
+    const socket = new FakeSocket();
+    this.sockets.push(socket);
+    if (this.down) this.clock.after(0, () => socket.lose());
+    return socket;
   }
 
   /** Cut the connection, and welcome the client when it comes back. */

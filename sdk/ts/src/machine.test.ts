@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { INITIAL, type LinkEvent, type LinkState, SETTLED_AFTER, step, TABLE } from "./machine.ts";
 
-const retry = (now = 0): LinkEvent => ({ type: "retry", now, delay: 100, why: "w" });
+const retry = (now = 0): LinkEvent => ({ type: "retry", now, delay: 100, code: 1006, reason: "" });
 const connecting = step(INITIAL, { type: "dial" });
 const live = step(connecting, { type: "welcome", now: 0 });
 
@@ -10,7 +10,7 @@ const anyEvent: fc.Arbitrary<LinkEvent> = fc.oneof(
   fc.constantFrom<LinkEvent>({ type: "dial" }, { type: "frame" }, { type: "silence" }, { type: "hang_up" }),
   fc.nat(10_000).map((now): LinkEvent => ({ type: "welcome", now })),
   fc.nat(10_000).map((now) => retry(now)),
-  fc.constantFrom<LinkEvent>({ type: "sign_in", reason: "r" }, { type: "refuse", code: 4200, why: "w" }),
+  fc.constantFrom<LinkEvent>({ type: "sign_in", reason: "r" }, { type: "refuse", code: 4200, reason: "r" }),
 );
 
 describe("connection state", () => {

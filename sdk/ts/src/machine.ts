@@ -16,10 +16,14 @@ export type LinkState =
   | {
       readonly name: "reconnecting";
       readonly attempt: number;
+      /** By the connection's clock, ms. */
       readonly retryAt: number;
-      readonly why: string;
+      /** Code and reason of the close, 1006 where there was none; reason may be an error's text. */
+      readonly code: number;
+      readonly reason: string;
     }
-  | { readonly name: "refused"; readonly code: number; readonly why: string }
+  /** With code 0 and gave_up: after the last of the retries. */
+  | { readonly name: "refused"; readonly code: number; readonly reason: string }
   | { readonly name: "unauthenticated"; readonly reason: string };
 
 export type LinkEvent =
@@ -27,9 +31,15 @@ export type LinkEvent =
   | { readonly type: "welcome"; readonly now: number }
   | { readonly type: "frame" }
   | { readonly type: "silence" }
-  | { readonly type: "retry"; readonly now: number; readonly delay: number; readonly why: string }
+  | {
+      readonly type: "retry";
+      readonly now: number;
+      readonly delay: number;
+      readonly code: number;
+      readonly reason: string;
+    }
   | { readonly type: "sign_in"; readonly reason: string }
-  | { readonly type: "refuse"; readonly code: number; readonly why: string }
+  | { readonly type: "refuse"; readonly code: number; readonly reason: string }
   | { readonly type: "hang_up" };
 
 export type StateName = LinkState["name"];
@@ -68,12 +78,18 @@ export function step(state: LinkState, event: LinkEvent): LinkState {
       return { ...(state as LinkState & { name: "live" }), name: "stale" };
     case "retry": {
       const attempt = attemptAfter(state, event.now) + 1;
-      return { name: "reconnecting", attempt, retryAt: event.now + event.delay, why: event.why };
+      return {
+        name: "reconnecting",
+        attempt,
+        retryAt: event.now + event.delay,
+        code: event.code,
+        reason: event.reason,
+      };
     }
     case "sign_in":
       return { name: "unauthenticated", reason: event.reason };
     case "refuse":
-      return { name: "refused", code: event.code, why: event.why };
+      return { name: "refused", code: event.code, reason: event.reason };
     case "hang_up":
       return INITIAL;
   }

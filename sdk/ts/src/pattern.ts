@@ -1,5 +1,7 @@
 /** Series patterns by MQTT's rules, the counterpart of telemetry/pattern.go. */
 
+export { matches } from "./matches.ts";
+
 const MAX_BYTES = 255;
 const MAX_SEGMENTS = 16;
 
@@ -22,22 +24,6 @@ export function patternError(text: string): string | null {
 
 function isControl(c: string): boolean {
   return c < " " || c === "\x7f";
-}
-
-/** Reports whether the well-formed pattern selects path. */
-export function matches(pattern: string, path: string): boolean {
-  const want = pattern.split("/");
-  const have = path.split("/");
-  const reserved = path.startsWith("_");
-  for (const [i, s] of want.entries()) {
-    if (s === "#") return i > 0 || !reserved;
-    const segment = have[i];
-    if (segment === undefined) return false;
-    if (s === "+") {
-      if (i === 0 && reserved) return false;
-    } else if (s !== segment) return false;
-  }
-  return have.length === want.length;
 }
 
 /** The pattern of what both select, or null if that is nothing. */

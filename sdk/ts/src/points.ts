@@ -24,14 +24,17 @@ export function emptyPoint(): Point {
   return { time: 0, last: nan, avg: nan, lo: nan, hi: nan, min: nan, max: nan, flags: 0 };
 }
 
+type Lane = Exclude<keyof Point, "flags">;
+const LANES: readonly Lane[] = ["time", "last", "avg", "lo", "hi", "min", "max"];
+
 export class Points {
-  time: Float64Array;
-  last: Float64Array;
-  avg: Float64Array;
-  lo: Float64Array;
-  hi: Float64Array;
-  min: Float64Array;
-  max: Float64Array;
+  declare time: Float64Array;
+  declare last: Float64Array;
+  declare avg: Float64Array;
+  declare lo: Float64Array;
+  declare hi: Float64Array;
+  declare min: Float64Array;
+  declare max: Float64Array;
   flags: Uint8Array;
   size = 0;
   private head = 0;
@@ -39,13 +42,7 @@ export class Points {
   /** Grows from a few points to limit (a power of two), then overwrites the oldest. */
   constructor(readonly limit: number) {
     const capacity = Math.min(64, limit);
-    this.time = new Float64Array(capacity);
-    this.last = new Float64Array(capacity);
-    this.avg = new Float64Array(capacity);
-    this.lo = new Float64Array(capacity);
-    this.hi = new Float64Array(capacity);
-    this.min = new Float64Array(capacity);
-    this.max = new Float64Array(capacity);
+    for (const lane of LANES) this[lane] = new Float64Array(capacity);
     this.flags = new Uint8Array(capacity);
   }
 
@@ -116,31 +113,18 @@ export class Points {
   }
 
   private write(k: number, p: Readonly<Point>): void {
-    this.time[k] = p.time;
-    this.last[k] = p.last;
-    this.avg[k] = p.avg;
-    this.lo[k] = p.lo;
-    this.hi[k] = p.hi;
-    this.min[k] = p.min;
-    this.max[k] = p.max;
+    for (const lane of LANES) this[lane][k] = p[lane];
     this.flags[k] = p.flags;
   }
 
   private grow(): void {
-    const longer = (from: Float64Array): Float64Array => {
-      // Until the limit is reached the ring has not turned: the oldest point is at 0.
-      const to = new Float64Array(from.length * 2);
-      to.set(from);
-      return to;
-    };
-    this.time = longer(this.time);
-    this.last = longer(this.last);
-    this.avg = longer(this.avg);
-    this.lo = longer(this.lo);
-    this.hi = longer(this.hi);
-    this.min = longer(this.min);
-    this.max = longer(this.max);
-    const flags = new Uint8Array(this.time.length);
+    // Until the limit is reached the ring has not turned: the oldest point is at 0.
+    for (const lane of LANES) {
+      const longer = new Float64Array(this.size * 2);
+      longer.set(this[lane]);
+      this[lane] = longer;
+    }
+    const flags = new Uint8Array(this.size * 2);
     flags.set(this.flags);
     this.flags = flags;
   }

@@ -52,7 +52,7 @@ export type Severity = "info" | "warning" | "critical";
 export interface Note {
   readonly by: string;
   readonly time: number;
-  readonly text?: string;
+  readonly text?: string | undefined;
 }
 
 /** One transition of an alert. A number is null where there is none; what earlier servers do not send is optional. */
@@ -116,18 +116,18 @@ export interface SubscribeRequest {
   readonly id: string;
   readonly patterns: readonly string[];
   /** Frames per second; 0: unlimited; absent: the server's default. */
-  readonly max_hz?: number;
+  readonly max_hz?: number | undefined;
   /** Columns wanted beside i, version, since and n; absent: all. */
-  readonly fields?: readonly string[];
+  readonly fields?: readonly string[] | undefined;
   /** Condition over a row. */
-  readonly filter?: string;
-  readonly order?: string;
-  readonly limit?: number;
+  readonly filter?: string | undefined;
+  readonly order?: string | undefined;
+  readonly limit?: number | undefined;
   /** At most this many rows per series and window_ms. */
-  readonly points?: number;
-  readonly window_ms?: number;
-  readonly delta?: boolean;
-  readonly cursor?: string;
+  readonly points?: number | undefined;
+  readonly window_ms?: number | undefined;
+  readonly delta?: boolean | undefined;
+  readonly cursor?: string | undefined;
 }
 
 export interface Subscribed {
@@ -192,10 +192,10 @@ export interface Member {
 
 /** Whom a message is for: one of these. */
 export interface Target {
-  readonly room?: string;
-  readonly user?: string;
-  readonly session?: string;
-  readonly broadcast?: true;
+  readonly room?: string | undefined;
+  readonly user?: string | undefined;
+  readonly session?: string | undefined;
+  readonly broadcast?: true | undefined;
 }
 
 export interface Message extends Target {
@@ -236,9 +236,9 @@ export interface SendRequest extends Target {
   readonly id: string;
   readonly type: string;
   readonly payload: unknown;
-  readonly exclude_self?: boolean;
-  readonly ephemeral?: boolean;
-  readonly ttl_ms?: number;
+  readonly exclude_self?: boolean | undefined;
+  readonly ephemeral?: boolean | undefined;
+  readonly ttl_ms?: number | undefined;
 }
 
 /** What the server counts of one subscription. */
@@ -301,6 +301,6 @@ export type ClientMessage =
 export interface Moderation {
   readonly room: string;
   readonly user: string;
-  readonly for_ms?: number;
-  readonly reason?: string;
+  readonly for_ms?: number | undefined;
+  readonly reason?: string | undefined;
 }

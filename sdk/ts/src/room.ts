@@ -123,11 +123,12 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Moderators only. A ban without forMs has no end. */
   kick(user: string, reason?: string): void {
-    this.moderate("kick", user, { reason });
+    this.link.send({ type: "kick", payload: { room: this.name, user, reason } });
   }
 
   ban(user: string, options: { readonly forMs?: number; readonly reason?: string } = {}): void {
-    this.moderate("ban", user, { for_ms: options.forMs, reason: options.reason });
+    const { forMs: for_ms, reason } = options;
+    this.link.send({ type: "ban", payload: { room: this.name, user, for_ms, reason } });
   }
 
   /** The newest messages in the order of the room, and then one's own that are not confirmed. */
@@ -246,21 +247,6 @@ export class Room extends Emitter<RoomEvents> {
     if (later < 0) this.messages.push(message);
     else this.messages.splice(later, 0, message);
     if (this.messages.length > KEPT) this.messages.shift();
-  }
-
-  private moderate(
-    type: "kick" | "ban",
-    user: string,
-    more: { for_ms?: number | undefined; reason?: string | undefined },
-  ): void {
-    const { for_ms, reason } = more;
-    const payload = {
-      room: this.name,
-      user,
-      ...(for_ms !== undefined && { for_ms }),
-      ...(reason !== undefined && { reason }),
-    };
-    this.link.send({ type, payload });
   }
 
   private enter(state: RoomState): void {

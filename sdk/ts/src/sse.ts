@@ -1,4 +1,4 @@
-import type { ClientMessage, SubscribeRequest, Target } from "./protocol.ts";
+import type { ClientMessage, SendRequest, SubscribeRequest } from "./protocol.ts";
 import type { Socket } from "./socket.ts";
 
 /** What the streams are to carry from the start. */
@@ -125,9 +125,7 @@ export class EventStreams implements Socket {
     return payload;
   }
 
-  private async post(
-    request: Target & { id: string; type: string; payload: unknown; ttl_ms?: number },
-  ): Promise<void> {
+  private async post(request: SendRequest): Promise<void> {
     const { id, type, payload, ttl_ms, room, user, session, broadcast } = request;
     const body = JSON.stringify({ target: { room, user, session, broadcast }, type, payload, id, ttl_ms });
     const headers = { "content-type": "application/json" };
@@ -175,9 +173,9 @@ function query(request: SubscribeRequest | undefined, rooms: readonly string[]):
 
 /** The close that a refused request stands for. */
 function refusal(status: number, reason: string): [number, string] {
-  if (status === 401) return [1008, reason || "unauthenticated"];
   if (status === 403) return [1008, "forbidden"];
-  return [LOST, ""];
+  if (status !== 401) return [LOST, ""];
+  return [1008, reason || "unauthenticated"];
 }
 
 async function code(answer: Response): Promise<string> {

@@ -9,7 +9,7 @@ import type {
   Updates,
 } from "./protocol.ts";
 import { NO_VERSION } from "./update.ts";
-import { type SeriesSink, View } from "./view.ts";
+import { type Counts, type SeriesSink, View } from "./view.ts";
 import { Waiters } from "./waiters.ts";
 
 /** Which series, and how; what is left out is the server's default. */
@@ -47,11 +47,8 @@ export interface SubscriptionEvents {
 }
 
 /** Counts since the subscription was made. */
-export interface SubscriptionCounts {
+export interface SubscriptionCounts extends Counts {
   frames: number;
-  rows: number;
-  readings: number;
-  replays: number;
   /** Breaks of the chain: rows that did not follow the ones before. */
   gaps: number;
   /** Chains begun anew, for whatever reason. */
@@ -193,6 +190,7 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     const { filter, limit, delta } = this.options;
     this.view = new View(message, {
       sink: this.sink,
+      counts: this.counts,
       delta: delta === true,
       sparse: filter !== undefined || limit !== undefined,
       previous: this.previous,
@@ -200,7 +198,6 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     });
     this.previous = undefined;
     this.cursor = message.cursor;
-    this.count(message.rows.length, 0, 0);
     this.enter("live");
     this.sink.snapshot?.(message);
     this.emit("subscribed", message);
@@ -219,9 +216,7 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
   updates(message: Updates, bytes: number): boolean {
     const view = this.view;
     if (!view || view.number !== message.view) return false;
-    const { replay, readings } = view.counts;
     const intact = view.apply(message);
-    this.count(message.rows.length, replay, readings);
     if (message.cursor !== undefined) this.cursor = message.cursor;
     this.counts.frames++;
     this.sink.frame?.(message, bytes);
@@ -246,14 +241,6 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     this.enter("refused");
     this.emit("error", message);
     return true;
-  }
-
-  private count(rows: number, replays: number, readings: number): void {
-    const counts = this.view?.counts;
-    if (!counts) return;
-    this.counts.rows += rows;
-    this.counts.replays += counts.replay - replays;
-    this.counts.readings += counts.readings - readings;
   }
 
   private ask(): void {
@@ -309,11 +296,8 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
   }
 }
 
-/** The message's payload: without what is left to the server. */
-export function request(id: string, options: SubscribeOptions, cursor: string | undefined): SubscribeRequest {
-  const { patterns, maxHz: max_hz, windowMs: window_ms, ...same } = options;
-  const all = { id, patterns, max_hz, window_ms, ...same, cursor };
-  return Object.fromEntries(
-    Object.entries(all).filter(([, v]) => v !== undefined),
-  ) as unknown as SubscribeRequest;
+/** The message's payload; JSON leaves out what is left to the server. */
+function request(id: string, options: SubscribeOptions, cursor: string | undefined): SubscribeRequest {
+  const { maxHz: max_hz, windowMs: window_ms, ...same } = options;
+  return { id, ...same, max_hz, window_ms, cursor };
 }

@@ -1,6 +1,6 @@
 import type { DictionaryEntry, Row, Subscribed, Updates } from "./protocol.ts";
 import { type Before, RowReader } from "./rows.ts";
-import { emptyUpdate, follow, NO_VERSION, type Relation, type Update } from "./update.ts";
+import { emptyUpdate, follow, NO_VERSION, type Update } from "./update.ts";
 
 /** Where the rows of a subscription go. T is the receiver of one series. */
 export interface SeriesSink<T> {
@@ -30,10 +30,16 @@ interface Slot<T> {
   readonly before: Before;
 }
 
-export type Counts = Record<Relation, number> & { readings: number };
+/** What a view counts. */
+export interface Counts {
+  rows: number;
+  readings: number;
+  replays: number;
+}
 
 export interface ViewOptions<T> {
   readonly sink: SeriesSink<T>;
+  readonly counts: Counts;
   /** Rows leave out what is implied. */
   readonly delta: boolean;
   /** The view has a filter or limit: series come and leave, and a chain may begin anywhere. */
@@ -49,7 +55,6 @@ const NOTHING: Before = emptyUpdate();
 /** One subscription's view on one connection: dictionary, and the chain of versions per series. */
 export class View<T> {
   readonly number: number;
-  readonly counts: Counts = { contiguous: 0, replay: 0, gap: 0, overlap: 0, readings: 0 };
   /** False once the chain is broken. */
   intact = true;
   private readonly slots = new Map<number, Slot<T>>();
@@ -137,24 +142,27 @@ export class View<T> {
   private take(row: Row, begins: boolean, mark = false): boolean {
     const u = this.scratch;
     const slot = this.slots.get(this.rows.index(row));
-    if (!slot) return this.broken("gap");
+    const { counts } = this.options;
+    counts.rows++;
+    if (!slot) return this.broken();
     this.rows.read(row, u, slot.before);
     const starts = begins || (this.options.sparse && slot.seen === NO_VERSION);
     const relation = starts ? "contiguous" : follow(u, slot.seen);
-    if (relation !== "contiguous" && relation !== "replay") return this.broken(relation);
-    this.counts[relation]++;
-    if (relation === "replay") return true;
+    if (relation === "replay") {
+      counts.replays++;
+      return true;
+    }
+    if (relation !== "contiguous") return this.broken();
     if (mark && !this.marks.has(slot)) this.marks.set(slot, slot.seen);
     slot.seen = u.version;
     if (this.rows.delta) Object.assign(slot.before, u);
-    this.counts.readings += u.n;
+    counts.readings += u.n;
     this.options.sink.accept(slot.target, u);
     this.options.seen?.(slot.series, u.version);
     return true;
   }
 
-  private broken(relation: "gap" | "overlap"): false {
-    this.counts[relation]++;
+  private broken(): false {
     this.intact = false;
     return false;
   }

@@ -1,0 +1,210 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import type { LiveClient } from "./client.ts";
+import { FakeServer, settled } from "./fakes.ts";
+import type { Message } from "./protocol.ts";
+import type { Room } from "./room.ts";
+
+let server: FakeServer;
+let client: LiveClient;
+let room: Room;
+let told: string[];
+
+const message = (version: number, more: Partial<Message> = {}): Message => ({
+  room: "p/ops",
+  version,
+  id: `m${version}`,
+  type: "chat",
+  payload: { n: version },
+  from: { user: "bob", session: "other" },
+  time: version,
+  ...more,
+});
+const joined = (messages: Message[] = [], members: object[] = []) =>
+  server.socket.say("joined", { room: "p/ops", members, messages, version: messages.at(-1)?.version ?? 0 });
+const texts = () => room.timeline().map((m) => `${m.id}${m.pending ? "?" : ""}`);
+
+beforeEach(() => {
+  server = new FakeServer();
+  client = server.client();
+  room = client.room("p/ops");
+  told = [];
+  room.on("message", (m) => told.push(m.id));
+  client.connect();
+  server.socket.welcome();
+});
+
+describe("a room", () => {
+  it("is joined with its last messages and members, which events keep up", async () => {
+    const answer = room.join(10);
+    expect(server.socket.last("join")).toEqual({ room: "p/ops", last: 10 });
+    joined([message(1), message(2)], [{ user: "bob", session: "other", state: "active", since: 1 }]);
+    expect((await answer).messages).toHaveLength(2);
+    const event = (kind: string, user: string, session: string) =>
+      server.socket.say("presence", { room: "p/ops", event: kind, user, session, time: 9 });
+    event("joined", "eve", "third");
+    event("away", "bob", "other");
+    expect([...room.members.values()]).toEqual([
+      { user: "bob", session: "other", state: "away", since: 9 },
+      { user: "eve", session: "third", state: "active", since: 9 },
+    ]);
+    event("left", "bob", "other");
+    expect([...room.members.keys()]).toEqual(["third"]);
+    server.socket.say("message", message(3));
+    expect(told).toEqual(["m1", "m2", "m3"]);
+  });
+
+  it("is joined again after a reconnect, and tells each message once and in order", () => {
+    void room.join(3);
+    joined([message(1)]);
+    server.socket.say("message", message(2));
+    server.reconnect();
+    expect(room.state).toBe("joining");
+    expect(server.socket.got("join")).toHaveLength(1);
+    joined([message(1), message(2), message(3)]);
+    server.socket.say("message", message(2));
+    server.socket.say("message", message(4));
+    expect(told).toEqual(["m1", "m2", "m3", "m4"]);
+    expect(room.state).toBe("joined");
+  });
+
+  it("says when more was missed than it asked for", () => {
+    const missed: number[] = [];
+    room.on("missed", ({ after }) => missed.push(after));
+    void room.join(2);
+    joined([message(1), message(2)]);
+    server.reconnect();
+    joined([message(3), message(4)]);
+    server.reconnect();
+    joined([message(4), message(5)]);
+    expect(missed).toEqual([2]);
+  });
+
+  it("that was left, or from which one was removed, stays left", async () => {
+    void room.join();
+    joined();
+    server.socket.say("presence", { room: "p/ops", event: "kicked", user: "a", session: "me", time: 1 });
+    expect(room.state).toBe("idle");
+    void room.join();
+    joined();
+    room.leave();
+    expect(server.socket.last("leave")).toEqual({ room: "p/ops" });
+    server.reconnect();
+    expect(server.socket.got("join")).toHaveLength(0);
+  });
+
+  it("that may not be joined says so", async () => {
+    const answer = room.join();
+    server.socket.say("error", { code: "banned", message: "until noon", room: "p/ops" });
+    await expect(answer).rejects.toMatchObject({ name: "Refused", code: "banned" });
+    expect(room.state).toBe("refused");
+  });
+
+  it("takes what moderators do", () => {
+    room.kick("eve", "spam");
+    room.ban("eve", { forMs: 1000 });
+    expect(server.socket.last("kick")).toEqual({ room: "p/ops", user: "eve", reason: "spam" });
+    expect(server.socket.last("ban")).toEqual({ room: "p/ops", user: "eve", for_ms: 1000 });
+  });
+});
+
+describe("a message of one's own", () => {
+  beforeEach(() => {
+    void room.join();
+    joined([message(1)]);
+  });
+
+  it("is shown at once, as pending until it comes back", async () => {
+    const sent = room.send("chat", "hello");
+    expect(server.socket.last("send")).toEqual({
+      id: sent.id,
+      room: "p/ops",
+      type: "chat",
+      payload: "hello",
+    });
+    expect(texts()).toEqual(["m1", `${sent.id}?`]);
+    server.socket.say("message", message(2));
+    server.socket.say("message", message(3, { id: sent.id }));
+    server.socket.say("receipt", { id: sent.id, version: 3 });
+    expect(await sent.done).toBe(3);
+    expect(texts()).toEqual(["m1", "m2", sent.id]);
+  });
+
+  it("is confirmed by its receipt where it does not come back, in its place", async () => {
+    const sent = room.send("chat", "hello", { excludeSelf: true });
+    server.socket.say("message", message(5));
+    server.socket.say("receipt", { id: sent.id, version: 3 });
+    await settled();
+    expect(texts()).toEqual(["m1", sent.id, "m5"]);
+    expect(told).toEqual(["m1", "m5"]);
+  });
+
+  it("is taken back when it is refused", async () => {
+    const sent = room.send("chat", "hello");
+    server.socket.say("error", { code: "forbidden", message: "m", id: sent.id });
+    await expect(sent.done).rejects.toMatchObject({ code: "forbidden" });
+    expect(texts()).toEqual(["m1"]);
+  });
+
+  it("is sent again under its id after a reconnect until there is a receipt", async () => {
+    const sent = room.send("chat", "hello");
+    server.reconnect();
+    expect(server.socket.last("send").id).toBe(sent.id);
+    server.socket.say("receipt", { id: sent.id, version: 9 });
+    server.reconnect();
+    expect(server.socket.got("send")).toEqual([]);
+    expect(await sent.done).toBe(9);
+  });
+
+  it("waits for a connection, but not for ever", async () => {
+    server.socket.lose();
+    const sent = room.send("chat", "hello");
+    server.clock.advance(60_000);
+    await expect(sent.done).rejects.toMatchObject({ code: "receipt_timeout" });
+    expect(texts()).toEqual(["m1"]);
+  });
+
+  it("that is ephemeral is not sent later", async () => {
+    const sent = room.send("typing", {}, { ephemeral: true });
+    expect(texts()).toEqual(["m1"]);
+    server.reconnect();
+    await expect(sent.done).rejects.toMatchObject({ code: "not_connected" });
+    expect(server.socket.got("send")).toEqual([]);
+  });
+
+  it("can be read by whoever waits for its version", async () => {
+    const sent = room.send("chat", "hello");
+    server.socket.say("receipt", { id: sent.id, version: 7 });
+    const read = room.waitFor(await sent.done, 100);
+    server.socket.say("message", message(7, { id: sent.id }));
+    expect(await read).toBe(7);
+  });
+});
+
+describe("messages beside rooms", () => {
+  it("go to a user, a session or all, and come once each", () => {
+    const got: string[] = [];
+    client.on("message", (m) => got.push(m.id));
+    client.send({ user: "p/_users/eve" }, "note", 1, { ttlMs: 500 });
+    expect(server.socket.last("send")).toMatchObject({ user: "p/_users/eve", ttl_ms: 500 });
+    const { room: _, ...plain } = message(4);
+    server.socket.say("message", { ...plain, user: "p/_users/me" });
+    server.socket.say("message", { ...plain, user: "p/_users/me" });
+    server.socket.say("message", { ...plain, id: "b", version: 2, broadcast: true });
+    client.acknowledge(4);
+    expect(got).toEqual(["m4", "b"]);
+    expect(server.socket.last("ack")).toEqual({ version: 4 });
+  });
+});
+
+describe("questions", () => {
+  it("are answered", async () => {
+    const rooms = client.listRooms();
+    const stats = client.stats();
+    server.socket.say("stats", { rtt_ms: 3, subscriptions: [] });
+    server.socket.say("rooms", { rooms: [{ room: "p/ops", members: 2, version: 4 }] });
+    expect(await rooms).toHaveLength(1);
+    expect((await stats).rtt_ms).toBe(3);
+    server.socket.lose();
+    await expect(client.stats()).rejects.toThrow("no connection");
+  });
+});

@@ -1,0 +1,197 @@
+import { type Screen, systemClock, systemScreen } from "./clock.ts";
+import { Emitter } from "./emitter.ts";
+import { INITIAL, type LinkState } from "./machine.ts";
+import type { AlertMessage, ErrorMessage, Subscribed, Updates, Welcome } from "./protocol.ts";
+import { SeriesStore, type StoredSeries } from "./store.ts";
+import type { SubscribeOptions, SubscriptionState } from "./subscription.ts";
+import type { GetToken } from "./tokens.ts";
+import { emptyUpdate } from "./update.ts";
+import type { SeriesSink } from "./view.ts";
+import {
+  type Batch,
+  CELLS,
+  type FromWorker,
+  type Port,
+  type ToWorker,
+  WIDTH,
+  type WorkerOptions,
+} from "./worker-protocol.ts";
+
+export type { WorkerOptions };
+
+export interface WorkerEvents {
+  state: LinkState;
+  welcome: Welcome;
+  /** One transition of an alert: each once. */
+  alert: AlertMessage;
+  problem: ErrorMessage;
+}
+
+/** What a sink gets in a worker's page: whole frames are known in the worker only, so these are not called. */
+export type PageSink<T> = Omit<SeriesSink<T>, "frame" | "snapshot"> & {
+  snapshot?(snapshot?: Subscribed): void;
+  /** A batch has been delivered whole. */
+  frame?(frame?: Updates, bytes?: number): void;
+};
+
+/** A subscription whose rows are read and merged in the worker. */
+export class WorkerSubscription<T = unknown> extends Emitter<{
+  state: SubscriptionState;
+  resync: { readonly reason: string };
+}> {
+  state: SubscriptionState = "idle";
+  private readonly targets = new Map<number, T>();
+  private readonly scratch = emptyUpdate();
+
+  constructor(
+    readonly sink: PageSink<T>,
+    private readonly n: number,
+    private readonly say: (message: ToWorker) => void,
+    private readonly forget: (n: number) => void,
+  ) {
+    super();
+  }
+
+  change(options: Partial<SubscribeOptions>): void {
+    this.say({ op: "change", n: this.n, options: options as SubscribeOptions });
+  }
+
+  unsubscribe(): void {
+    this.say({ op: "unsubscribe", n: this.n });
+    this.forget(this.n);
+  }
+
+  entered(state: SubscriptionState): void {
+    this.state = state;
+    this.emit("state", state);
+  }
+
+  resynced(reason: string): void {
+    this.emit("resync", { reason });
+  }
+
+  take(batch: Batch): void {
+    const { sink, targets, scratch } = this;
+    if (batch.reset) sink.reset?.();
+    for (const { k, entry } of batch.entries) {
+      const known = targets.get(k);
+      if (known === undefined) targets.set(k, sink.open(entry));
+      else sink.change?.(known, entry);
+    }
+    for (let at = 0; at < batch.rows.length; at += WIDTH) {
+      const target = targets.get(batch.rows[at] as number);
+      if (target === undefined) continue;
+      for (const [c, name] of CELLS.entries()) scratch[name] = batch.rows[at + 1 + c] as number;
+      sink.accept(target, scratch);
+    }
+    this.each(batch.left, (target) => sink.leave?.(target));
+    this.each(batch.removed, (target) => sink.remove?.(target));
+    for (const k of batch.removed) targets.delete(k);
+    sink.frame?.();
+  }
+
+  private each(all: readonly number[], run: (target: T) => void): void {
+    for (const k of all) {
+      const target = this.targets.get(k);
+      if (target !== undefined) run(target);
+    }
+  }
+}
+
+export interface LiveWorkerOptions extends WorkerOptions {
+  readonly getToken?: GetToken;
+  readonly screen?: Screen;
+}
+
+/**
+ * A live connection that a worker holds: parsing, merging and the proof of completeness cost the page nothing, and it
+ * gets one merged batch per picture that it draws.
+ */
+export class LiveWorker extends Emitter<WorkerEvents> {
+  state: LinkState = INITIAL;
+  private readonly subscriptions = new Map<number, WorkerSubscription<unknown>>();
+  private readonly screen: Screen;
+  private readonly options: WorkerOptions;
+  private readonly getToken: GetToken | undefined;
+  private serial = 0;
+
+  /** worker: `new Worker(new URL("@weir/live/worker", import.meta.url), { type: "module" })` or the like. */
+  constructor(
+    private readonly worker: Port<FromWorker, ToWorker>,
+    options: LiveWorkerOptions,
+  ) {
+    super();
+    const { getToken, screen, ...rest } = options;
+    this.options = rest;
+    this.getToken = getToken;
+    this.screen = screen ?? systemScreen(systemClock);
+    worker.onmessage = ({ data }) => this.receive(data);
+    this.screen.watch(() => this.say({ op: "visible", visible: this.screen.visible() }));
+    this.say({ op: "connect", options: this.options, tokens: getToken !== undefined });
+  }
+
+  /** Connect again after close, or at once after a failure. */
+  connect(): void {
+    this.say({ op: "connect", options: this.options, tokens: this.getToken !== undefined });
+  }
+
+  close(): void {
+    this.say({ op: "close" });
+  }
+
+  subscribe(options: SubscribeOptions): WorkerSubscription<StoredSeries> & { readonly sink: SeriesStore };
+  subscribe<T>(options: SubscribeOptions, sink: PageSink<T>): WorkerSubscription<T>;
+  subscribe<T>(options: SubscribeOptions, sink?: PageSink<T>): WorkerSubscription<T> {
+    const n = ++this.serial;
+    const to = sink ?? (new SeriesStore() as unknown as PageSink<T>);
+    const forget = () => void this.subscriptions.delete(n);
+    const subscription = new WorkerSubscription<T>(to, n, (message) => this.say(message), forget);
+    this.subscriptions.set(n, subscription as WorkerSubscription<unknown>);
+    this.say({ op: "subscribe", n, options });
+    return subscription;
+  }
+
+  private say(message: ToWorker): void {
+    this.worker.postMessage(message, []);
+  }
+
+  private receive(message: FromWorker): void {
+    switch (message.op) {
+      case "state":
+        this.state = message.state;
+        this.emit("state", message.state);
+        break;
+      case "welcome":
+        this.emit("welcome", message.welcome);
+        break;
+      case "alert":
+        this.emit("alert", message.alert);
+        break;
+      case "problem":
+        this.emit("problem", message.error);
+        break;
+      case "subscription":
+        this.subscriptions.get(message.n)?.entered(message.state);
+        break;
+      case "resync":
+        this.subscriptions.get(message.n)?.resynced(message.reason);
+        break;
+      case "want token":
+        void this.token(message.n, message.reason);
+        break;
+      case "batch":
+        for (const batch of message.batches) this.subscriptions.get(batch.n)?.take(batch);
+        this.screen.painted(() => this.say({ op: "painted" }));
+        break;
+    }
+  }
+
+  private async token(n: number, reason: Parameters<GetToken>[0]): Promise<void> {
+    try {
+      const token = (await this.getToken?.(reason)) ?? null;
+      this.say({ op: "token", n, token });
+    } catch (error) {
+      this.say({ op: "token", n, token: null, problem: String(error) });
+    }
+  }
+}

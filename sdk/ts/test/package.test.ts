@@ -1,0 +1,58 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { rolldown } from "rolldown";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** Bytes of an entry, minified and compressed, as a page loads it: without what is loaded only when it is needed. */
+async function size(entry: string): Promise<number> {
+  const bundle = await rolldown({ input: join(root, "src", entry) });
+  const { output } = await bundle.generate({ format: "es", minify: true, comments: false });
+  const [start, ...others] = output;
+  const loaded = others.flatMap((o) =>
+    o.type === "chunk" && start.imports.includes(o.fileName) ? [o.code] : [],
+  );
+  return gzipSync([start.code, ...loaded].join("\n"), { level: 9 }).length;
+}
+
+describe("the core", () => {
+  it("is at most 12 KB", async () => {
+    const bytes = await size("index.ts");
+    console.log(`@weir/live: ${bytes} bytes gzipped`);
+    expect(bytes).toBeGreaterThan(2_000);
+    expect(bytes).toBeLessThanOrEqual(12 * 1024);
+  });
+});
+
+describe("the package", () => {
+  let out: string;
+  beforeAll(() => {
+    out = mkdtempSync(join(tmpdir(), "weir-live-"));
+    const tsc = join(root, "node_modules/typescript/bin/tsc");
+    execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", out], { cwd: root });
+  }, 60_000);
+  afterAll(() => rmSync(out, { recursive: true, force: true }));
+
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    exports: Record<string, { types: string; default: string }>;
+    dependencies?: object;
+  };
+
+  it("depends on nothing", () => {
+    expect(manifest.dependencies).toBeUndefined();
+  });
+
+  it.each(Object.entries(manifest.exports))("%s can be imported by Node, and has its types", (_, files) => {
+    const at = (file: string) => join(out, file.replace("./dist/", ""));
+    // Without node's own declarations: what a page gets.
+    expect(readFileSync(at(files.types), "utf8")).toContain("export");
+    const script = `const m = await import(${JSON.stringify(at(files.default))}); console.log(Object.keys(m).length)`;
+    const names = execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+    expect(Number(names)).toBeGreaterThan(0);
+  });
+});
