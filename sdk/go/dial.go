@@ -37,33 +37,53 @@ func (c *Client) dial(ctx context.Context, token string) (*link, error) {
 	//nolint:bodyclose // the body of the answer to an upgrade is the connection itself
 	conn, resp, err := c.handshake(ctx, token, l)
 	if err != nil {
-		failure := &DialError{URL: bare(c.o.URL), Err: err}
-		if resp != nil {
-			failure.Status, failure.RetryAfter = resp.StatusCode, retryAfter(resp.Header)
-		}
-		if ctx.Err() != nil {
-			failure.Err = ctx.Err()
-		}
-		return nil, failure
+		return nil, dialError(ctx, c.o.URL, resp, err)
 	}
 	l.start(conn)
 	return l, nil
 }
 
+func dialError(ctx context.Context, address string, resp *http.Response, err error) *DialError {
+	failure := &DialError{URL: bare(address), Err: err}
+	if resp != nil {
+		failure.Status, failure.RetryAfter = resp.StatusCode, retryAfter(resp.Header)
+	}
+	if ctx.Err() != nil {
+		failure.Err = ctx.Err()
+	}
+	return failure
+}
+
 //nolint:bodyclose // gws hands out the answer to an upgrade, whose body is the connection itself
 func (c *Client) handshake(ctx context.Context, token string, l *link) (*gws.Conn, *http.Response, error) {
-	raw, err := c.open(ctx)
+	to := endpoint{url: c.address(), tls: c.o.TLS, dial: c.o.Dial}
+	return to.shake(ctx, l, &gws.ClientOption{
+		RequestHeader: c.header(token), ReadMaxPayloadSize: wire.MaxFrameBytes,
+		PermessageDeflate: gws.PermessageDeflate{Enabled: c.o.Compress},
+	})
+}
+
+// endpoint is where connections lead to.
+type endpoint struct {
+	url  string
+	tls  *tls.Config
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// shake opens a connection within dialTimeout and as long as ctx lasts, with what the option says and it does not.
+//
+//nolint:bodyclose // gws hands out the answer to an upgrade, whose body is the connection itself
+func (e endpoint) shake(ctx context.Context, handler gws.Event, o *gws.ClientOption) (*gws.Conn, *http.Response, error) {
+	raw, err := e.open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	conn, resp, err := gws.NewClientFromConn(l, &gws.ClientOption{
-		Addr: c.address(), RequestHeader: c.header(token), HandshakeTimeout: dialTimeout,
-		ReadBufferSize: readBuffer, ReadMaxPayloadSize: wire.MaxFrameBytes,
-		// Without takeover of contexts a connection needs no window of its own.
-		PermessageDeflate: gws.PermessageDeflate{Enabled: c.o.Compress, Threshold: 256},
-	}, raw)
+	o.Addr, o.HandshakeTimeout, o.ReadBufferSize = e.url, dialTimeout, readBuffer
+	// Without takeover of contexts a connection needs no window of its own.
+	o.PermessageDeflate.Threshold = 256
+	conn, resp, err := gws.NewClientFromConn(handler, o, raw)
 	return conn, resp, err
 }
 
@@ -105,8 +125,8 @@ func (c *Client) header(token string) http.Header {
 }
 
 // open opens the network connection, with TLS if the address says so.
-func (c *Client) open(ctx context.Context) (net.Conn, error) {
-	u, err := url.Parse(c.o.URL)
+func (e endpoint) open(ctx context.Context) (net.Conn, error) {
+	u, err := url.Parse(e.url)
 	if err != nil {
 		return nil, err
 	}
@@ -117,11 +137,11 @@ func (c *Client) open(ctx context.Context) (net.Conn, error) {
 	case port == "":
 		port = "80"
 	}
-	raw, err := c.o.Dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	raw, err := e.dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil || !secure {
 		return raw, err
 	}
-	config := c.o.TLS.Clone()
+	config := e.tls.Clone()
 	if config == nil {
 		config = new(tls.Config)
 	}

@@ -29,11 +29,7 @@ var errInterrupted = errors.New("interrupted")
 func (c *Client) run() {
 	defer close(c.done)
 	defer c.work.Wait()
-	waits := backoff.NewExponentialBackOff()
-	// Full jitter: a factor of 1 draws between nothing and twice the interval.
-	waits.InitialInterval, waits.MaxInterval = c.o.Retry.First/2, c.o.Retry.Max/2
-	waits.RandomizationFactor, waits.Multiplier = 1, 2
-	waits.Reset()
+	waits := c.o.Retry.waits()
 	for failed := 1; ; failed++ {
 		away, progress, err := c.attempt()
 		if c.ctx.Err() != nil {
@@ -43,7 +39,7 @@ func (c *Client) run() {
 			waits.Reset()
 			failed = 0
 		}
-		if err := c.hopeless(err, failed); err != nil {
+		if err := c.o.Retry.hopeless(err, failed, c.o.TokenSource != nil); err != nil {
 			c.fail(err)
 			return
 		}
@@ -54,12 +50,22 @@ func (c *Client) run() {
 	}
 }
 
-// hopeless is why not to try again, or nil.
-func (c *Client) hopeless(err error, failed int) error {
+// waits draws the times between attempts.
+func (r Retry) waits() *backoff.ExponentialBackOff {
+	waits := backoff.NewExponentialBackOff()
+	// Full jitter: a factor of 1 draws between nothing and twice the interval.
+	waits.InitialInterval, waits.MaxInterval = r.First/2, r.Max/2
+	waits.RandomizationFactor, waits.Multiplier = 1, 2
+	waits.Reset()
+	return waits
+}
+
+// hopeless is why not to try again after so many failures, or nil. renewable: a fresh token can be had.
+func (r Retry) hopeless(err error, failed int, renewable bool) error {
 	switch action := actionOf(err); {
-	case action == wire.ActionStop, action == wire.ActionToken && c.o.TokenSource == nil:
+	case action == wire.ActionStop, action == wire.ActionToken && !renewable:
 		return err
-	case c.o.Retry.Attempts > 0 && failed >= c.o.Retry.Attempts:
+	case r.Attempts > 0 && failed >= r.Attempts:
 		return fmt.Errorf("%d attempts in a row failed: %w", failed, err)
 	}
 	return nil
@@ -144,17 +150,19 @@ func appendAuth(dst []byte, token string) []byte {
 // draining is the server's announcement that it stops.
 func (s *session) drain(payload json.RawMessage) {
 	s.draining = true
-	var d struct {
-		After  int64 `json:"reconnect_after_ms"`
-		Jitter int64 `json:"jitter_ms"`
-	}
+	var d wire.Draining
 	if json.Unmarshal(payload, &d) != nil {
 		return
 	}
+	s.away = awayFor(&d)
+}
+
+// awayFor draws how long a server that stops wants to be left alone.
+func awayFor(d *wire.Draining) time.Duration {
 	most := cutWait.Milliseconds()
-	wait := min(max(0, d.After), most)
-	if d.Jitter > 0 {
-		wait += rand.Int64N(min(d.Jitter, most))
+	wait := min(max(0, d.ReconnectAfterMS), most)
+	if d.JitterMS > 0 {
+		wait += rand.Int64N(min(d.JitterMS, most))
 	}
-	s.away = time.Duration(min(wait, most)) * time.Millisecond
+	return time.Duration(min(wait, most)) * time.Millisecond
 }

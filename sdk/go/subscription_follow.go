@@ -1,0 +1,325 @@
+package device
+
+import (
+	"strconv"
+	"time"
+
+	"weir/telemetry"
+	"weir/wire"
+)
+
+const (
+	// maxAlerts is how many transitions may wait for who reads. One more ends the subscription on its connection until they
+	// are read; then it goes on from its cursor, by which the server tells the others again.
+	maxAlerts = 4096
+	// brokenWait is how long a subscription waits whose chain breaks again and again.
+	brokenWait = time.Second
+	// crowdedWait is how long it waits when the server has no room for it.
+	crowdedWait = 5 * time.Second
+)
+
+// Reasons of a Reset that are the client's own.
+const (
+	reasonGap        = "gap"
+	reasonNotResumed = "not_resumed"
+)
+
+// dueLocked is the message to send now, or nil, or how long to wait with it.
+func (s *Subscription) dueLocked(now time.Time) (message []byte, wait time.Duration) {
+	if s.phase != idle {
+		return nil, 0
+	}
+	if wait := s.after.Sub(now); wait > 0 {
+		return nil, wait
+	}
+	l := s.live
+	l.number++
+	// An id of its own for each attempt: answers to earlier ones may be on their way.
+	s.id, s.phase = strconv.FormatUint(l.number, 10), asked
+	l.byID[s.id] = s
+	r := s.request
+	r.ID, r.Cursor = s.id, s.cursor
+	return r.Append(nil), 0
+}
+
+// takeLocked does what a message of the server asks for.
+func (l *Live) takeLocked(k *liveLink, message wire.ServerMessage, at time.Time) {
+	switch m := message.(type) {
+	case *wire.Welcome:
+		k.greeted, k.heartbeat, k.session = true, time.Duration(m.HeartbeatMS)*time.Millisecond, m.Session
+		l.signal()
+	case *wire.Subscribed:
+		if s := l.byID[m.ID]; s != nil {
+			k.used = true
+			s.subscribedLocked(m, at)
+		}
+	case *wire.SeriesMsg:
+		if s := l.byView[m.View]; s != nil {
+			s.nameLocked(m, at)
+		}
+	case *wire.Updates:
+		l.updatesLocked(m, at)
+	case *wire.AlertMsg:
+		for _, s := range l.subs {
+			s.alertLocked(&m.Alert, at)
+		}
+	case *wire.Resync:
+		l.resyncLocked(m)
+	case *wire.Draining:
+		k.away = awayFor(m)
+	case *wire.TokenExpiring:
+		k.renew = true
+		l.signal()
+	case *wire.Pong:
+		l.pongLocked(k, m.Payload)
+	}
+}
+
+func (l *Live) resyncLocked(m *wire.Resync) {
+	s := l.byID[m.ID]
+	if m.ID == "" {
+		s = l.byView[m.View]
+	}
+	if s == nil {
+		return
+	}
+	if l.byView[s.view] == s {
+		delete(l.byView, s.view)
+	}
+	s.reason, s.cursor = m.Reason, ""
+	if s.phase == open {
+		s.phase = renewing
+	}
+}
+
+// subscribedLocked takes a snapshot, or what has been missed.
+func (s *Subscription) subscribedLocked(m *wire.Subscribed, at time.Time) {
+	l := s.live
+	if l.byView[s.view] == s {
+		delete(l.byView, s.view)
+	}
+	s.phase, s.view = open, m.View
+	l.byView[m.View] = s
+	s.byIndex = make(map[int]*track, len(m.Dictionary))
+	s.stats.Rate = m.MaxHz
+	if m.Resumed {
+		s.stats.Resumes++
+		s.pending.news, s.pending.changes.Resumed = true, true
+	} else {
+		s.beginLocked()
+	}
+	s.begun = true
+	s.pending.stamp(m.PushTime, at)
+	s.entriesLocked(m.Dictionary)
+	for i := range m.Rows {
+		if !s.rowLocked(m.Rows[i], !m.Resumed) {
+			s.brokenLocked(at)
+			return
+		}
+	}
+	s.leftLocked(m.Left)
+	for i := range m.Alerts {
+		s.transitionLocked(&m.Alerts[i])
+	}
+	if !m.Resumed {
+		s.book.retain(m.Alerts)
+		s.pending.changes.Open = m.Alerts
+	}
+	if s.phase == open {
+		s.cursorLocked(m.Cursor)
+	}
+	s.notify()
+}
+
+// beginLocked forgets what was known.
+func (s *Subscription) beginLocked() {
+	reason := s.reason
+	if s.begun {
+		if reason == "" {
+			reason = reasonNotResumed
+		}
+		s.stats.Resyncs++
+	}
+	s.reason = ""
+	clear(s.tracks)
+	s.pending.begin(reason)
+}
+
+func (s *Subscription) entriesLocked(entries []wire.Entry) {
+	for _, e := range entries {
+		t := s.tracks[e.Series]
+		if t == nil {
+			t = &track{series: e.Series}
+			s.tracks[e.Series] = t
+		}
+		s.byIndex[e.I] = t
+		s.pending.name(t, e.Meta)
+	}
+}
+
+func (s *Subscription) nameLocked(m *wire.SeriesMsg, at time.Time) {
+	s.entriesLocked(m.Added)
+	s.entriesLocked(m.Changed)
+	for _, i := range m.Removed {
+		if t := s.byIndex[i]; t != nil {
+			delete(s.byIndex, i)
+			delete(s.tracks, t.series)
+			s.pending.news = true
+			s.pending.changes.Removed = append(s.pending.changes.Removed, t.series)
+		}
+	}
+	s.pending.stamp(s.pending.changes.PushTime, at)
+	s.notify()
+}
+
+// updatesLocked takes a frame of rows.
+func (l *Live) updatesLocked(m *wire.Updates, at time.Time) {
+	l.credit.got++
+	s := l.byView[m.View]
+	if s == nil {
+		if l.o.Credit > 0 {
+			l.credit.grant(1)
+			l.signal()
+		}
+		return
+	}
+	s.pending.frames++
+	s.stats.Frames++
+	s.stats.lag(m.PushTime, at)
+	s.pending.stamp(m.PushTime, at)
+	for i := range m.Rows {
+		if !s.rowLocked(m.Rows[i], false) {
+			s.brokenLocked(at)
+			return
+		}
+	}
+	s.leftLocked(m.Left)
+	s.cursorLocked(m.Cursor)
+	s.notify()
+	if !s.pending.news { // nobody will be told of the frame
+		s.settleLocked(s.pending.frames)
+		s.pending.frames = 0
+	}
+}
+
+// rowLocked proves that a row continues what came before, and takes it. first: it is of a snapshot, which begins chains.
+func (s *Subscription) rowLocked(r wire.Row, first bool) bool {
+	t, u := s.byIndex[r.I], r.Update
+	if t == nil {
+		return false
+	}
+	if !first && (t.known || s.strict) {
+		seen := telemetry.NoVersion
+		if t.known {
+			seen = t.version
+		}
+		switch u.Follow(seen) {
+		case telemetry.Contiguous:
+		case telemetry.Replay:
+			s.replayLocked(t, u)
+			return true
+		default:
+			s.stats.Gaps++
+			return false
+		}
+	}
+	t.version, t.known, t.out = u.Version, true, false
+	s.stats.Rows++
+	s.stats.Readings += int64(u.N)
+	merged, err := s.pending.add(t, u)
+	if err != nil {
+		s.stats.Gaps++
+		return false
+	}
+	if merged {
+		s.stats.Merged++
+	}
+	s.reachedLocked(t)
+	return true
+}
+
+// replayLocked takes a row that was told before: it may say that its series is in the view again.
+func (s *Subscription) replayLocked(t *track, u *Update) {
+	if !t.out || u.Version != t.version {
+		s.stats.Replays++
+		return
+	}
+	t.out = false
+	s.pending.again(t, u)
+}
+
+func (s *Subscription) leftLocked(left []uint32) {
+	for _, i := range left {
+		if t := s.byIndex[int(i)]; t != nil {
+			t.out = true
+			s.pending.leave(t)
+		}
+	}
+}
+
+func (s *Subscription) cursorLocked(cursor string) {
+	if cursor != "" {
+		s.cursor = cursor
+		s.book.settle()
+	}
+}
+
+// brokenLocked has the subscription begin anew: something is missing.
+func (s *Subscription) brokenLocked(now time.Time) {
+	if now.Sub(s.broke) < 10*brokenWait {
+		s.after = now.Add(brokenWait)
+	}
+	s.broke = now
+	s.leaveLocked()
+	s.cursor, s.reason = "", reasonGap
+	s.notify()
+}
+
+// alertLocked takes a transition if it is of a series that is followed.
+func (s *Subscription) alertLocked(a *Alert, at time.Time) {
+	if !s.phase.hears() || !s.follows(a.Series) {
+		return
+	}
+	s.pending.stamp(s.pending.changes.PushTime, at)
+	s.transitionLocked(a)
+	s.notify()
+}
+
+func (s *Subscription) follows(series string) bool {
+	for _, p := range s.request.Patterns {
+		if p.Match(series) {
+			return true
+		}
+	}
+	return false
+}
+
+// transitionLocked keeps a transition that is new.
+func (s *Subscription) transitionLocked(a *Alert) {
+	switch {
+	case !s.phase.hears(): // told again later
+	case !s.book.isNew(a):
+		s.stats.AlertsRepeated++
+	case len(s.pending.changes.Alerts) >= maxAlerts:
+		s.leaveLocked()
+		s.phase = parked
+	default:
+		s.book.enter(a)
+		s.pending.transition(a)
+		s.stats.Alerts++
+	}
+}
+
+// refusedLocked ends the subscription, or has it asked for again if the server may have room later.
+func (s *Subscription) refusedLocked(e *wire.Error) {
+	temporary := e.Code == wire.CodeOverloaded || e.Code == wire.CodeNotReady || e.Code == wire.CodeInternal ||
+		e.Code == wire.CodeSubscriptionsMany && s.begun
+	if !temporary {
+		s.groundLocked()
+		s.endLocked(e)
+		return
+	}
+	s.groundLocked()
+	s.phase, s.after = idle, time.Now().Add(crowdedWait)
+	s.live.signal()
+}
