@@ -267,7 +267,8 @@ func (l *Live) errorLocked(payload json.RawMessage) error {
 	return nil
 }
 
-var errKicked = errors.New("live: put out of the room")
+// ErrKicked says that a moderator has ended the stay in a room.
+var ErrKicked = errors.New("live: put out of the room")
 
 // takeMessage passes a message on.
 func (l *Live) takeMessage(k *liveLink, payload json.RawMessage) {

@@ -339,7 +339,7 @@ func (l *Live) presenceLocked(k *liveLink, payload json.RawMessage) error {
 		if p.Session == k.session && k.session != "" || p.Session == "" && mine.User == p.User && mine.User != "" {
 			delete(l.rooms, p.Room)
 			r.tellLocked(RoomEvent{Presence: p})
-			r.endLocked(errKicked)
+			r.endLocked(ErrKicked)
 			return nil
 		}
 	}

@@ -111,6 +111,13 @@ func (s *Subscription) subscribedLocked(m *wire.Subscribed, at time.Time) {
 	s.begun = true
 	s.pending.stamp(m.PushTime, at)
 	s.entriesLocked(m.Dictionary)
+	defer s.notify()
+	for i := range m.Alerts {
+		s.transitionLocked(&m.Alerts[i], m.Resumed)
+	}
+	if s.phase != open {
+		return // the rows come again with the other alerts
+	}
 	for i := range m.Rows {
 		if !s.rowLocked(m.Rows[i], !m.Resumed) {
 			s.brokenLocked(at)
@@ -118,17 +125,11 @@ func (s *Subscription) subscribedLocked(m *wire.Subscribed, at time.Time) {
 		}
 	}
 	s.leftLocked(m.Left)
-	for i := range m.Alerts {
-		s.transitionLocked(&m.Alerts[i])
-	}
 	if !m.Resumed {
 		s.book.retain(m.Alerts)
 		s.pending.changes.Open = m.Alerts
 	}
-	if s.phase == open {
-		s.cursorLocked(m.Cursor)
-	}
-	s.notify()
+	s.cursorLocked(m.Cursor)
 }
 
 // beginLocked forgets what was known.
@@ -281,7 +282,7 @@ func (s *Subscription) alertLocked(a *Alert, at time.Time) {
 		return
 	}
 	s.pending.stamp(s.pending.changes.PushTime, at)
-	s.transitionLocked(a)
+	s.transitionLocked(a, true)
 	s.notify()
 }
 
@@ -294,13 +295,13 @@ func (s *Subscription) follows(series string) bool {
 	return false
 }
 
-// transitionLocked keeps a transition that is new.
-func (s *Subscription) transitionLocked(a *Alert) {
+// transitionLocked keeps a transition that is new. bounded: if there is no room, it can be told again.
+func (s *Subscription) transitionLocked(a *Alert, bounded bool) {
 	switch {
 	case !s.phase.hears(): // told again later
 	case !s.book.isNew(a):
 		s.stats.AlertsRepeated++
-	case len(s.pending.changes.Alerts) >= maxAlerts:
+	case bounded && len(s.pending.changes.Alerts) >= maxAlerts:
 		s.leaveLocked()
 		s.phase = parked
 	default:

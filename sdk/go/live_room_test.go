@@ -1,0 +1,295 @@
+package device
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/wire"
+)
+
+// roomServer answers what concerns rooms: there is one history for all, and whoever joins is told the last messages.
+type roomServer struct {
+	*liveServer
+	history []Message
+	ids     map[string]Version
+	mute    bool // no receipts
+}
+
+func newRoomServer() *roomServer {
+	s := &roomServer{liveServer: newLiveServer(), ids: make(map[string]Version)}
+	s.heard = s.hear
+	return s
+}
+
+func (s *roomServer) hear(p *livePeer, kind string, payload json.RawMessage) bool {
+	var m struct {
+		ID, Room, Type string
+		Last           int
+		Payload        json.RawMessage
+	}
+	_ = json.Unmarshal(payload, &m)
+	switch {
+	case kind == typeJoin && m.Room == "p/secret":
+		p.write(&wire.ErrorMsg{Error: *wire.NewError(wire.CodeForbidden, "payload.room")})
+	case kind == typeJoin:
+		last := s.history[max(0, len(s.history)-m.Last):]
+		answer, _ := json.Marshal(map[string]any{"type": "joined", "payload": map[string]any{
+			"room": m.Room, "messages": last, "version": len(s.history) * 10,
+			"members": []Member{{User: "p/_users/me", Session: fmt.Sprintf("s%d", p.number), State: "active"}, {User: "p/_users/bob", Session: "b1", State: "away"}},
+		}})
+		p.text(string(answer))
+	case kind == typeSend && m.Type == "bad":
+		p.write(&wire.ErrorMsg{Error: *wire.NewError(wire.CodeForbidden, "payload.type"), ID: m.ID})
+	case kind == typeSend:
+		version, known := s.ids[m.ID]
+		if !known {
+			version = s.post(m.Room, m.ID, string(m.Payload))
+			s.ids[m.ID] = version
+		}
+		if !s.mute {
+			p.text(fmt.Sprintf(`{"type":"receipt","payload":{"id":%q,"version":%d}}`, m.ID, version))
+		}
+	case kind == typeRooms:
+		p.text(`{"type":"rooms","payload":{"rooms":[{"room":"p/ops","members":2,"version":40}]}}`)
+	default:
+		return false
+	}
+	return true
+}
+
+// post stores a message and tells whoever is connected.
+func (s *roomServer) post(room, id, payload string) Version {
+	m := Message{Target: Target{Room: room}, ID: id, Type: "chat", Payload: json.RawMessage(payload), Version: Version(len(s.history)+1) * 10}
+	s.history = append(s.history, m)
+	for _, p := range s.open() {
+		p.text(string(envelope{typeMessage, m}.message()))
+	}
+	return m.Version
+}
+
+func join(t *testing.T, l *Live, room string, last int) *Room {
+	t.Helper()
+	r, err := l.Join(t.Context(), room, JoinOptions{Last: last})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func event(t *testing.T, r *Room) RoomEvent {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	e, err := r.Next(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestARoomTellsItsLastMessagesAndThoseThatFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newRoomServer()
+		for i := range 5 {
+			s.post("p/ops", fmt.Sprint(i), fmt.Sprint(i))
+		}
+		l := startLive(t, s.liveServer, nil)
+		r := join(t, l, "p/ops", 2)
+		if again := join(t, l, "p/ops", 2); again != r || r.Name() != "p/ops" {
+			t.Error("joined twice")
+		}
+		version, err := r.Send(t.Context(), "chat", "hello")
+		if err != nil || version != 60 {
+			t.Fatalf("%d, %v", version, err)
+		}
+		if err := r.WaitFor(t.Context(), version); err != nil {
+			t.Error(err)
+		}
+		var got []string
+		for range 3 {
+			got = append(got, string(event(t, r).Message.Payload))
+		}
+		if strings.Join(got, " ") != `3 4 "hello"` {
+			t.Errorf("%q", got)
+		}
+		if m := r.Members(); len(m) != 2 || m[0].User != "p/_users/bob" {
+			t.Errorf("%+v", m)
+		}
+		s.peer().text(`{"type":"presence","payload":{"room":"p/ops","event":"active","user":"p/_users/bob","session":"b1","time":5}}`)
+		if e := event(t, r); e.Presence == nil || e.Presence.Event != "active" || r.Members()[0].State != "active" {
+			t.Errorf("%+v", e)
+		}
+		r.Leave()
+		synctest.Wait()
+		if _, err := r.Next(t.Context()); !errors.Is(err, ErrClosed) || len(s.peer().said("leave")) != 1 {
+			t.Errorf("%v", err)
+		}
+		finishLive(s.liveServer, l)
+	})
+}
+
+func TestARoomIsJoinedAgainAndMissedMessagesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newRoomServer()
+		l := startLive(t, s.liveServer, nil)
+		r := join(t, l, "p/ops", 0)
+		s.post("p/ops", "a", "1")
+		event(t, r)
+		s.peer().cut()
+		synctest.Wait()
+		s.post("p/ops", "b", "2")
+		s.post("p/ops", "c", "3")
+		if a, b := event(t, r), event(t, r); a.Message.ID != "b" || b.Message.ID != "c" {
+			t.Errorf("%+v, %+v", a, b)
+		}
+		s.peer().cut()
+		synctest.Wait()
+		for i := range rejoinLast + 5 {
+			s.post("p/ops", fmt.Sprint(i), "4")
+		}
+		if e := event(t, r); !e.Missed {
+			t.Errorf("%+v", e)
+		}
+		for i := range rejoinLast {
+			if e := event(t, r); e.Message.ID != fmt.Sprint(i+5) {
+				t.Fatalf("%+v", e)
+			}
+		}
+		finishLive(s.liveServer, l)
+	})
+}
+
+func TestMessagesOfARoomThatNobodyReadsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newRoomServer()
+		l := startLive(t, s.liveServer, nil)
+		r := join(t, l, "p/ops", 0)
+		for i := range 3 * maxRoomEvents {
+			s.post("p/ops", fmt.Sprint(i), "0")
+		}
+		synctest.Wait()
+		if len(r.events) > maxRoomEvents {
+			t.Errorf("%d events wait", len(r.events))
+		}
+		if e := event(t, r); !e.Missed {
+			t.Errorf("%+v", e)
+		}
+		finishLive(s.liveServer, l)
+	})
+}
+
+func TestASendSurvivesALostConnectionAndIsStoredOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newRoomServer()
+		s.mute = true
+		l := startLive(t, s.liveServer, nil)
+		r := join(t, l, "p/ops", 0)
+		go func() {
+			time.Sleep(time.Second)
+			s.mute = false
+			s.peer().cut()
+		}()
+		version, err := r.Send(t.Context(), "chat", 1)
+		if err != nil || version != 10 || len(s.history) != 1 {
+			t.Errorf("%d, %v, %d messages", version, err, len(s.history))
+		}
+		s.mute = true
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := r.Send(ctx, "chat", 2); !errors.Is(err, context.DeadlineExceeded) || len(l.sends) != 0 {
+			t.Errorf("%v", err)
+		}
+		var refused *Error
+		if _, err := r.Send(t.Context(), "bad", 1); !errors.As(err, &refused) || refused.Code != wire.CodeForbidden {
+			t.Errorf("%v", err)
+		}
+		finishLive(s.liveServer, l)
+	})
+}
+
+func TestARoomThatIsRefusedLeavesTheOthersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newRoomServer()
+		l := startLive(t, s.liveServer, nil)
+		results := make(chan error, 3)
+		for _, room := range []string{"p/a", "p/secret", "p/z"} {
+			go func() {
+				_, err := l.Join(t.Context(), room, JoinOptions{})
+				results <- err
+			}()
+		}
+		refused := 0
+		for range 3 {
+			var e *Error
+			if err := <-results; errors.As(err, &e) && e.Code == wire.CodeForbidden {
+				refused++
+			} else if err != nil {
+				t.Error(err)
+			}
+		}
+		if refused != 1 || len(l.rooms) != 2 {
+			t.Errorf("%d refused, %d rooms", refused, len(l.rooms))
+		}
+		finishLive(s.liveServer, l)
+	})
+}
+
+func TestWhoIsKickedIsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newRoomServer()
+		l := startLive(t, s.liveServer, nil)
+		r := join(t, l, "p/ops", 0)
+		s.peer().text(`{"type":"presence","payload":{"room":"p/ops","event":"kicked","user":"p/_users/bob","session":"b1","time":5}}`)
+		event(t, r)
+		if len(r.Members()) != 1 {
+			t.Errorf("%+v", r.Members())
+		}
+		s.peer().text(`{"type":"presence","payload":{"room":"p/ops","event":"kicked","user":"p/_users/me","time":5}}`)
+		event(t, r)
+		if _, err := r.Next(t.Context()); !errors.Is(err, ErrKicked) {
+			t.Errorf("%v", err)
+		}
+		finishLive(s.liveServer, l)
+	})
+}
+
+func TestMessagesToTheUserAreToldOnceAndAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newRoomServer()
+		var got []Message
+		var l *Live
+		l = startLive(t, s.liveServer, func(o *LiveOptions) {
+			o.OnMessage = func(m Message) {
+				got = append(got, m)
+				l.Ack(m.Version)
+			}
+		})
+		sub := follow(t, l, SubscribeOptions{})
+		next(t, sub)
+		const text = `{"type":"message","payload":{"user":"p/_users/me","version":5,"id":"x","type":"chat","payload":1,"from":{"user":"p/_users/bob"}}}`
+		s.peer().text(text)
+		s.peer().text(text)
+		s.peer().text(`{"type":"message","payload":{"broadcast":true,"version":3,"id":"y","type":"chat","payload":1,"from":{}}}`)
+		synctest.Wait()
+		if len(got) != 2 || got[0].From.User != "p/_users/bob" || !got[1].Broadcast || len(s.peer().said("ack")) != 2 {
+			t.Errorf("%+v", got)
+		}
+		if rooms, err := l.Rooms(t.Context()); err != nil || len(rooms) != 1 || rooms[0].Members != 2 {
+			t.Errorf("%+v, %v", rooms, err)
+		}
+		if err := l.Ban("p/ops", "p/_users/bob", time.Minute, "noise"); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if got := s.peer().said("ban"); len(got) != 1 || got[0] != `{"type":"ban","payload":{"room":"p/ops","user":"p/_users/bob","for_ms":60000,"reason":"noise"}}` {
+			t.Errorf("%q", got)
+		}
+		finishLive(s.liveServer, l)
+	})
+}
