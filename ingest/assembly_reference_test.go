@@ -28,11 +28,11 @@ func TestFramesMeanWhatTheyMeanToTheLibrary(t *testing.T) {
 		}
 		var got taken
 		var f framing
-		var a assembly
+		var a wsframe.Assembly
 		ended := false
 		for rest := slices.Clone(stream); len(rest) > 0 && !ended; {
 			n, _ := f.advance(rest[:min(len(rest), rapid.SampledFrom([]int{1, 9, 1 << 20}).Draw(t, "piece"))], limit)
-			ended = !a.feed(rest[:n], limit, &got) || f.broken != lawful
+			ended = !a.Feed(rest[:n], limit, &got) || f.broken != lawful
 			rest = rest[n:]
 		}
 		messages, pings, closed := byLibrary(t, stream, limit)

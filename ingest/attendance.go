@@ -85,12 +85,12 @@ func (c *conn) listen() bool {
 	buf := readBuffers.Get().(*[readBufferSize]byte)
 	defer readBuffers.Put(buf)
 	for !c.closing.Load() {
-		into := c.assembly.wants()
+		into := c.assembly.Wants()
 		if len(into) < len(buf) {
 			into = buf[:]
 		}
 		n, err := c.in.Read(into)
-		if n > 0 && !c.assembly.feed(into[:n], c.srv.cfg.MaxFrameBytes, c) {
+		if n > 0 && !c.assembly.Feed(into[:n], c.srv.cfg.MaxFrameBytes, c) {
 			return false
 		}
 		switch {

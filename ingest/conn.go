@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weir/auth"
+	"weir/internal/wsframe"
 	"weir/wire"
 )
 
@@ -29,7 +30,7 @@ type conn struct {
 
 	// The reader's.
 	enc       *encoder // nil: none is needed at present
-	assembly  assembly
+	assembly  wsframe.Assembly
 	typedRate rate
 	speaker
 	attendance

@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 
+	"weir/internal/wsframe"
 	"weir/wire"
 )
 
@@ -146,7 +147,7 @@ func (z *inflaters) reader(e encoding, data []byte) (r io.Reader, done func(), e
 	case e == encodingDeflate && isZlib(data):
 		return z.zlibReader(src)
 	case e == encodingMessage:
-		return z.rawReader(&message{data: data})
+		return z.rawReader(wsframe.NewDeflated(data))
 	default:
 		return z.rawReader(src)
 	}
@@ -188,37 +189,4 @@ func pooled[R io.Reader](pool *sync.Pool, begin func() R, reset func(R) error) (
 // isZlib reports whether data begins as RFC 1950 says; some clients send what that wraps.
 func isZlib(data []byte) bool {
 	return len(data) >= 2 && data[0]&0xf == 8 && (uint(data[0])<<8|uint(data[1]))%31 == 0
-}
-
-// message reads a message of permessage-deflate: the client has left out the end of its last block, which is empty
-// (RFC 7692 §7.2.2), and a block that says it is the last follows, or the reader would want more.
-type message struct {
-	data []byte
-	tail int // bytes of messageTail read
-}
-
-const messageTail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
-
-// Read implements io.Reader.
-func (m *message) Read(p []byte) (int, error) {
-	if len(m.data) > 0 {
-		n := copy(p, m.data)
-		m.data = m.data[n:]
-		return n, nil
-	}
-	if m.tail == len(messageTail) {
-		return 0, io.EOF
-	}
-	n := copy(p, messageTail[m.tail:])
-	m.tail += n
-	return n, nil
-}
-
-// ReadByte implements io.ByteReader, so that the decompressor needs no buffer of its own.
-func (m *message) ReadByte() (byte, error) {
-	var b [1]byte
-	if _, err := m.Read(b[:]); err != nil {
-		return 0, err
-	}
-	return b[0], nil
 }

@@ -10,7 +10,7 @@ import (
 const maxFragments = 1024
 
 // framing follows a client's stream of WebSocket frames (RFC 6455 §5.2): where headers end, and how long the
-// messages are that they announce. assembly judges whether the frames are legal, but for what it does not look at; what
+// messages are that they announce. wsframe.Assembly judges whether the frames are legal; what
 // framing makes of other illegal ones does not matter, as they end the connection.
 type framing struct {
 	deflate bool   // messages may be compressed

@@ -149,7 +149,7 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request, protoc
 		c.expectAuth()
 	}
 	deflate := s.cfg.Compression && offersDeflate(r.Header)
-	c.in.framing.deflate = deflate
+	c.in.framing.deflate, c.assembly.Deflate = deflate, deflate
 	upgrader := s.upgraders.of(r.Header, protocol, deflate)
 	if !spoken {
 		// Clients that offer something see a close code only if something of it is chosen.
