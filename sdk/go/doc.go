@@ -1,5 +1,5 @@
 // Package device is the SDK of a device: it takes readings, and sees to it that the server has each of them
-// once, or that its caller is told.
+// once, or that its caller is told. [Live] is its other half, for programs that follow series, alerts and rooms.
 //
 //	Publish ─▶ batch ─┐
 //	Send ─────────────┴─▶ buffer ──frames (≤ credit)──▶ server
@@ -32,4 +32,22 @@
 // A client has one goroutine that dials and writes, one more per connection that reads, and short-lived ones for
 // commands and tokens. All have ended when [Client.Close] returns. Callbacks run in the first: they must return
 // soon, and call neither Flush nor Close, nor Send under the policy Wait.
+//
+// # Following
+//
+//	server ─▶ reader: decode, prove, merge ─▶ news of each subscription ─▶ Next, Updates ─▶ program
+//
+// A [Live] has one connection for any number of subscriptions and rooms. Each row says which versions it covers, so a
+// [Subscription] proves that its chain has no gap: what was told before is discarded, and if something is missing the
+// subscription begins anew and says so ([Changes].Reset, SubscribeOptions.OnResync). After a lost connection it goes on from
+// the newest cursor, and the rows continue where they ended; transitions of alerts come once each.
+//
+// The reader never waits for the program. Rows that nobody has read are merged by the law of package telemetry, as the
+// server does for connections that are slow, so at most one row of each series waits, and its n, min and max still tell of
+// all readings. Of transitions of alerts 4,096 may wait; then the subscription is ended on the connection until they are
+// read, and goes on from its cursor. Of events of a room 1,024 may wait; then the oldest are dropped, and the next event
+// says so. A message that has no receipt is sent again under its id on the next connection.
+//
+// A Live has one goroutine that dials and writes, one per connection that reads, and short-lived ones for tokens. All have
+// ended when [Live.Close] returns.
 package device

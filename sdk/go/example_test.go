@@ -45,6 +45,117 @@ func Example() {
 	// Output: stored: 3
 }
 
+// ExampleLive follows all series of a plant and prints what is new, over lost connections too.
+func ExampleLive() {
+	server := exampleLiveServer()
+	defer server.Close()
+
+	live, err := device.NewLive(device.LiveOptions{
+		URL:   "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/live",
+		Token: "weir_…", // an API key
+	})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer live.Close()
+	sub, err := live.Subscribe(device.SubscribeOptions{
+		Patterns: []string{"plant1/#"},
+		OnAlert:  func(a device.Alert) { fmt.Println(a.Severity, a.Phase, a.Series, a.Summary) },
+		OnResync: func(reason string) { fmt.Println("readings between are summed up in nothing:", reason) },
+	})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	highest, readings := 0.0, uint64(0)
+	for u := range sub.Updates(ctx) {
+		// However late this loop comes round: rows that waited were merged, so no spike is missed.
+		highest, readings = max(highest, u.Max), readings+u.N
+		if u.Last == 95 {
+			break // or go on for good
+		}
+	}
+	fmt.Println(readings, "readings up to", highest)
+	if err := sub.Err(); err != nil {
+		log.Print(err) // the server refused, or forbade to come back
+	}
+	// Output:
+	// critical firing plant1/press7/temperature above 90
+	// 4 readings up to 97
+}
+
+// ExampleSubscription_Next keeps the worst ten series, with what is known of them, for a display.
+func ExampleSubscription_Next() {
+	server := exampleLiveServer()
+	defer server.Close()
+	live, err := device.NewLive(device.LiveOptions{URL: "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/live"})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer live.Close()
+	sub, err := live.Subscribe(device.SubscribeOptions{Patterns: []string{"plant1/#"}, Order: "worst", Limit: 10, MaxHz: 5})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	shown := make(map[string]device.Update)
+	for len(shown) == 0 { // or for good
+		c, err := sub.Next(context.Background())
+		if err != nil {
+			log.Print(err)
+			return
+		}
+		if c.Reset {
+			clear(shown) // what follows is all there is
+		}
+		for _, u := range append(c.Rows, c.Back...) {
+			shown[u.Series] = u
+		}
+		for _, series := range c.Left {
+			delete(shown, series)
+		}
+	}
+	fmt.Println(len(shown), "shown")
+	// Output: 1 shown
+}
+
+// exampleLiveServer says the same to everybody.
+func exampleLiveServer() *httptest.Server {
+	upgrader := gws.NewUpgrader(new(news), &gws.ServerOption{SubProtocols: []string{wire.LiveProtocol}})
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if socket, err := upgrader.Upgrade(w, r); err == nil {
+			_ = socket.WriteMessage(gws.OpcodeText, (&wire.Welcome{Protocol: wire.LiveProtocol, HeartbeatMS: 15000}).Append(nil))
+			socket.ReadLoop()
+		}
+	}))
+}
+
+type news struct{ gws.BuiltinEventHandler }
+
+func (*news) OnMessage(socket *gws.Conn, message *gws.Message) {
+	defer message.Close()
+	m, err := wire.DecodeClientMessage(message.Bytes())
+	if err != nil || m.Type != wire.TypeSubscribe {
+		return
+	}
+	const series = "plant1/press7/temperature"
+	row := func(u device.Update) []wire.Row { return []wire.Row{{Update: &u}} }
+	for _, m := range []wire.ServerMessage{
+		&wire.Subscribed{
+			ID: m.Subscribe.ID, View: 1, Dictionary: []wire.Entry{{Series: series}},
+			Rows: row(device.Update{Since: -1, Version: 1, N: 1, Last: 21.5, Max: 21.5}),
+		},
+		&wire.AlertMsg{Alert: device.Alert{ID: "a1", Series: series, Severity: "critical", Phase: "firing", Version: 4, Summary: "above 90"}},
+		&wire.Updates{View: 1, Rows: row(device.Update{Since: 1, Version: 4, N: 3, Last: 95, Max: 97})},
+	} {
+		_ = socket.WriteMessage(gws.OpcodeText, m.Append(nil))
+	}
+}
+
 // exampleServer takes everything.
 func exampleServer() *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
