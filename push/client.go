@@ -39,6 +39,7 @@ type client struct {
 	// Written by whoever works, read by the sweeper: when something was last heard from the client, and
 	// when the write under way last made progress, in nanoseconds of the clock; 0: none is under way.
 	heard, progress atomic.Int64
+	rtt             atomic.Int64 // how long the newest ping took to be answered, in nanoseconds; 0: none was
 
 	// Guarded by mu. hub.mu may be held while taking it, not the other way round.
 	mu      sync.Mutex
@@ -55,6 +56,7 @@ type client struct {
 	hungUp  chan struct{}   // closed when the writer has ended, once the reader waits for that
 	authBy  time.Time       // until when it has to be known who speaks
 	warned  bool            // the end of who's credentials has been announced
+	credit  credit
 
 	// Who speaks, nil until that is known. Set under mu by the reading goroutine, which reads it without.
 	who *auth.Principal
@@ -143,15 +145,17 @@ func (c *client) offer(s *subscription, f *flush) error {
 	}
 	switch {
 	case s.behind == nil && s.next == nil:
-		s.next = f.frame(c.encoding)
+		s.next, s.waits = f.frame(c.encoding), f.told
 	case s.behind == nil:
-		s.behind = c.hub.laggards.Get().(*laggard)
-		s.behind.from = s.told
-		c.hub.m.laggards.Add(1)
+		s.behind = c.hub.laggard()
+		s.behind.from, s.behind.since = s.told, f.pushed
+		s.figures.stalls++
+		c.hub.m.fellBehind.Inc()
 		fallthrough
 	default:
 		before := s.behind.len()
 		merged, err := s.behind.take(f)
+		s.figures.merged += int64(merged)
 		c.hub.m.conflatedLaggard.Add(merged)
 		c.hub.m.laggingRows.Add(int64(s.behind.len() - before))
 		if err != nil {
@@ -201,6 +205,12 @@ func (c *client) dropLocked(s *subscription) {
 		c.hub.release(s.behind)
 		s.behind = nil
 	}
+}
+
+// laggard makes an empty set.
+func (h *hub) laggard() *laggard {
+	h.m.laggards.Add(1)
+	return h.laggards.Get().(*laggard)
 }
 
 // release takes a laggard's set back.

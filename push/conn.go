@@ -322,6 +322,7 @@ func (e events) OnPong(socket *gws.Conn, payload []byte) {
 	if len(payload) == 8 {
 		age := now.UnixNano() - int64(binary.BigEndian.Uint64(payload))
 		if age >= 0 && age < int64(e.s.cfg.IdleTimeout) {
+			c.rtt.Store(age)
 			e.s.hub.m.pingTime.Update(time.Duration(age).Seconds())
 		}
 	}

@@ -57,8 +57,11 @@ func (s *Server) dispatch(c *client, msg *wire.ClientMessage) error {
 		}
 	case wire.TypePing:
 		c.send(textFrame((&wire.Pong{Payload: msg.Ping.Payload}).Append(nil)))
-	case wire.TypeCredit, wire.TypeStats:
-		return wire.NewError(wire.CodeMessageType, "type")
+	case wire.TypeCredit:
+		return c.grant(msg.Credit.Frames)
+	case wire.TypeStats:
+		stats := c.hub.figures(c)
+		c.send(textFrame(stats.Append(nil)))
 	}
 	return nil
 }

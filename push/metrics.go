@@ -31,13 +31,14 @@ type meters struct {
 
 	connections, subscriptions, series atomic.Int64
 	views, viewRows                    atomic.Int64
-	laggards, laggingRows              atomic.Int64
+	laggards, laggingRows, heldRows    atomic.Int64
 	losslessBytes, snapshotBytes       atomic.Int64
 
 	updates, replays, gaps, overlaps, alerts *metrics.Counter
 	conflatedView, conflatedLaggard          *metrics.Counter
 	frames                                   [len(frameKinds)]*metrics.Counter
 	rows, bytes, stalls                      *metrics.Counter
+	readings, fellBehind                     *metrics.Counter
 	compressed                               *metrics.Counter            // bytes before
 	refused                                  map[string]*metrics.Counter // connections, by reason
 	closes                                   [len(closeReasons)]*metrics.Counter
@@ -64,6 +65,8 @@ func newMeters(set *metrics.Set) *meters {
 		bytes:            set.GetOrCreateCounter("weir_push_sent_bytes_total"),
 		compressed:       set.GetOrCreateCounter("weir_push_compressed_bytes_total"),
 		stalls:           set.GetOrCreateCounter("weir_push_write_stalls_total"),
+		readings:         set.GetOrCreateCounter("weir_push_readings_total"),
+		fellBehind:       set.GetOrCreateCounter("weir_push_fell_behind_total"),
 		refused:          make(map[string]*metrics.Counter),
 		messages:         set.GetOrCreateCounter("weir_push_messages_total"),
 		messageErrors:    make(map[string]*metrics.Counter),
@@ -128,6 +131,7 @@ func (m *meters) gauges(set *metrics.Set) {
 		{"weir_push_series_memory_bytes", &m.series, seriesBytes},
 		{"weir_push_laggards", &m.laggards, 1},
 		{"weir_push_laggard_rows", &m.laggingRows, 1},
+		{"weir_push_held_rows", &m.heldRows, 1},
 		{"weir_push_lossless_bytes", &m.losslessBytes, 1},
 		{"weir_push_snapshot_bytes", &m.snapshotBytes, 1},
 	} {

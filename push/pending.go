@@ -72,6 +72,15 @@ type gathered struct {
 
 func (g *gathered) any() bool { return g.len() > 0 || len(g.left) > 0 }
 
+// told are the figures of what a frame pushed at a time tells.
+func (g *gathered) told(pushed int64) told {
+	t := told{rows: g.len(), since: pushed}
+	for i := range g.rows[:g.len()-g.again] {
+		t.readings += g.rows[i].N
+	}
+	return t
+}
+
 func (g *gathered) reset() {
 	g.pending.reset()
 	g.again, g.left = 0, g.left[:0]

@@ -62,6 +62,7 @@ type laggard struct {
 	from       int          // the entries that the client has been told of
 	cursor     string
 	pushed     int64
+	since      int64 // when the first of it was pushed
 	// old are the rows that were told before, of series that came back without news. Nothing is merged into those.
 	old map[uint32]struct{}
 }
@@ -138,7 +139,8 @@ func (l *laggard) split(spare func() *laggard) *laggard {
 		return nil
 	}
 	rest := spare()
-	rest.columns, rest.dictionary, rest.from, rest.cursor, rest.pushed = l.columns, l.dictionary, len(l.dictionary), l.cursor, l.pushed
+	rest.columns, rest.dictionary, rest.from = l.columns, l.dictionary, len(l.dictionary)
+	rest.cursor, rest.pushed, rest.since = l.cursor, l.pushed, l.since
 	for _, idx := range l.left {
 		if hasRow(idx) {
 			rest.left = append(rest.left, idx)
@@ -147,6 +149,17 @@ func (l *laggard) split(spare func() *laggard) *laggard {
 	l.left = slices.DeleteFunc(l.left, hasRow)
 	l.cursor = ""
 	return rest
+}
+
+// told are the figures of what the set tells.
+func (l *laggard) told() told {
+	t := told{rows: l.len(), since: l.since}
+	for i := range l.rows {
+		if _, old := l.old[l.index[i]]; !old {
+			t.readings += l.rows[i].N
+		}
+	}
+	return t
 }
 
 func (l *laggard) clear() {

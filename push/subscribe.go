@@ -25,12 +25,14 @@ type subscription struct {
 	// Guarded by client.mu. Until open, the snapshot has not gone out and updates only gather. place is
 	// where it stands in the lossless lane. next is the one shared frame that waits for the socket; behind is what
 	// gathers when a second one comes; told is how much of the dictionary all of that tells of.
-	open   bool
-	queued bool
-	place  *item
-	next   *frame
-	behind *laggard
-	told   int
+	open    bool
+	queued  bool
+	place   *item
+	next    *frame
+	waits   told // in next
+	behind  *laggard
+	told    int
+	figures figures
 }
 
 // viewKey identifies a view: equal subscriptions share one.

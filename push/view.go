@@ -47,6 +47,7 @@ type view struct {
 	timer   *time.Timer
 	due     time.Time // when the timer fires; zero: it does not
 	size    int       // of the last frame: the next will be about as large
+	held    int       // as counted
 }
 
 // openViewLocked makes a view of the series that its patterns select.
@@ -77,6 +78,7 @@ func (h *hub) closeViewLocked(v *view) {
 	}
 	delete(h.views, v.key)
 	h.m.viewRows.Add(-int64(len(v.members)))
+	h.m.heldRows.Add(-int64(v.held))
 	h.m.views.Store(int64(len(h.views)))
 }
 
@@ -206,6 +208,7 @@ func (v *view) flush(now time.Time) {
 	v.stop()
 	v.flushed = now
 	v.choose()
+	v.holds()
 	if v.broken != "" || v.pending.any() {
 		v.tellNews()
 	}
@@ -227,9 +230,20 @@ func (v *view) choose() {
 	}
 }
 
+// holds counts what a selection keeps out.
+func (v *view) holds() {
+	held := 0
+	if v.selection != nil {
+		held = v.selection.held
+	}
+	v.hub.m.heldRows.Add(int64(held - v.held))
+	v.held = held
+}
+
 // speak offers what is pending to every subscriber.
 func (v *view) speak(now time.Time) {
 	f := flush{view: v, pushed: now.UnixMicro(), cursor: v.hub.at.cursor()}
+	f.told = v.pending.told(f.pushed)
 	for _, s := range v.subs {
 		if err := s.client.offer(s, &f); err != nil {
 			v.breakInternally("")
@@ -277,6 +291,7 @@ type flush struct {
 	view   *view
 	pushed int64
 	cursor string
+	told   told
 	shared [encodings]*frame
 }
 

@@ -21,7 +21,7 @@ type part struct {
 // kickLocked starts a writer if there is something to write and none is at work. An idle connection has
 // none, and so costs no stack.
 func (c *client) kickLocked() {
-	if c.writing || c.state == closed || !c.lane.ready() && len(c.due) == 0 && (c.state != closing || len(c.lane.items) > 0) {
+	if c.writing || c.state == closed || !c.lane.ready() && !c.mayTellLocked() && (c.state != closing || len(c.lane.items) > 0) {
 		return
 	}
 	c.writing = true
@@ -81,7 +81,7 @@ func (c *client) takeLocked(parts []part) []part {
 		parts = append(parts, part{kind: kind, frame: it.frame})
 		size += it.frame.size()
 	}
-	for size < parcelBytes && len(c.due) > 0 {
+	for size < parcelBytes && c.mayTellLocked() {
 		p, ok := c.takeDueLocked()
 		if ok {
 			parts = append(parts, p)
@@ -118,9 +118,11 @@ func (c *client) takeDueLocked() (part, bool) {
 	case s.next != nil:
 		p = part{kind: frameShared, frame: *s.next}
 		s.next = nil
+		c.tellingLocked(s, s.waits)
 	case s.behind != nil:
 		p = part{kind: framePrivate, behind: s.behind, view: s.view.number}
-		s.behind = nil
+		s.behind = p.behind.split(c.hub.laggard)
+		c.tellingLocked(s, p.behind.told())
 	default:
 		return part{}, false
 	}
