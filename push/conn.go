@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -112,7 +111,7 @@ func (s *Server) newClient() *client {
 func (s *Server) greet(c *client) {
 	now := s.hub.now()
 	c.send(textFrame((&wire.Welcome{
-		Protocol: wire.LiveProtocol, Epoch: s.epoch, Session: c.session, ServerTime: now.UnixMicro(),
+		Protocol: c.encoding.protocol(), Epoch: s.epoch, Session: c.session, ServerTime: now.UnixMicro(),
 		HeartbeatMS: s.cfg.Heartbeat.Milliseconds(), Insecure: s.insecure,
 		Read: readable(c.who),
 	}).Append(nil)))
@@ -185,17 +184,22 @@ type agreed struct {
 	deflate  bool
 }
 
-// negotiate agrees on a subprotocol: one that is spoken here, or none with who offers none. A client that offers others
-// learns why it is closed only if one of them is chosen; spoken is false then.
+// spokenProtocols are the subprotocols of the live protocol.
+var spokenProtocols = map[string]encoding{wire.LiveProtocol: asJSON, wire.LiveProtocolProto: asProto}
+
+// negotiate agrees on a subprotocol: the first that is spoken here, or none with who offers none. A client that offers
+// others learns why it is closed only if one of them is chosen; spoken is false then.
 func (s *Server) negotiate(h http.Header) (a agreed, spoken bool) {
 	offers := auth.Subprotocols(h)
 	a.deflate = s.cfg.CompressMinBytes > 0 && offersDeflate(h)
-	switch {
-	case len(offers) == 0:
+	if len(offers) == 0 {
 		return a, true
-	case slices.Contains(offers, wire.LiveProtocol):
-		a.protocol = wire.LiveProtocol
-		return a, true
+	}
+	for _, offer := range offers {
+		if _, spoken := spokenProtocols[offer]; spoken {
+			a.protocol = offer
+			return a, true
+		}
 	}
 	a.protocol = offers[0]
 	return a, false
@@ -203,10 +207,11 @@ func (s *Server) negotiate(h http.Header) (a agreed, spoken bool) {
 
 // encoding is how a client is told what has been agreed on.
 func (a agreed) encoding() encoding {
+	e := spokenProtocols[a.protocol] // of one that is not spoken: JSON
 	if a.deflate {
-		return asJSONDeflate
+		return e.deflated()
 	}
-	return asJSON
+	return e
 }
 
 // upgraderFor completes a handshake with what has been agreed on. gws reads the request's headers, which are set to that.
@@ -332,7 +337,11 @@ func (e events) OnMessage(socket *gws.Conn, message *gws.Message) {
 	defer func() { _ = message.Close() }()
 	c := clientOf(socket)
 	c.heardNow()
-	e.s.handle(c, message.Bytes())
+	data := message.Bytes()
+	if message.Opcode == gws.OpcodeBinary && c.encoding.plain() == asProto {
+		data, _ = wire.DecodeClientProto(data) // what is none comes to no text, which is refused
+	}
+	e.s.handle(c, data)
 }
 
 func (c *client) heardNow() time.Time {

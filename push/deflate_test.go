@@ -87,49 +87,6 @@ func containsMessage(all [][]byte, m []byte) bool {
 	return false
 }
 
-func TestALaggardWithCompressionLosesNothing(t *testing.T) {
-	const names, last = 200, 600
-	s := startServer(t, smallBuffers)
-	s.feed(fleet(names, 0)...)
-	c, f := s.dial(dialOptions{recvBuffer: 2 << 10, stalled: true, deflate: true}), newFollower(t)
-	c.subscribe("all", "#", 0)
-	eventually(t, "it has subscribed", func() bool { return s.hub.m.subscriptions.Load() == 1 })
-	for v := telemetry.Version(1); v <= last; v++ {
-		s.feed(fleet(names, v)...)
-	}
-	c.read()
-	c.followUntil(f, "the end", func() bool {
-		for i := range names {
-			if got := f.series("all", fmt.Sprintf("plant/line%d/temperature", i)); got == nil || got.seen != last {
-				return false
-			}
-		}
-		return true
-	})
-	if got := f.series("all", "plant/line7/temperature"); got.n != uint64(last-got.base) {
-		t.Errorf("n adds up to %d, want %d", got.n, last-got.base)
-	}
-	if s.hub.m.frames[framePrivate].Get() == 0 {
-		t.Error("no private frame was sent: the client did not stall")
-	}
-}
-
-func TestACompressedReturnIsOfOnePiece(t *testing.T) {
-	s := startServer(t, nil)
-	s.tailed()
-	s.write(fleet(50, 0)...)
-	cursor := s.snapshotOf(t, "series=%23").Cursor
-	s.write(fleet(50, 1)...)
-	for _, cursor := range []string{cursor, "nonsense"} {
-		c, f := s.dial(dialOptions{deflate: true}), newFollower(t)
-		c.send(`{"type":"subscribe","payload":{"id":"x","patterns":["#"],"cursor":%q}}`, cursor)
-		sub := await[*wire.Subscribed](c, f)
-		if sub.Resumed == (cursor == "nonsense") || len(sub.Rows) != 50 || f.resyncs > 0 == sub.Resumed {
-			t.Errorf("after %s: %d rows, resumed %v, %d resyncs", cursor, len(sub.Rows), sub.Resumed, f.resyncs)
-		}
-	}
-}
-
 func TestCompressionIsAgreedOnOnTheServersTermsOnly(t *testing.T) {
 	s := startServer(t, nil)
 	off := startServer(t, func(o *Options) { o.Config.CompressMinBytes = 0 })

@@ -24,13 +24,16 @@ const rowBytes = 192
 
 // frame encodes rows.
 func (r *rows) frame(e encoding) frame {
-	switch f := updatesFrame(*r); {
+	switch {
 	case e.deflates():
-		return f.toSqueeze()
+		return r.frame(e.plain()).toSqueeze()
+	case e == asProto:
+		return r.proto()
 	case e == asEvents:
+		f := updatesFrame(*r)
 		return f.events(r.cursor)
 	default:
-		return f
+		return updatesFrame(*r)
 	}
 }
 
@@ -99,9 +102,12 @@ func (a *answer) encode(e encoding) []byte {
 	if a.shared[e] == nil {
 		switch e {
 		case asJSON:
-			a.shared[e] = a.snap.encode()
-		case asJSONDeflate:
-			a.shared[e] = a.deflater.append(nil, a.encode(asJSON))
+			b := a.snap.message().Append(make([]byte, 0, 512+(rowBytes+64)*len(a.snap.rows)))
+			a.shared[e] = b[len(subscribedStart)+len(`""`):]
+		case asProto:
+			a.shared[e] = a.snap.message().AppendProtoShared(nil)
+		case asJSONDeflate, asProtoDeflate:
+			a.shared[e] = a.deflater.append(nil, a.encode(e.plain()))
 		case asEvents:
 			text := a.encode(asJSON)
 			text = text[:len(text)-len("}")] // of the message
@@ -111,37 +117,45 @@ func (a *answer) encode(e encoding) []byte {
 	return a.shared[e]
 }
 
-func (s *snapshot) encode() []byte {
-	msg := wire.Subscribed{
+// message is the snapshot as a message for nobody yet.
+func (s *snapshot) message() *wire.Subscribed {
+	msg := &wire.Subscribed{
 		View: int(s.view), MaxHz: s.hz, Resumed: s.resumed, Cursor: s.cursor, PushTime: s.pushed,
 		Columns: s.columns, Dictionary: s.dictionary, Rows: wireRows(s.rows), Alerts: s.alerts,
 	}
 	for i, idx := range s.index {
 		msg.Rows[i].I = int(idx)
 	}
-	b := msg.Append(make([]byte, 0, 512+(rowBytes+64)*len(s.rows)))
-	return b[len(subscribedStart)+len(`""`):]
+	return msg
 }
 
 // frame completes the shared part for the subscription of that id.
 func (a *answer) frame(id string, e encoding) frame {
-	name, err := json.Marshal(id)
+	f := frame{body: a.encode(e), rows: len(a.snap.rows)}
+	op, start := opText, newPayload(len(subscribedStart)+len(id)+8)
+	switch e.plain() {
+	case asProto:
+		op, start = opBinary, wire.AppendProtoSubscribed(start, id, len(a.encode(asProto)))
+	case asEvents:
+		f.head = append(append(appendEventHead(nil, a.snap.cursor, wire.TypeSubscribed), subscribedData...), quoted(id)...)
+		return f
+	default:
+		start = append(append(start, subscribedStart...), quoted(id)...)
+	}
+	if e.deflates() {
+		op, start = op|compressed, storedBlock(newPayload(len(start)), start[headerRoom:])
+	}
+	f.head = message(op, start, len(f.body))
+	return f
+}
+
+// quoted is a string in JSON.
+func quoted(s string) []byte {
+	b, err := json.Marshal(s)
 	if err != nil {
 		panic("push: a string does not marshal: " + err.Error())
 	}
-	f := frame{body: a.encode(e), rows: len(a.snap.rows)}
-	if e == asEvents {
-		f.head = append(append(appendEventHead(nil, a.snap.cursor, wire.TypeSubscribed), subscribedData...), name...)
-		return f
-	}
-	head := append(newPayload(len(subscribedStart)+len(name)), subscribedStart...)
-	head = append(head, name...)
-	if e.deflates() {
-		f.head = message(opText|compressed, storedBlock(newPayload(len(head)), head[headerRoom:]), len(f.body))
-		return f
-	}
-	f.head = message(opText, head, len(f.body))
-	return f
+	return b
 }
 
 func wireRows(us []telemetry.Update) []wire.Row {

@@ -1,23 +1,47 @@
 package push
 
+import "weir/wire"
+
 // encoding is how what a connection is told becomes bytes. What several connections are told is encoded once for each
 // encoding that one of them uses.
 type encoding uint8
 
 const (
-	asJSON        encoding = iota // text messages of a WebSocket
-	asJSONDeflate                 // the same, compressed
-	asEvents                      // server-sent events, the body of an HTTP response
+	asJSON         encoding = iota // text messages of a WebSocket
+	asJSONDeflate                  // the same, compressed
+	asProto                        // binary messages of a WebSocket, in protobuf
+	asProtoDeflate                 // the same, compressed
+	asEvents                       // server-sent events, the body of an HTTP response
 
 	encodings = iota
 )
 
 // plain is what the encoding compresses; it is itself if it does not compress.
 func (e encoding) plain() encoding {
-	if e == asJSONDeflate {
+	switch e {
+	case asJSONDeflate:
 		return asJSON
+	case asProtoDeflate:
+		return asProto
+	default:
+		return e
 	}
-	return e
+}
+
+// deflated is the encoding, compressed.
+func (e encoding) deflated() encoding {
+	if e == asProto {
+		return asProtoDeflate
+	}
+	return asJSONDeflate
+}
+
+// protocol is the subprotocol that messages are in.
+func (e encoding) protocol() string {
+	if e.plain() == asProto {
+		return wire.LiveProtocolProto
+	}
+	return wire.LiveProtocol
 }
 
 func (e encoding) deflates() bool { return e.plain() != e }
@@ -51,6 +75,8 @@ func (f frame) translate(e encoding) frame {
 	switch {
 	case e.deflates():
 		return f.in(e.plain()).toSqueeze()
+	case e == asProto:
+		return f.proto()
 	default:
 		return f.events("")
 	}

@@ -260,6 +260,7 @@ type follower struct {
 	t       testing.TB
 	choosy  bool // the views do not tell of all their series
 	decoder wire.LiveDecoder
+	proto   bool
 	views   map[int]map[string]*followed
 	ids     map[string]int // view by subscription
 	alerts  []telemetry.Alert
@@ -288,7 +289,11 @@ func newFollower(t testing.TB) *follower {
 // take checks one message.
 func (f *follower) take(raw []byte) wire.ServerMessage {
 	f.t.Helper()
-	msg, err := f.decoder.Decode(raw)
+	decode := f.decoder.Decode
+	if f.proto {
+		decode = f.decoder.DecodeProto
+	}
+	msg, err := decode(raw)
 	if err != nil {
 		f.t.Fatalf("message %q: %v", raw, err)
 	}

@@ -90,7 +90,7 @@ func build(opts Options) (*Server, error) {
 	}
 	s.hub.deflater.least = opts.Config.CompressMinBytes
 	s.upgraders = make(map[agreed]*gws.Upgrader)
-	for _, protocol := range []string{"", wire.LiveProtocol} {
+	for _, protocol := range []string{"", wire.LiveProtocol, wire.LiveProtocolProto} {
 		for _, deflate := range []bool{false, true} {
 			a := agreed{protocol, deflate}
 			s.upgraders[a] = s.newUpgrader(a)

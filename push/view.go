@@ -311,10 +311,13 @@ func (f *flush) encode(e encoding) frame {
 		return f.frame(asJSON).events(f.cursor)
 	}
 	v := f.view
-	out := updatesFrame(rows{
+	told := rows{
 		view: v.number, columns: v.key.columns, dictionary: v.dictionary, from: v.told, gathered: &v.pending,
 		cursor: f.cursor, pushed: f.pushed, size: v.size,
-	})
-	v.size = len(out.body)
+	}
+	out := told.frame(e)
+	if e == asJSON {
+		v.size = len(out.body)
+	}
 	return out
 }

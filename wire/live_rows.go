@@ -34,6 +34,10 @@ func readLayout(raw []byte) (*layout, error) {
 	if err := json.Unmarshal(raw, &names); err != nil {
 		return nil, err
 	}
+	return layoutOf(names)
+}
+
+func layoutOf(names []string) (*layout, error) {
 	l := new(layout)
 	for i, name := range names {
 		at := columnIndex(name)

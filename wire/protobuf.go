@@ -52,8 +52,8 @@ type protoField struct {
 	bytes       []byte
 }
 
-// next reads one field; ok is false if there is none that can be read. Fields of fixed width have no value
-// here: no message has them outside of columns.
+// next reads one field; ok is false if there is none that can be read. Of the fields of fixed width those of 4 bytes have
+// no value here: no message has them.
 func (r *protoReader) next() (f protoField, ok bool) {
 	tag, n := binary.Uvarint(r.rest)
 	if n <= 0 || tag>>3 == 0 || tag>>3 > math.MaxInt32 {
@@ -76,7 +76,9 @@ func (r *protoReader) next() (f protoField, ok bool) {
 		skip = n + int(length)
 		f.bytes = r.rest[n:skip:skip]
 	case wireFixed64:
-		skip = 8
+		if skip = 8; len(r.rest) >= skip {
+			f.number = binary.LittleEndian.Uint64(r.rest)
+		}
 	case wireFixed32:
 		skip = 4
 	default:
