@@ -21,6 +21,7 @@ type client struct {
 	limits   limits
 
 	// Owned by the goroutine that reads from the connection.
+	ear                        ear
 	messages, frames, mistakes bucket
 	deaf                       bool // what else the client says is not to be heard
 	wanted                     wanted
@@ -52,7 +53,7 @@ type client struct {
 	pinged  time.Time       // when the last ping was queued
 	pong    *item           // the pong that is queued, if one is
 	cutoff  time.Time       // when a closing connection is cut
-	bye     *frame          // the close frame that gws made, instead of that of the reason
+	bye     *frame          // the close frame to send, instead of that of the reason
 	hungUp  chan struct{}   // closed when the writer has ended, once the reader waits for that
 	authBy  time.Time       // until when it has to be known who speaks
 	warned  bool            // the end of who's credentials has been announced
@@ -248,7 +249,7 @@ func (c *client) expel(r closeReason) {
 	c.close(r)
 }
 
-// closeWith ends the connection with a close frame that gws made: an answer to the client's, or what is wrong
+// closeWith ends the connection with a close frame of its own: an answer to the client's, or what is wrong
 // with what it sent. A connection that is closing already says what it wanted to say.
 func (c *client) closeWith(bye frame, r closeReason) {
 	c.mu.Lock()

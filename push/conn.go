@@ -1,16 +1,11 @@
 package push
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -23,8 +18,6 @@ import (
 )
 
 const (
-	// readBuffer is small: clients say little, and every idle connection holds one.
-	readBuffer = 512
 	// mistakesRate (per second) and mistakesBurst are how many errors a client may make.
 	mistakesRate  = 1
 	mistakesBurst = 50
@@ -62,7 +55,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 // accept completes the handshake of a connection that was admitted, and serves it. refused is why the gate does
 // not let the client in; a page learns that by the close code only.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request, c *client, p *auth.Principal, refused error) {
-	socket, spoken, err := s.upgrade(w, r, c)
+	spoken, err := s.upgrade(w, r, c)
 	if err != nil {
 		s.conns.dismiss(c)
 		s.hub.m.refused[refusedHandshake].Inc()
@@ -84,7 +77,7 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, c *client, p *au
 	case s.identify(c, p):
 		s.greet(c)
 	}
-	go s.serve(socket, c) // last: nothing that the client says is heard before it has its welcome
+	go s.attend(c) // last: nothing that the client says is heard before it has its welcome
 }
 
 func (s *Server) refuseConnection(w http.ResponseWriter, err *wire.Error) {
@@ -147,19 +140,18 @@ func (s *Server) querySubscriptions(r *http.Request) ([]telemetry.Pattern, float
 
 // upgrade takes the connection from the HTTP server and completes the WebSocket handshake. spoken is false if the client
 // offers subprotocols and none of them is spoken here.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (_ *gws.Conn, spoken bool, _ error) {
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (spoken bool, _ error) {
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {
-		return nil, false, errors.New("hijack: not supported by the server")
+		return false, errors.New("hijack: not supported by the server")
 	}
 	conn, rw, err := hijacker.Hijack()
 	if err != nil {
-		return nil, false, err
+		return false, err
 	}
-	var in io.Reader = conn
 	if early := rw.Reader.Buffered(); early > 0 {
 		b, _ := rw.Peek(early)
-		in = io.MultiReader(bytes.NewReader(bytes.Clone(b)), conn)
+		c.ear.early = bytes.Clone(b)
 	}
 	if err := tune(conn, s.cfg.SendBuffer); err != nil {
 		s.log.Debug("socket options not set", "error", err)
@@ -167,15 +159,10 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (_ *
 	c.conn = conn
 	agreed, spoken := s.negotiate(r.Header)
 	c.encoding = agreed.encoding()
-	upgrader := s.upgraderFor(agreed, r.Header)
-	wrapped := &gwsConn{Conn: conn, timeout: s.cfg.HandshakeTimeout}
-	socket, err := upgrader.UpgradeFromConn(wrapped, bufio.NewReaderSize(&guard{in: in, client: c}, readBuffer), r)
-	if err != nil {
-		return nil, false, err
-	}
-	wrapped.client = c
-	socket.Session().Store("", c)
-	return socket, spoken, nil
+	c.ear.raw = rawOf(conn)
+	c.ear.assembly.Deflate = agreed.deflate
+	_, err = s.upgraderFor(agreed, r.Header).UpgradeFromConn(conn, nil, r)
+	return spoken, err
 }
 
 // agreed is what a handshake comes to: a subprotocol, or none, and compression.
@@ -230,67 +217,6 @@ func (s *Server) upgraderFor(a agreed, h http.Header) *gws.Upgrader {
 	return s.newUpgrader(a)
 }
 
-// gwsConn is the connection as gws sees it. gws reads from it and writes two things. The answer to the
-// handshake goes to the socket, within a bound. The last close frame, written and followed by Close when the
-// protocol is broken or the client leaves, goes to the client's writer: the middle of a large frame may be
-// on its way. Everything else goes past gws, in frames that connections share.
-type gwsConn struct {
-	net.Conn
-	timeout time.Duration
-	client  *client // nil during the handshake
-}
-
-func (g *gwsConn) Write(p []byte) (int, error) {
-	if g.client != nil {
-		g.client.closeWith(verdict(p))
-		return len(p), nil
-	}
-	if err := g.SetWriteDeadline(time.Now().Add(g.timeout)); err != nil {
-		return 0, err
-	}
-	return g.Conn.Write(p)
-}
-
-// verdict reads the close frame that gws made, and makes the one to send of it: with the same code, and instead
-// of gws's error text the reason from the table. Without a text it answers the client's.
-func verdict(p []byte) (frame, closeReason) {
-	const header, code = 2, 2
-	if len(p) <= header+code {
-		return frame{body: bytes.Clone(p)}, endedByClient
-	}
-	switch n := binary.BigEndian.Uint16(p[header:]); n {
-	case wire.CloseNormal:
-		return closeFrame(n, wire.ReasonNormal), endedLost
-	case wire.CloseTooLarge:
-		return closeFrame(n, wire.ReasonFrameTooLarge), endedTooLarge
-	case wire.CloseInternal: // what gws says of a compressed message that is damaged, or too large once it is not compressed
-		return closeFrame(wire.CloseMalformed, wire.ReasonProtocolError), endedProtocol
-	default:
-		return closeFrame(n, wire.ReasonProtocolError), endedProtocol
-	}
-}
-
-func (g *gwsConn) Close() error {
-	if g.client != nil {
-		return nil // serve closes
-	}
-	return g.Conn.Close()
-}
-
-// serve reads from a connection until it ends.
-func (s *Server) serve(socket *gws.Conn, c *client) {
-	reason := endedLost
-	defer func() {
-		// gws recovers from panics of callbacks only.
-		if p := recover(); p != nil {
-			s.log.Error("live connection failed", "panic", p, "stack", string(debug.Stack()))
-			reason = endedInternal
-		}
-		s.depart(c, reason)
-	}()
-	socket.ReadLoop()
-}
-
 // depart gives up a connection from which nothing more is read.
 func (s *Server) depart(c *client, reason closeReason) {
 	c.waitHungUp()
@@ -300,48 +226,6 @@ func (s *Server) depart(c *client, reason closeReason) {
 	s.hub.leave(c)
 	s.hub.m.connections.Add(-1)
 	s.conns.remove(c)
-}
-
-// events are gws's callbacks, all on the connection's reading goroutine.
-type events struct{ s *Server }
-
-func clientOf(socket *gws.Conn) *client {
-	c, _ := socket.Session().Load("")
-	return c.(*client)
-}
-
-func (e events) OnOpen(*gws.Conn) {}
-
-func (e events) OnClose(*gws.Conn, error) {} // gwsConn has heard of it
-
-func (e events) OnPing(socket *gws.Conn, payload []byte) {
-	c := clientOf(socket)
-	c.heardNow()
-	c.queuePong(payload)
-}
-
-// OnPong takes the age of the ping it answers: how far behind the client is.
-func (e events) OnPong(socket *gws.Conn, payload []byte) {
-	c := clientOf(socket)
-	now := c.heardNow()
-	if len(payload) == 8 {
-		age := now.UnixNano() - int64(binary.BigEndian.Uint64(payload))
-		if age >= 0 && age < int64(e.s.cfg.IdleTimeout) {
-			c.rtt.Store(age)
-			e.s.hub.m.pingTime.Update(time.Duration(age).Seconds())
-		}
-	}
-}
-
-func (e events) OnMessage(socket *gws.Conn, message *gws.Message) {
-	defer func() { _ = message.Close() }()
-	c := clientOf(socket)
-	c.heardNow()
-	data := message.Bytes()
-	if message.Opcode == gws.OpcodeBinary && c.encoding.plain() == asProto {
-		data, _ = wire.DecodeClientProto(data) // what is none comes to no text, which is refused
-	}
-	e.s.handle(c, data)
 }
 
 func (c *client) heardNow() time.Time {

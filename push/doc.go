@@ -57,7 +57,7 @@
 // # Goroutines and locks
 //
 //	2 per partition     tails                 decode, then apply under hub.mu
-//	1 per connection    gws's ReadLoop        messages of the client
+//	1 per connection    attend, then listen   waits on a small stack, then reads messages of the client
 //	0–1 per connection  client.write          encodes private frames, writes
 //	1                   sweep                 pings, silence, stalls, for all connections
 //	timers              view.tick             frames that had to wait
@@ -70,10 +70,11 @@
 // shared frames. Not under it: decoding, snapshots' and private frames' encoding, and anything that can
 // wait. client.mu guards one connection's lanes; it may be taken under hub.mu, never the other way round.
 //
-// gws does the handshake and reads, behind a guard that ends connections whose frames it cannot cope with.
-// Writing goes past it: a server's WebSocket frames are not masked, so the
-// bytes that were encoded once, header included, are written to every socket as they are. What gws has to say
-// at the end goes through the same writer.
+// gws does the handshake. What comes after it is read here, as in package ingest: wsframe puts messages together, behind a
+// guard that ends connections whose frames are not to be taken. A silent client costs a goroutine with a stack of 2 KiB,
+// and no buffers; over TLS, where nobody can wait without reading, a stack as deep as its last message and 4 KiB.
+// A server's WebSocket frames are not masked, so the bytes that were encoded once, header included, are written to every
+// socket as they are.
 //
 // [Server.Run] owns all of these goroutines, except that connections are accepted by the HTTP server. When
 // its context ends it takes no more connections, lets the tails read for a second at most what was written

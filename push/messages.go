@@ -15,7 +15,7 @@ import (
 func (s *Server) handle(c *client, data []byte) {
 	now := c.hub.now()
 	c.hub.m.messages.Inc()
-	if c.deaf { // gws had it already
+	if c.deaf { // it came with what was the last straw
 		return
 	}
 	if c.who == nil {

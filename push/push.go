@@ -3,7 +3,6 @@ package push
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"weir/auth"
 	"weir/internal/remote"
+	"weir/internal/wsframe"
 	"weir/kafka"
 	"weir/wire"
 )
@@ -50,6 +50,7 @@ type Server struct {
 	conns    registry
 
 	upgraders map[agreed]*gws.Upgrader // by what handshakes usually come to
+	inflater  wsframe.Inflater         // of what clients compress
 }
 
 // New checks the options. Nothing runs before Run.
@@ -104,24 +105,15 @@ func (s *Server) newUpgrader(a agreed) *gws.Upgrader {
 	if a.protocol != "" {
 		protocols = []string{a.protocol}
 	}
-	return gws.NewUpgrader(events{s}, &gws.ServerOption{
-		ReadBufferSize:     readBuffer,
-		ReadMaxPayloadSize: s.cfg.MaxMessageBytes, // of what is compressed, also of what comes out
-		HandshakeTimeout:   s.cfg.HandshakeTimeout,
-		SubProtocols:       protocols,
-		// gws compresses nothing, so the one compressor that it makes is of the smallest kind. What clients compress it
-		// reads, each message by itself.
+	return gws.NewUpgrader(gws.BuiltinEventHandler{}, &gws.ServerOption{
+		HandshakeTimeout: s.cfg.HandshakeTimeout,
+		SubProtocols:     protocols,
+		// gws completes handshakes and no more, so the one compressor that it makes is of the smallest kind. What clients
+		// compress stands by itself, message by message.
 		PermessageDeflate: gws.PermessageDeflate{Enabled: a.deflate, PoolSize: 1, Level: flate.HuffmanOnly},
-		// Without one, gws does nothing and the panic ends the process.
-		Recovery: gws.Recovery,
-		Logger:   gwsLogger{s.log},
+		NewSession:        func() gws.SessionStorage { return nil },
 	})
 }
-
-// gwsLogger takes gws's messages, which are panics of callbacks.
-type gwsLogger struct{ log *slog.Logger }
-
-func (l gwsLogger) Error(v ...any) { l.log.Error("websocket", "message", fmt.Sprint(v...)) }
 
 // Routes adds push's endpoints.
 func (s *Server) Routes(r *auth.Router) {
