@@ -7,6 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TOOL    := go tool -modfile=tools/go.mod
 GOTEST  := go test -race -shuffle=on
 UI      := dashboard-ui
+SDK_TS  := sdk/ts
 UI_SRC  := $(shell find $(UI)/src $(UI)/public $(UI)/index.html $(UI)/package-lock.json $(UI)/vite.config.ts 2>/dev/null)
 
 .PHONY: help
@@ -36,7 +37,7 @@ run: build ## serve with the embedded broker, a simulated fleet and this host's 
 ## --- tests
 
 .PHONY: test
-test: test-go test-ui test-browser ## all tests but the real Kafka's
+test: test-go test-ui test-sdk-ts test-browser ## all tests but the real Kafka's
 
 .PHONY: test-go
 test-go: ## Go tests with the race detector, in random order
@@ -45,6 +46,14 @@ test-go: ## Go tests with the race detector, in random order
 .PHONY: test-ui
 test-ui: $(UI)/node_modules/.package-lock.json ## the dashboard's unit tests
 	cd $(UI) && npm test --silent
+
+$(SDK_TS)/node_modules/.package-lock.json: $(SDK_TS)/package-lock.json
+	cd $(SDK_TS) && npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: test-sdk-ts
+test-sdk-ts: build $(SDK_TS)/node_modules/.package-lock.json ## the TypeScript client: unit tests, then against the real server
+	cd $(SDK_TS) && npm test --silent && WEIR_BIN=$(CURDIR)/bin/weir npm run --silent test:server
 
 .PHONY: test-browser
 test-browser: build ## the dashboard in Chromium against the real server
@@ -100,7 +109,7 @@ soak-faults: build ## Kafka away, Kafka slow, disk full: what devices are told, 
 ## --- checks
 
 .PHONY: check
-check: check-format check-gen lint check-ui ## format, lint, import rules, types, generated code
+check: check-format check-gen lint check-ui check-sdk-ts ## format, lint, import rules, types, generated code
 
 .PHONY: check-format
 check-format:
@@ -127,6 +136,10 @@ check-gen: gen ## generated code is what the sources make; the wire format is no
 check-ui: $(UI)/node_modules/.package-lock.json ## types and lint of the dashboard
 	cd $(UI) && npm run --silent check
 
+.PHONY: check-sdk-ts
+check-sdk-ts: $(SDK_TS)/node_modules/.package-lock.json ## types and lint of the TypeScript client
+	cd $(SDK_TS) && npm run --silent check
+
 ## --- measuring
 
 .PHONY: bench
@@ -143,5 +156,5 @@ fuzz: ## each fuzz target for FUZZTIME (default 30s)
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin $(UI)/node_modules $(CLIENTS)/.cache $(CLIENTS)/node/node_modules
+	rm -rf bin $(UI)/node_modules $(SDK_TS)/node_modules $(SDK_TS)/dist $(CLIENTS)/.cache $(CLIENTS)/node/node_modules
 	find $(UI)/dist -mindepth 1 ! -name README.md -delete

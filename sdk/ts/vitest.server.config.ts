@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
-import { alias } from "./vitest.config";
+import { alias } from "./vitest.config.ts";
 
 // Against the real server (WEIR_BIN, default ../../bin/weir).
 export default defineConfig({

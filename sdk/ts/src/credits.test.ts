@@ -43,6 +43,9 @@ describe("credits", () => {
     server.screen.show(true);
     server.screen.paint();
     expect(granted()).toEqual([4, 8]);
+    server.screen.show(true);
+    server.screen.paint();
+    expect(granted()).toEqual([4, 8]);
   });
 
   it("begin anew with a connection, with none if nobody looks", () => {
@@ -53,6 +56,13 @@ describe("credits", () => {
     // What was to be painted for the connection before is of no use to this one.
     server.screen.paint();
     expect(granted()).toEqual([0]);
+  });
+
+  it("are not granted to a server that does not know them", () => {
+    server.socket.say("error", { code: "message_type", message: "m", path: "type" });
+    frames(4);
+    server.screen.paint();
+    expect(granted()).toEqual([4]);
   });
 
   it("can be done without", () => {

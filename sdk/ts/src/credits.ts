@@ -27,6 +27,7 @@ export class Credits {
     else this.grant(0);
   }
 
+  /** The connection has ended, or the server does not know credits. */
   stop(): void {
     this.open = false;
   }

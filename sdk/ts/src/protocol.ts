@@ -126,7 +126,6 @@ export interface SubscribeRequest {
   /** At most this many rows per series and window_ms. */
   readonly points?: number | undefined;
   readonly window_ms?: number | undefined;
-  readonly delta?: boolean | undefined;
   readonly cursor?: string | undefined;
 }
 
@@ -140,7 +139,6 @@ export interface Subscribed {
   readonly alerts?: readonly AlertMessage[];
   /** The rows and alerts are what was missed since the cursor, and not the state. */
   readonly resumed?: boolean;
-  readonly delta?: boolean;
   readonly left?: readonly number[];
   readonly cursor?: string;
   readonly push_ts: number;

@@ -183,6 +183,14 @@ describe("event streams", () => {
     expect(streams[1]?.headers.authorization).toBe("Bearer t2");
   });
 
+  it("say why they end, as WebSockets do", async () => {
+    await connect();
+    streams[0]?.welcome();
+    streams[0]?.say("close", { code: 4201, reason: "unsupported_protocol" });
+    await turn();
+    expect(client.state).toEqual({ name: "refused", code: 4201, reason: "unsupported_protocol" });
+  });
+
   it("end with a subscription that ends, and are asked for one that comes", async () => {
     const a = client.subscribe({ patterns: ["a/#"] });
     await connect();

@@ -103,7 +103,10 @@ export class EventStreams implements Socket {
       }
       await readEvents(answer.body, (event, data) => {
         if (this.closed || !this.streams.has(stream)) return;
-        if (event === null) this.say({ type: "app_pong", payload: {} });
+        if (event === "close") {
+          const { code, reason } = JSON.parse(data) as { code: number; reason: string };
+          this.finish(code, reason);
+        } else if (event === null) this.say({ type: "app_pong", payload: {} });
         else if (event !== "welcome" || first)
           this.say({ type: event, payload: this.translated(stream, views, data) });
       });

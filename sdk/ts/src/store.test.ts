@@ -62,7 +62,10 @@ describe("the store", () => {
     server.socket.snapshot(1, ["a/t", "b/t"], [row(0, -1, 10), row(1, -1, 11)]);
     server.socket.updates(1, [], { left: [0] });
     expect(store.list().map((s) => s.name)).toEqual(["b/t"]);
-    server.socket.updates(1, [row(0, 10, 14)]);
+    server.socket.updates(1, [row(0, -1, 10)]);
+    expect(store.list("name").map((s) => s.name)).toEqual(["a/t", "b/t"]);
+    server.socket.updates(1, [row(0, 10, 14)], { left: [1] });
+    server.socket.updates(1, [row(1, 11, 14)]);
     expect(store.list("name").map((s) => s.name)).toEqual(["a/t", "b/t"]);
   });
 

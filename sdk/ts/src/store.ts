@@ -51,7 +51,6 @@ export class StoredSeries {
     // A row without readings only advances the version: the values stay.
     if (u.n === 0) Object.assign(this.latest, { last, min, max, first_ts, last_ts });
     else this.add(u, broken);
-    this.inside = true;
     this.rows++;
     this.readings += u.n;
     this.revision++;
@@ -124,8 +123,15 @@ export class SeriesStore extends Emitter<StoreEvents> implements SeriesSink<Stor
 
   accept(series: StoredSeries, u: Readonly<Update>): void {
     // After a resync a row may be known, and its series be inside all the same.
-    series.inside = true;
+    this.enter(series);
     if (series.accept(u)) this.touched.add(series);
+  }
+
+  enter(series: StoredSeries): void {
+    if (series.inside) return;
+    series.inside = true;
+    series.revision++;
+    this.touched.add(series);
   }
 
   change(series: StoredSeries, entry: DictionaryEntry): void {

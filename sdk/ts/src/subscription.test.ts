@@ -18,6 +18,9 @@ class Recorder implements SeriesSink<string> {
   change(series: string, entry: DictionaryEntry): void {
     this.got.push(`${series} in ${entry.unit}`);
   }
+  enter(series: string): void {
+    this.got.push(`${series} in again`);
+  }
   leave(series: string): void {
     this.got.push(`${series} left`);
   }
@@ -85,7 +88,7 @@ describe("subscription", () => {
   it("discards what it has seen", () => {
     server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
     server.socket.updates(1, [row(0, 4, 8), row(0, 10, 12)]);
-    expect(sink.got).toEqual(["a/t (-1,10] n1", "a/t (10,12] n1"]);
+    expect(sink.got).toEqual(["a/t (-1,10] n1", "a/t in again", "a/t (10,12] n1"]);
     expect(sub.counts.replays).toBe(1);
   });
 
@@ -212,6 +215,16 @@ describe("resume", () => {
     expect(sink.got.at(-1)).toBe("a/t (10,30] n1");
   });
 
+  it("knows nothing of a series that went and came back", () => {
+    server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
+    server.reconnect();
+    server.socket.snapshot(2, ["a/t"], [], { resumed: true });
+    server.socket.say("series", { view: 2, removed: [0] });
+    server.socket.say("series", { view: 2, added: [{ i: 1, series: "a/t" }] });
+    server.socket.updates(2, [row(1, -1, 30)]);
+    expect(sink.got.slice(1)).toEqual(["a/t gone", "a/t (-1,30] n1"]);
+  });
+
   it("that does not join up is a break", () => {
     server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
     server.reconnect();
@@ -302,6 +315,24 @@ describe("a view with filter or limit", () => {
     server.clock.advance(250);
     server.socket.snapshot(3, ["b/t"], [row(0, -1, 30)]);
     expect(sink.got.slice(2)).toEqual(["a/t left", "b/t (-1,30] n1", "a/t left"]);
+  });
+});
+
+describe("a view with a limit", () => {
+  it("tells of a series that comes in again though nothing has happened to it", () => {
+    subscribe({ limit: 1 });
+    server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
+    server.socket.updates(1, [], { left: [0] });
+    server.socket.updates(1, [row(0, -1, 10)]);
+    expect(sink.got.slice(1)).toEqual(["a/t left", "a/t in again"]);
+  });
+
+  it("parts with series that a fresh snapshot names and has no row of", () => {
+    subscribe({ limit: 1 });
+    server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
+    server.reconnect();
+    server.socket.snapshot(2, ["a/t", "b/t"], [row(1, -1, 10)]);
+    expect(sink.got.slice(1)).toEqual(["b/t (-1,10] n1", "a/t left"]);
   });
 });
 

@@ -29,8 +29,6 @@ export interface SubscribeOptions {
   /** At most so many rows per series and windowMs. */
   readonly points?: number | undefined;
   readonly windowMs?: number | undefined;
-  /** Leave out cells that others imply: fewer bytes, the same rows. */
-  readonly delta?: boolean | undefined;
 }
 
 export type SubscriptionState = "idle" | "asked" | "live" | "refused";
@@ -187,11 +185,10 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     if (this.begun && !resumed && this.cursor !== undefined) this.restarted("no catch-up");
     this.begun = true;
     if (resumed) this.counts.resumes++;
-    const { filter, limit, delta } = this.options;
+    const { filter, limit } = this.options;
     this.view = new View(message, {
       sink: this.sink,
       counts: this.counts,
-      delta: delta === true,
       sparse: filter !== undefined || limit !== undefined,
       previous: this.previous,
       seen: (series, version) => this.waiters.saw(series, version),

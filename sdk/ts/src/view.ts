@@ -1,5 +1,5 @@
 import type { DictionaryEntry, Row, Subscribed, Updates } from "./protocol.ts";
-import { type Before, RowReader } from "./rows.ts";
+import { RowReader } from "./rows.ts";
 import { emptyUpdate, follow, NO_VERSION, type Update } from "./update.ts";
 
 /** Where the rows of a subscription go. T is the receiver of one series. */
@@ -10,6 +10,8 @@ export interface SeriesSink<T> {
   accept(target: T, u: Readonly<Update>): void;
   /** What is known of the series has changed. */
   change?(target: T, entry: DictionaryEntry): void;
+  /** A row that is known already has come again: the filter or limit lets the series in once more. */
+  enter?(target: T): void;
   /** The filter or limit leaves the series out from now on, until its next row. */
   leave?(target: T): void;
   /** The series is gone. */
@@ -27,7 +29,6 @@ interface Slot<T> {
   readonly target: T;
   readonly series: string;
   seen: number;
-  readonly before: Before;
 }
 
 /** What a view counts. */
@@ -40,8 +41,6 @@ export interface Counts {
 export interface ViewOptions<T> {
   readonly sink: SeriesSink<T>;
   readonly counts: Counts;
-  /** Rows leave out what is implied. */
-  readonly delta: boolean;
   /** The view has a filter or limit: series come and leave, and a chain may begin anywhere. */
   readonly sparse: boolean;
   /** The view of the connection before. */
@@ -49,8 +48,6 @@ export interface ViewOptions<T> {
   /** Told of each version as it is seen. */
   readonly seen?: ((series: string, version: number) => void) | undefined;
 }
-
-const NOTHING: Before = emptyUpdate();
 
 /** One subscription's view on one connection: dictionary, and the chain of versions per series. */
 export class View<T> {
@@ -71,7 +68,7 @@ export class View<T> {
     private readonly options: ViewOptions<T>,
   ) {
     this.number = snapshot.view;
-    this.rows = new RowReader(snapshot.columns, snapshot.delta ?? options.delta);
+    this.rows = new RowReader(snapshot.columns);
     const resumed = snapshot.resumed === true;
     this.known = (resumed && options.previous?.versions()) || new Map<string, number>();
     this.add(snapshot.dictionary);
@@ -97,7 +94,7 @@ export class View<T> {
       const seen = this.known.get(series) ?? NO_VERSION;
       this.known.delete(series);
       const target = this.options.sink.open(entry);
-      this.slots.set(i, { target, series, seen, before: this.rows.delta ? emptyUpdate() : NOTHING });
+      this.slots.set(i, { target, series, seen });
     }
   }
 
@@ -145,17 +142,17 @@ export class View<T> {
     const { counts } = this.options;
     counts.rows++;
     if (!slot) return this.broken();
-    this.rows.read(row, u, slot.before);
+    this.rows.read(row, u);
     const starts = begins || (this.options.sparse && slot.seen === NO_VERSION);
     const relation = starts ? "contiguous" : follow(u, slot.seen);
     if (relation === "replay") {
       counts.replays++;
+      this.options.sink.enter?.(slot.target);
       return true;
     }
     if (relation !== "contiguous") return this.broken();
     if (mark && !this.marks.has(slot)) this.marks.set(slot, slot.seen);
     slot.seen = u.version;
-    if (this.rows.delta) Object.assign(slot.before, u);
     counts.readings += u.n;
     this.options.sink.accept(slot.target, u);
     this.options.seen?.(slot.series, u.version);
@@ -176,9 +173,12 @@ export class View<T> {
 
   /** Part with the series of the view before that are not in this one. */
   private dismiss(previous: View<T>, resumed: boolean): void {
-    const here = new Set<string>();
-    for (const slot of this.slots.values()) here.add(slot.series);
     const { sink, sparse } = this.options;
+    const here = new Set<string>();
+    for (const slot of this.slots.values()) {
+      // Where series come and leave, the dictionary of a snapshot also has some that are out.
+      if (!sparse || resumed || slot.seen !== NO_VERSION) here.add(slot.series);
+    }
     for (const slot of previous.slots.values()) {
       if (here.has(slot.series)) continue;
       if (!sparse) sink.remove?.(slot.target);

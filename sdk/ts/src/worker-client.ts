@@ -84,6 +84,7 @@ export class WorkerSubscription<T = unknown> extends Emitter<{
       for (const [c, name] of CELLS.entries()) scratch[name] = batch.rows[at + 1 + c] as number;
       sink.accept(target, scratch);
     }
+    this.each(batch.entered, (target) => sink.enter?.(target));
     this.each(batch.left, (target) => sink.leave?.(target));
     this.each(batch.removed, (target) => sink.remove?.(target));
     for (const k of batch.removed) targets.delete(k);

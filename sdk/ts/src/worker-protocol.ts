@@ -46,6 +46,7 @@ export interface Batch {
   readonly entries: readonly { readonly k: number; readonly entry: DictionaryEntry }[];
   /** WIDTH cells a row: k, and then the update's by CELLS. */
   readonly rows: Float64Array<ArrayBuffer>;
+  readonly entered: readonly number[];
   readonly left: readonly number[];
   readonly removed: readonly number[];
 }

@@ -63,7 +63,8 @@ class Gatherer implements SeriesSink<Slot> {
   /** Rows that the next ones did not follow: they end a chain. */
   private ended: number[] = [];
   private entries: { k: number; entry: DictionaryEntry }[] = [];
-  private left = new Set<number>();
+  private readonly left = new Set<number>();
+  private readonly entered = new Set<number>();
   private removed: number[] = [];
   private fresh = false;
   private serial = 0;
@@ -94,12 +95,18 @@ class Gatherer implements SeriesSink<Slot> {
     this.left.delete(slot.k);
   }
 
+  enter(slot: Slot): void {
+    this.left.delete(slot.k);
+    this.entered.add(slot.k);
+  }
+
   change(slot: Slot, entry: DictionaryEntry): void {
     this.entries.push({ k: slot.k, entry });
     this.flush();
   }
 
   leave(slot: Slot): void {
+    this.entered.delete(slot.k);
     this.left.add(slot.k);
   }
 
@@ -130,12 +137,15 @@ class Gatherer implements SeriesSink<Slot> {
     const { n, entries, removed, fresh: reset } = this;
     const rows = this.rows();
     const left = [...this.left];
-    if (rows.length + entries.length + left.length + removed.length === 0 && !reset) return null;
+    const entered = [...this.entered];
+    if (rows.length + entries.length + left.length + entered.length + removed.length === 0 && !reset)
+      return null;
     this.entries = [];
     this.removed = [];
     this.left.clear();
+    this.entered.clear();
     this.fresh = false;
-    return { n, reset, entries, rows, left, removed };
+    return { n, reset, entries, rows, entered, left, removed };
   }
 
   private rows(): Float64Array<ArrayBuffer> {
