@@ -18,6 +18,7 @@ type client struct {
 	encoding encoding
 	session  string
 	from     netip.Addr
+	since    time.Time
 	limits   limits
 
 	// Owned by the goroutine that reads from the connection.

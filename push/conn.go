@@ -94,6 +94,7 @@ func (s *Server) newClient() *client {
 		frames:   newBucket(s.cfg.MessageRate+2/s.cfg.Heartbeat.Seconds(), s.cfg.MessageBurst, now),
 		mistakes: newBucket(mistakesRate, mistakesBurst, now),
 		pinged:   now,
+		since:    now,
 		authBy:   now.Add(s.cfg.AuthTimeout),
 	}
 	c.heard.Store(now.UnixNano())

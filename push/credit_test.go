@@ -1,7 +1,11 @@
 package push
 
 import (
+	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"weir/telemetry"
 	"weir/wire"
@@ -102,4 +106,60 @@ func TestFiguresTellWhatWaitsAndWhatIsHeld(t *testing.T) {
 	}
 	c.send(`{"type":"unsubscribe","payload":{"id":"x"}}`)
 	eventually(t, "nothing is held", func() bool { return s.hub.m.heldRows.Load() == 0 })
+}
+
+func TestConnectionsAreListedWithTheirFigures(t *testing.T) {
+	s := startServer(t, func(o *Options) { o.Config.Heartbeat = 20 * time.Millisecond })
+	s.feed(single("p/a/m", 0, 0))
+	var clients []*wsClient
+	for range 3 {
+		c, f := s.dial(dialOptions{}), newFollower(t)
+		c.subscribe("x", "#", 0)
+		await[*wire.Subscribed](c, f)
+		clients = append(clients, c)
+	}
+	clients[0].send(`{"type":"credit","payload":{"frames":5}}`)
+	var sessions []string
+	for query := "?limit=2"; ; {
+		var page connectionPage
+		status, body := s.get(t, "/v1/connections" + query)
+		if err := json.Unmarshal(body, &page); err != nil || status != 200 {
+			t.Fatalf("%d %s: %v", status, body, err)
+		}
+		for _, c := range page.Connections {
+			sessions = append(sessions, c.Session)
+			if c.Address != "127.0.0.1" || c.Since.IsZero() || len(c.Subscriptions) != 1 || c.Subscriptions[0].ID != "x" {
+				t.Errorf("%+v", c)
+			}
+		}
+		if page.Cursor == "" {
+			break
+		}
+		query = "?limit=2&cursor=" + page.Cursor
+	}
+	if len(sessions) != 3 || !slices.IsSorted(sessions) {
+		t.Errorf("sessions %v", sessions)
+	}
+	all := func() (page connectionPage) {
+		_, body := s.get(t, "/v1/connections")
+		_ = json.Unmarshal(body, &page)
+		return page
+	}
+	eventually(t, "one has credit, and all have answered a ping", func() bool {
+		credits, answered := 0, 0
+		for _, c := range all().Connections {
+			if c.Credit != nil && *c.Credit == (creditReport{Granted: 5}) {
+				credits++
+			}
+			if c.RTTMS != nil && *c.RTTMS > 0 {
+				answered++
+			}
+		}
+		return credits == 1 && answered == 3
+	})
+	for query, path := range map[string]string{"?limit=0": "limit", "?limit=1001": "limit", "?of=x": "of"} {
+		if status, body := s.get(t, "/v1/connections" + query); status != 400 || !strings.Contains(string(body), `"path":"`+path+`"`) {
+			t.Errorf("%s: %d %s", query, status, body)
+		}
+	}
 }

@@ -121,6 +121,7 @@ func (s *Server) Routes(r *auth.Router) {
 	r.HandleFunc("GET /v1/events", auth.SignedIn, s.serveEvents)
 	r.HandleFunc("GET /v1/snapshot", auth.SignedIn, s.snapshot)
 	r.HandleFunc("GET /v1/series", auth.SignedIn, s.listSeries)
+	r.HandleFunc("GET /v1/connections", auth.Operators, s.listConnections)
 }
 
 // Ready reports whether the state is complete: weir.latest is read, and the tails have passed what was
