@@ -110,7 +110,7 @@ func BenchmarkFanOut(b *testing.B) {
 	for h.m.frames[frameSnapshot].Get() < clients || got.n.Load() != int64(h.m.bytes.Get()) {
 		runtime.Gosched()
 	}
-	v := conns[0].subs["x"].view
+	v := conns[0].subs.named("x").view
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {

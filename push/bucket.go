@@ -6,16 +6,17 @@ import "time"
 type bucket struct {
 	rate, burst float64
 	tokens      float64
-	last        time.Time
+	last        int64 // ns of the clock
 }
 
 func newBucket(rate float64, burst int, now time.Time) bucket {
-	return bucket{rate: rate, burst: float64(burst), tokens: float64(burst), last: now}
+	return bucket{rate: rate, burst: float64(burst), tokens: float64(burst), last: now.UnixNano()}
 }
 
 func (b *bucket) take(now time.Time) bool {
-	b.tokens = min(b.burst, b.tokens+b.rate*max(0, now.Sub(b.last).Seconds()))
-	b.last = now
+	at := now.UnixNano()
+	b.tokens = min(b.burst, b.tokens+b.rate*time.Duration(max(0, at-b.last)).Seconds())
+	b.last = at
 	if b.tokens < 1 {
 		return false
 	}

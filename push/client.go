@@ -32,7 +32,7 @@ type client struct {
 	place place
 
 	// Guarded by hub.mu.
-	subs      map[string]*subscription
+	subs      subscriptions
 	joining   *subscription   // the one whose snapshot is waited for, made, queued or written
 	joins     []*subscription // those whose turn to join comes later
 	left      bool

@@ -121,7 +121,7 @@ func (c *client) checkIdentityLocked(now time.Time) {
 func (h *hub) confine(c *client, p *auth.Principal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, s := range c.subs {
+	for _, s := range slices.Clone(c.subs) {
 		if unreadable(p, s.patterns) >= 0 {
 			h.leaveLocked(s)
 			c.send(errorFrame(wire.NewError(wire.CodeForbidden, ""), s.id))

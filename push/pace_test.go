@@ -212,11 +212,11 @@ func runInterleaving(t *testing.T, rt *rapid.T) {
 	synctest.Wait()
 	h.mu.Lock()
 	for _, m := range clients {
-		for id, s := range m.subs {
+		for _, s := range m.subs {
 			for _, e := range s.view.members {
-				got := m.f.series(id, e.name)
+				got := m.f.series(s.id, e.name)
 				if got == nil || got.seen != e.last.Version || got.n != uint64(got.seen-got.base) {
-					rt.Errorf("%s of subscription %s ends at %+v, want version %d", e.name, id, got, e.last.Version)
+					rt.Errorf("%s of subscription %s ends at %+v, want version %d", e.name, s.id, got, e.last.Version)
 				}
 			}
 		}
@@ -277,7 +277,7 @@ func TestMistakeInAPendingSetMakesTheViewBeginAnew(t *testing.T) {
 			for range 4 { // the snapshot and a frame wait, the rest gathers
 				feed()
 			}
-			s := p.subs["x"]
+			s := p.subs.named("x")
 			set := &s.view.pending
 			if place == "laggard" {
 				set = &s.behind.gathered

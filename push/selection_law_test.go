@@ -191,7 +191,7 @@ func (h history) check(rt *rapid.T, u *telemetry.Update) {
 
 // compare compares what a client has of a subscription in the end with what should be in.
 func (m *lawClient) compare(rt *rapid.T, past history, id string, want lawChoice) {
-	v := m.pipeClient.subs[id].view
+	v := m.pipeClient.subs.named(id).view
 	var should []telemetry.Update
 	held := 0
 	for i := range v.members {

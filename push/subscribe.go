@@ -35,6 +35,18 @@ type subscription struct {
 	figures figures
 }
 
+// subscriptions are those of a connection. Most have one, and few have more than some.
+type subscriptions []*subscription
+
+func (all subscriptions) named(id string) *subscription {
+	for _, s := range all {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
+}
+
 // viewKey identifies a view: equal subscriptions share one.
 type viewKey struct {
 	patterns string
@@ -106,7 +118,7 @@ func (h *hub) subscribe(c *client, id string, want choice, from *returning) erro
 	if h.closed || c.left {
 		return nil
 	}
-	if c.subs[id] != nil {
+	if c.subs.named(id) != nil {
 		return wire.NewError(wire.CodeSubscriptionExists, "payload.id")
 	}
 	if len(c.subs) >= h.bounds.subscriptions {
@@ -129,10 +141,7 @@ func (h *hub) subscribe(c *client, id string, want choice, from *returning) erro
 	} else {
 		h.early = append(h.early, s)
 	}
-	if c.subs == nil {
-		c.subs = make(map[string]*subscription)
-	}
-	c.subs[id] = s
+	c.subs = append(c.subs, s)
 	h.m.subscriptions.Add(1)
 	return nil
 }
@@ -143,7 +152,7 @@ func (h *hub) joinLocked(s *subscription, now time.Time) *wire.Error {
 	if err != nil {
 		return err
 	}
-	s.view = v
+	s.view, s.key, s.patterns = v, v.key, v.patterns // the same, kept once for all
 	v.join(s, now)
 	return nil
 }
@@ -192,7 +201,7 @@ func (c *client) seriesLocked() (n int) {
 func (h *hub) unsubscribe(c *client, id string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := c.subs[id]
+	s := c.subs.named(id)
 	if s == nil {
 		return false
 	}
@@ -205,13 +214,13 @@ func (h *hub) leave(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.left = true
-	for _, s := range c.subs {
+	for _, s := range slices.Clone(c.subs) {
 		h.leaveLocked(s)
 	}
 }
 
 func (h *hub) forgetLocked(s *subscription) {
-	delete(s.client.subs, s.id)
+	s.client.subs = slices.DeleteFunc(s.client.subs, func(e *subscription) bool { return e == s })
 	h.m.subscriptions.Add(-1)
 }
 
