@@ -50,6 +50,7 @@ type Live struct {
 	gone    []string // ids of subscriptions that are to be ended
 	credit  credit
 	rtt     time.Duration
+	welcome *Welcome
 
 	seenUser, seenAll Version // of the newest message to the user, to all
 }
@@ -120,6 +121,16 @@ func (l *Live) State() LiveState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.state
+}
+
+// Welcome is what a server says of itself and of what may be read: Read are the widest patterns of that.
+type Welcome = wire.Welcome
+
+// Welcome is the newest server's, nil before the first. It must not be changed.
+func (l *Live) Welcome() *Welcome {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.welcome
 }
 
 // Interrupt drops the connection without a farewell, as a network that fails does, and stays away for that long. It is for

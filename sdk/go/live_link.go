@@ -24,6 +24,7 @@ type liveLink struct {
 	heartbeat time.Duration // 0: not told
 	away      time.Duration // how long a server that stops wants to be left alone
 	renew     bool          // the credentials end soon
+	expires   time.Time     // when
 	used      bool          // a subscription was answered
 	session   string        // the server's name for the connection
 	fault     error         // why the connection is to be given up

@@ -48,6 +48,8 @@ type LiveOptions struct {
 	// OnConnection is told of each connection that opened, was lost, or could not be opened. It must return soon, and not
 	// call Close.
 	OnConnection func(Connection)
+	// OnExpiring is told when the credentials are about to end, and when. It must return soon.
+	OnExpiring func(at time.Time)
 	// OnMessage is told of messages to the user, to this session or to all; those of rooms are told by Room.Next. It must
 	// return soon, and may call Ack, but nothing that waits for the server.
 	OnMessage func(Message)

@@ -19,6 +19,8 @@ type liveSession struct {
 	open     bool          // the server has said welcome, and OnConnection knows
 	pinged   time.Duration // when, since the connection was opened
 	renewing bool
+	expiring bool // OnExpiring is to be told
+	expires  time.Time
 }
 
 // use sends and waits until the connection is lost, which is an error, or the Live ends.
@@ -58,14 +60,20 @@ func (s *liveSession) step(ctx context.Context, away *time.Duration) error {
 	if s.open && !was {
 		s.l.tell(Connection{Open: true})
 	}
-	wait, err := s.alive()
-	if err != nil {
-		return err
+	if s.expiring {
+		s.expiring = false
+		if s.l.o.OnExpiring != nil {
+			s.l.o.OnExpiring(s.expires)
+		}
 	}
 	for _, m := range messages {
 		if err := s.k.tell(m); err != nil {
 			return fmt.Errorf("send: %w", err)
 		}
+	}
+	wait, err := s.alive()
+	if err != nil {
+		return err
 	}
 	if again > 0 {
 		wait = min(wait, again)
@@ -113,7 +121,7 @@ func (s *liveSession) alive() (wait time.Duration, err error) {
 			return 0, fmt.Errorf("ping: %w", err)
 		}
 	}
-	return min(wait, s.pinged+beat-now), nil
+	return max(0, min(wait, s.pinged+beat-now)), nil
 }
 
 // due takes the messages that are to be sent now, and how long until more may be, 0: not by time.
@@ -125,7 +133,8 @@ func (s *liveSession) due(ctx context.Context) (messages [][]byte, again time.Du
 		return nil, 0, s.k.fault
 	}
 	if s.k.renew {
-		s.k.renew = false
+		s.k.renew, s.expires = false, s.k.expires
+		s.expiring = true
 		s.renew(ctx)
 	}
 	if !s.k.greeted {
@@ -166,7 +175,7 @@ func appendMessage(list [][]byte, m []byte) [][]byte {
 func (s *liveSession) begin() {
 	l := s.l
 	l.state = LiveOpen
-	s.pinged = time.Since(s.k.opened)
+	s.pinged = -time.Hour // so that the way to the server is measured at once
 	window := int64(l.o.Credit)
 	if l.o.ManualCredit {
 		window = l.credit.unused()

@@ -47,6 +47,7 @@ func (l *Live) takeLocked(k *liveLink, message wire.ServerMessage, at time.Time)
 	switch m := message.(type) {
 	case *wire.Welcome:
 		k.greeted, k.heartbeat, k.session = true, time.Duration(m.HeartbeatMS)*time.Millisecond, m.Session
+		l.welcome = m
 		l.signal()
 	case *wire.Subscribed:
 		if s := l.byID[m.ID]; s != nil {
@@ -68,7 +69,7 @@ func (l *Live) takeLocked(k *liveLink, message wire.ServerMessage, at time.Time)
 	case *wire.Draining:
 		k.away = awayFor(m)
 	case *wire.TokenExpiring:
-		k.renew = true
+		k.renew, k.expires = true, m.ExpiresAt
 		l.signal()
 	case *wire.Pong:
 		l.pongLocked(k, m.Payload)

@@ -10,15 +10,10 @@ import (
 	"strings"
 	"time"
 
+	sdk "weir/sdk/go"
 	"weir/telemetry"
 	"weir/wire"
 )
-
-// gap is a break in the chain of a series.
-type gap struct {
-	series      string
-	seen, since telemetry.Version
-}
 
 // printer writes what happens as a person or a program wants to read it. The caller flushes.
 type printer interface {
@@ -26,16 +21,22 @@ type printer interface {
 	expect(series string)
 	// update prints what a row tells; snapshot says that it is the state at the time of connecting.
 	update(u *telemetry.Update, received time.Time, snapshot bool)
+	// left prints that a series is in the view no more.
+	left(series string)
 	alert(a *telemetry.Alert)
-	gap(g gap)
+	resync(reason string)
+	said(room string, e *sdk.RoomEvent)
+	figures(f *figures, notes io.Writer)
 	flush() error
 }
 
 // table prints aligned columns.
 type table struct {
-	out   *bufio.Writer
-	width int // of the series column, which only grows
-	begun bool
+	out     *bufio.Writer
+	columns []column
+	times   bool // there are source times; else TIME is that of the arrival
+	width   int  // of the series column, which only grows
+	begun   bool
 }
 
 const (
@@ -44,29 +45,58 @@ const (
 	maxSeriesWidth = 60
 )
 
-func newTable(out io.Writer) *table { return &table{out: bufio.NewWriter(out), width: minSeriesWidth} }
+// newTable prints the usual columns, or all of those that were chosen.
+func newTable(out io.Writer, columns []column, chosen bool) *table {
+	t := &table{out: bufio.NewWriter(out), width: minSeriesWidth}
+	for _, c := range columns {
+		t.times = t.times || c.name == "last_ts"
+		if c.text != nil && (chosen || c.shown) {
+			t.columns = append(t.columns, c)
+		}
+	}
+	return t
+}
 
 func (t *table) expect(series string) { t.width = min(max(t.width, len(series)), maxSeriesWidth) }
 
-func (t *table) row(clock, series, last, n, low, high, avg, state, score, age string) {
-	line := fmt.Sprintf("%-12s  %-*s %11s %6s %11s %11s %11s  %-9s %5s %9s",
-		clock, t.width, series, last, n, low, high, avg, state, score, age)
-	fmt.Fprintln(t.out, strings.TrimRight(line, " "))
+func (t *table) row(clock, series, age string, cell func(c *column) string) {
+	var line strings.Builder
+	fmt.Fprintf(&line, "%-12s  %-*s ", clock, t.width, series)
+	for i := range t.columns {
+		c := &t.columns[i]
+		if c.width < 0 {
+			line.WriteByte(' ') // between what ends here and what begins
+		}
+		fmt.Fprintf(&line, "%*s ", c.width, cell(c))
+	}
+	if t.times {
+		fmt.Fprintf(&line, "%9s", age)
+	}
+	fmt.Fprintln(t.out, strings.TrimRight(line.String(), " "))
 }
 
 func (t *table) update(u *telemetry.Update, received time.Time, _ bool) {
 	if !t.begun {
 		t.begun = true
-		t.row("TIME", "SERIES", "LAST", "N", "MIN", "MAX", "AVG", "STATE", "SCORE", "AGE")
+		t.row("TIME", "SERIES", "AGE", func(c *column) string { return c.header })
 	}
-	if u.N == 0 {
-		t.row("-", u.Series, "-", "0", "-", "-", number(u.Avg), u.State.String(), score(u.Score), "-")
-		return
+	clock, old := "-", "-"
+	switch {
+	case !t.times:
+		clock = received.Format(clockFormat)
+	case u.N > 0:
+		at := time.UnixMicro(u.LastTime)
+		clock, old = at.Format(clockFormat), age(received.Sub(at))
 	}
-	at := time.UnixMicro(u.LastTime)
-	t.row(at.Format(clockFormat), u.Series, number(u.Last), strconv.FormatUint(u.N, 10), number(u.Min),
-		number(u.Max), number(u.Avg), u.State.String(), score(u.Score), age(received.Sub(at)))
+	t.row(clock, u.Series, old, func(c *column) string { return c.text(u) })
 }
+
+func (t *table) left(series string) {
+	fmt.Fprintf(t.out, "%-12s  %-*s LEFT the view\n", "", t.width, series)
+}
+
+// resync is told in the notes.
+func (t *table) resync(string) {}
 
 func (t *table) alert(a *telemetry.Alert) {
 	phase := string(a.Phase)
@@ -85,11 +115,6 @@ func (t *table) alert(a *telemetry.Alert) {
 	}
 	fmt.Fprintf(t.out, "%-12s  %-*s ALERT %s: %s, %s, score %s  %s\n",
 		time.UnixMicro(a.Time).Format(clockFormat), t.width, a.Series, phase, number(a.Value), expected, score(a.Score), a.Summary)
-}
-
-func (t *table) gap(g gap) {
-	fmt.Fprintf(t.out, "%-12s  %-*s GAP: version %d was the last, and this update begins after %d\n",
-		"", t.width, g.series, g.seen, g.since)
 }
 
 func (t *table) flush() error { return t.out.Flush() }
@@ -122,73 +147,51 @@ func age(d time.Duration) string {
 
 // lines prints one JSON object per line.
 type lines struct {
-	out *bufio.Writer
-	enc *json.Encoder
+	out     *bufio.Writer
+	enc     *json.Encoder
+	columns []column
+	line    []byte
 }
 
-func newLines(out io.Writer) *lines {
+func newLines(out io.Writer, columns []column) *lines {
 	buffered := bufio.NewWriter(out)
-	return &lines{out: buffered, enc: json.NewEncoder(buffered)}
-}
-
-// updateLine has the names of the live protocol's columns. What is unknown is null.
-type updateLine struct {
-	Type       string            `json:"type"`
-	Series     string            `json:"series"`
-	Version    telemetry.Version `json:"version"`
-	Since      telemetry.Version `json:"since"`
-	N          uint64            `json:"n"`
-	Late       uint64            `json:"late"`
-	Invalid    uint64            `json:"invalid"`
-	FirstTime  *int64            `json:"first_ts"`
-	LastTime   *int64            `json:"last_ts"`
-	Last       *float64          `json:"last"`
-	Min        *float64          `json:"min"`
-	Max        *float64          `json:"max"`
-	Sum        *float64          `json:"sum"`
-	Avg        *float64          `json:"avg"`
-	Lo         *float64          `json:"lo"`
-	Hi         *float64          `json:"hi"`
-	State      string            `json:"state"`
-	Score      *float64          `json:"score"`
-	Worst      string            `json:"worst"`
-	IngestTime int64             `json:"ingest_ts"`
-	EmitTime   int64             `json:"emit_ts"`
-	Received   int64             `json:"received_ts"`
+	return &lines{out: buffered, enc: json.NewEncoder(buffered), columns: columns}
 }
 
 func (l *lines) expect(string) {}
 
+// update prints the names of the live protocol's columns. What is unknown is null.
 func (l *lines) update(u *telemetry.Update, received time.Time, snapshot bool) {
-	line := updateLine{
-		Type: "update", Series: u.Series, Version: u.Version, Since: u.Since,
-		N: u.N, Late: u.Late, Invalid: u.Invalid,
-		Avg: known(u.Avg), Lo: known(u.Lo), Hi: known(u.Hi),
-		State: u.State.String(), Score: known(u.Score), Worst: u.Worst.String(),
-		IngestTime: u.IngestTime, EmitTime: u.EmitTime, Received: received.UnixMicro(),
-	}
+	line := append(l.line[:0], `{"type":"update"`...)
 	if snapshot {
-		line.Type = "snapshot"
+		line = append(l.line[:0], `{"type":"snapshot"`...)
 	}
-	if u.N > 0 {
-		line.FirstTime, line.LastTime = &u.FirstTime, &u.LastTime
-		line.Last, line.Min, line.Max, line.Sum = known(u.Last), known(u.Min), known(u.Max), known(u.Sum)
+	line = appendField(line, "series", u.Series)
+	for i := range l.columns {
+		line = appendField(line, l.columns[i].name, l.columns[i].value(u))
 	}
-	l.encode(line)
+	line = appendField(line, "received_ts", received.UnixMicro())
+	l.line = append(line, "}\n"...)
+	_, _ = l.out.Write(l.line)
+}
+
+func (l *lines) left(series string) {
+	l.encode(struct {
+		Type   string `json:"type"`
+		Series string `json:"series"`
+	}{"left", series})
+}
+
+func (l *lines) resync(reason string) {
+	l.encode(struct {
+		Type   string `json:"type"`
+		Reason string `json:"reason"`
+	}{"resync", reason})
 }
 
 func (l *lines) alert(a *telemetry.Alert) {
 	line := append([]byte(`{"type":"alert",`), wire.AppendAlertJSON(nil, a)[1:]...) // without its brace
 	_, _ = l.out.Write(append(line, '\n'))
-}
-
-func (l *lines) gap(g gap) {
-	l.encode(struct {
-		Type   string            `json:"type"`
-		Series string            `json:"series"`
-		Seen   telemetry.Version `json:"seen"`
-		Since  telemetry.Version `json:"since"`
-	}{"gap", g.series, g.seen, g.since})
 }
 
 // encode cannot fail: the lines hold no value that JSON lacks, and write errors stay until flush.

@@ -5,7 +5,8 @@ import (
 	"strings"
 
 	"weir/cmd/weir/hint"
-	"weir/sim"
+	sdk "weir/sdk/go"
+	"weir/sim/wsdial"
 	"weir/wire"
 )
 
@@ -31,29 +32,28 @@ func (e *refusedError) Hint() string {
 func credentialHint() string { return hint.Credentials("read these series") }
 
 // strangerError is the end of a connection for want of valid credentials.
-type strangerError struct{ *sim.ClosedError }
+type strangerError struct{ *sdk.ClosedError }
 
 func (e *strangerError) Unwrap() error { return e.ClosedError }
 
 // Hint says what to do next.
 func (e *strangerError) Hint() string { return credentialHint() }
 
-// explain adds to an error of credentials what to do about it.
-func explain(err error) error {
-	var closed *sim.ClosedError
+// explain adds to an error of the connection to an address what to do about it.
+func explain(err error, address string) error {
+	var closed *sdk.ClosedError
 	if errors.As(err, &closed) && (closed.Action() == wire.ActionToken || closed.Reason == wire.ReasonForbidden) {
 		return &strangerError{closed}
+	}
+	var dial *sdk.DialError
+	if errors.As(err, &dial) {
+		return &wsdial.Error{URL: dial.URL, Status: dial.Status, Err: dial.Err}
+	}
+	if bad := wsdial.CheckURL(address); bad != nil {
+		return bad
 	}
 	return err
 }
 
 // outputError is a terminal or pipe that is gone.
 type outputError struct{ error }
-
-// final reports whether to connect again would be in vain.
-func final(err error) bool {
-	var refused *refusedError
-	var output *outputError
-	var closed *sim.ClosedError
-	return errors.As(err, &refused) || errors.As(err, &output) || errors.As(err, &closed) && closed.Final()
-}

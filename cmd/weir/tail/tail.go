@@ -1,4 +1,4 @@
-// Package tail prints the live updates of series that match patterns, and checks that none is missing.
+// Package tail prints the live updates of series that match patterns, and what is said in rooms.
 package tail
 
 import (
@@ -6,197 +6,249 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
+	sdk "weir/sdk/go"
 	"weir/telemetry"
 	"weir/wire"
 )
 
-// Options set up a Tail.
+// Options set up a Tail. Patterns or Rooms are needed.
 type Options struct {
 	// URL is the live endpoint, such as ws://127.0.0.1:7420/v1/live.
 	URL string
 	// Token is what the server is shown, an API key or a token; empty: nothing.
 	Token    string
 	Patterns []string
-	// MaxHz limits the frames per second; 0 is unlimited, nil leaves it to the server.
+	// MaxHz limits the updates per second of a series; 0 is unlimited, nil leaves it to the server.
 	MaxHz *float64
+	// Filter, Order, Limit and Fields are as in a subscribe message.
+	Filter, Order string
+	Limit         int
+	Fields        []string
+	// Rooms are joined, and their messages printed.
+	Rooms []string
 	// JSON prints objects, one a line, instead of a table.
 	JSON bool
-	// Out gets updates, alerts and gaps; Notes what happens to the connection.
+	// Stats prints figures every so often, 0: never.
+	Stats time.Duration
+	// Out gets updates, alerts and messages; Notes what happens to the connection.
 	Out, Notes io.Writer
 }
 
-// Tail follows series. Its fields are owned by Run.
+// Tail follows series and rooms.
 type Tail struct {
-	url       string
-	token     string
-	subscribe wire.Subscribe
-	print     printer
-	notes     io.Writer
+	o         Options
+	subscribe sdk.SubscribeOptions
+	live      *sdk.Live
+	cancel    context.CancelCauseFunc
+	sub       *sdk.Subscription // nil without patterns
 
-	read   []string // patterns of what may be read
-	chain  chain
-	resume time.Duration // what the server asked to wait before the next connection
-	Counts Counts
+	mu     sync.Mutex // guards what follows, and the two writers
+	print  printer
+	opened bool // there was a connection
+	counts Counts
 }
 
-// Counts sums up what was printed. They are valid once Run has returned.
-type Counts struct{ Updates, Readings, Alerts, Gaps, Reconnects uint64 }
-
-// subscription is the id of the only one that a Tail has.
-const subscription = "tail"
+// Counts sums up what was printed, without snapshots. Merged readings became part of others here as nobody read those.
+type Counts struct{ Updates, Readings, Alerts, Messages, Merged, Resyncs, Reconnects uint64 }
 
 // New checks the options.
 func New(o Options) (*Tail, error) {
-	if len(o.Patterns) == 0 {
-		return nil, errors.New("no pattern: pass one such as plant1/# or '#' for all series")
+	if len(o.Patterns)+len(o.Rooms) == 0 {
+		return nil, errors.New("no pattern: pass one such as plant1/# or '#' for all series, or --room")
 	}
-	t := &Tail{url: o.URL, token: o.Token, notes: o.Notes, subscribe: wire.Subscribe{ID: subscription}}
+	t := &Tail{o: o}
 	for _, text := range o.Patterns {
-		p, err := telemetry.ParsePattern(text)
-		if err != nil {
+		if _, err := telemetry.ParsePattern(text); err != nil {
 			return nil, fmt.Errorf("pattern %q: %w", text, err)
 		}
-		t.subscribe.Patterns = append(t.subscribe.Patterns, p)
 	}
+	t.subscribe = sdk.SubscribeOptions{Patterns: o.Patterns, Filter: o.Filter, Order: o.Order, Limit: o.Limit, Fields: o.Fields}
 	if o.MaxHz != nil {
 		if !(*o.MaxHz >= 0 && *o.MaxHz <= wire.MaxRate) {
 			return nil, fmt.Errorf("--max-hz: must be between 0 (unlimited) and %d", wire.MaxRate)
 		}
-		t.subscribe.MaxHz, t.subscribe.HasMaxHz = *o.MaxHz, true
+		if t.subscribe.MaxHz = *o.MaxHz; *o.MaxHz == 0 {
+			t.subscribe.MaxHz = sdk.Unlimited
+		}
 	}
-	t.print = newTable(o.Out)
+	columns, err := choose(o.Fields)
+	if err != nil {
+		return nil, err
+	}
 	if o.JSON {
-		t.print = newLines(o.Out)
+		t.print = newLines(o.Out, columns)
+	} else {
+		t.print = newTable(o.Out, columns, len(o.Fields) > 0)
 	}
 	return t, nil
 }
 
-// Run prints until ctx ends. A server that cannot be reached at first, or that refuses, is an error; a
-// connection that is lost later is opened again with back-off.
+// Run prints until ctx ends. A server that cannot be reached at first, or that refuses, is an error; a connection that is
+// lost later is opened again.
 func (t *Tail) Run(ctx context.Context) error {
-	wait := backoff.NewExponentialBackOff()
-	// Full jitter: uniform between nothing and twice the interval.
-	wait.InitialInterval, wait.MaxInterval, wait.RandomizationFactor = 250*time.Millisecond, 5*time.Second, 1
-	wait.Reset()
-	for connected := false; ; {
-		l, err := open(ctx, t.url, t.token, t.subscribe)
-		if err == nil {
-			connected = true
-			err = t.session(ctx, l)
-			l.close()
-			if len(t.chain) > 0 {
-				wait.Reset()
-			}
+	ctx, t.cancel = context.WithCancelCause(ctx)
+	defer t.cancel(nil)
+	live, err := sdk.NewLive(sdk.LiveOptions{
+		URL: t.o.URL, Token: t.o.Token, Retry: sdk.Retry{First: 250 * time.Millisecond, Max: 5 * time.Second},
+		OnConnection: t.connection,
+		OnExpiring:   func(at time.Time) { t.note("the credentials end at %s", at.Local().Format(time.DateTime)) },
+	})
+	if err != nil {
+		return explain(err, t.o.URL)
+	}
+	defer live.Close()
+	t.live = live
+	var work sync.WaitGroup
+	if len(t.o.Patterns) > 0 {
+		if t.sub, err = live.Subscribe(t.subscribe); err != nil {
+			return err
 		}
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // to be told to end is no failure
+		work.Go(func() { t.fail(t.series(ctx)) })
+	}
+	for _, room := range t.o.Rooms {
+		work.Go(func() { t.fail(t.room(ctx, room)) })
+	}
+	if t.o.Stats > 0 {
+		work.Go(func() { t.figures(ctx) })
+	}
+	work.Wait()
+	return t.end(context.Cause(ctx))
+}
+
+// end is what Run says of why it ended.
+func (t *Tail) end(why error) error {
+	if errors.Is(why, context.Canceled) || errors.Is(why, context.DeadlineExceeded) {
+		return nil // to be told to end is no failure
+	}
+	var refused *sdk.Error
+	if errors.As(why, &refused) {
+		var read []string
+		if w := t.live.Welcome(); w != nil {
+			read = w.Read
 		}
-		if !connected || final(err) {
-			return explain(err)
-		}
-		delay := max(t.resume, wait.NextBackOff())
-		t.resume = 0
-		fmt.Fprintf(t.notes, "%v; connecting again in %v\n", err, delay.Round(time.Millisecond))
-		select {
-		case <-time.After(delay):
-			t.Counts.Reconnects++
-		case <-ctx.Done():
-			return nil
-		}
+		return &refusedError{refused, read}
+	}
+	return explain(why, t.o.URL)
+}
+
+// fail ends Run.
+func (t *Tail) fail(why error) {
+	if why != nil {
+		t.cancel(why)
 	}
 }
 
-// session prints what comes over one connection until it is lost.
-func (t *Tail) session(ctx context.Context, l *link) error {
-	t.chain = make(chain)
+// Counts sums up what was printed.
+func (t *Tail) Counts() Counts {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.counts
+	if t.sub != nil {
+		n := t.sub.Stats()
+		c.Merged, c.Resyncs = uint64(n.Merged), uint64(n.Resyncs)
+	}
+	if n := t.live.Stats(); n.Connects > 1 {
+		c.Reconnects = uint64(n.Connects - 1)
+	}
+	return c
+}
+
+func (t *Tail) note(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintf(t.o.Notes, format+"\n", args...)
+}
+
+// connection is told what happens to the connection. A server that is not there at first ends Run.
+func (t *Tail) connection(c sdk.Connection) {
+	t.mu.Lock()
+	first := !t.opened
+	t.opened = t.opened || c.Open
+	t.mu.Unlock()
+	switch {
+	case c.Open && !first:
+		t.note("connected again")
+	case c.Open, errors.Is(c.Err, context.Canceled): // told to end
+	case first && !c.Dialled:
+		t.cancel(c.Err)
+	default:
+		t.note("%v; connecting again", c.Err)
+	}
+}
+
+// series prints what is new of the series.
+func (t *Tail) series(ctx context.Context) error {
 	for {
-		select {
-		case r := <-l.messages:
-			if r.err != nil {
-				return r.err
-			}
-			if err := t.take(r.message, r.at); err != nil {
-				return err
-			}
-			if err := t.print.flush(); err != nil {
-				return &outputError{err}
-			}
-		case <-l.closed:
-			return l.err
-		case <-ctx.Done():
-			return ctx.Err()
+		c, err := t.sub.Next(ctx)
+		if err != nil {
+			return err
+		}
+		t.mu.Lock()
+		t.changes(c)
+		err = t.print.flush()
+		t.mu.Unlock()
+		if err != nil {
+			return &outputError{err}
 		}
 	}
 }
 
-func (t *Tail) take(message wire.ServerMessage, at time.Time) error {
-	switch m := message.(type) {
-	case *wire.Welcome:
-		t.read = m.Read
-	case *wire.TokenExpiring:
-		fmt.Fprintf(t.notes, "the credentials end at %s\n", m.ExpiresAt.Local().Format(time.DateTime))
-	case *wire.Subscribed:
-		t.snapshot(m, at)
-	case *wire.SeriesMsg:
-		t.expect(m.Added)
-	case *wire.Updates:
-		for i := range m.Rows {
-			t.row(m.View, m.Rows[i].Update, at)
+func (t *Tail) changes(c *sdk.Changes) {
+	if c.Reset {
+		t.begun(c)
+	}
+	for i := range c.Series {
+		t.print.expect(c.Series[i].Series)
+	}
+	for i := range c.Rows {
+		t.print.update(&c.Rows[i], c.Received, c.Reset)
+		if !c.Reset {
+			t.counts.Updates++
+			t.counts.Readings += c.Rows[i].N
 		}
-	case *wire.AlertMsg:
-		t.alert(&m.Alert)
-	case *wire.Resync:
-		fmt.Fprintf(t.notes, "the server starts over (%s): a fresh snapshot follows\n", m.Reason)
-	case *wire.ErrorMsg:
-		return &refusedError{&m.Error, t.read}
-	case *wire.Draining:
-		t.resume = time.Duration(m.ReconnectAfterMS)*time.Millisecond +
-			rand.N(time.Duration(m.JitterMS)*time.Millisecond+1)
 	}
-	return nil
-}
-
-func (t *Tail) expect(entries []wire.Entry) {
-	for _, e := range entries {
-		t.print.expect(e.Series)
+	for _, series := range c.Left {
+		t.print.left(series)
+	}
+	for i := range c.Alerts {
+		t.counts.Alerts++
+		t.print.alert(&c.Alerts[i])
 	}
 }
 
-func (t *Tail) snapshot(m *wire.Subscribed, at time.Time) {
-	t.chain.begin(m.View)
-	t.expect(m.Dictionary)
-	if len(m.Rows) == 0 {
-		fmt.Fprintln(t.notes, "no series matches yet; waiting for one")
-	}
-	for i := range m.Rows {
-		t.chain.set(m.View, m.Rows[i].Update)
-		t.print.update(m.Rows[i].Update, at, true)
-	}
-	for i := range m.Alerts {
-		t.alert(&m.Alerts[i])
+func (t *Tail) begun(c *sdk.Changes) {
+	switch {
+	case c.Reason != "":
+		fmt.Fprintf(t.o.Notes, "the rows begin anew (%s): a fresh snapshot follows\n", c.Reason)
+		t.print.resync(c.Reason)
+	case len(c.Rows) == 0:
+		fmt.Fprintln(t.o.Notes, "no series matches yet; waiting for one")
 	}
 }
 
-func (t *Tail) row(view int, u *telemetry.Update, at time.Time) {
-	relation, seen := t.chain.follow(view, u)
-	if relation == telemetry.Replay {
-		return
+// room prints what is said in a room.
+func (t *Tail) room(ctx context.Context, name string) error {
+	room, err := t.live.Join(ctx, name, sdk.JoinOptions{Last: 10})
+	if err != nil {
+		return err
 	}
-	if relation != telemetry.Contiguous {
-		t.Counts.Gaps++
-		t.print.gap(gap{series: u.Series, seen: seen, since: u.Since})
+	for {
+		e, err := room.Next(ctx)
+		if err != nil {
+			return err
+		}
+		t.mu.Lock()
+		if e.Message != nil {
+			t.counts.Messages++
+		}
+		t.print.said(name, &e)
+		err = t.print.flush()
+		t.mu.Unlock()
+		if err != nil {
+			return &outputError{err}
+		}
 	}
-	t.Counts.Updates++
-	t.Counts.Readings += u.N
-	t.print.update(u, at, false)
-}
-
-func (t *Tail) alert(a *telemetry.Alert) {
-	t.Counts.Alerts++
-	t.print.alert(a)
 }

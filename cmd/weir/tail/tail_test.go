@@ -17,7 +17,7 @@ import (
 	"github.com/lxzan/gws"
 	"go.uber.org/goleak"
 
-	"weir/sim"
+	sdk "weir/sdk/go"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -48,6 +48,9 @@ type server struct {
 	url   string
 	token string // what the last request showed
 	serve func(conn int, socket *gws.Conn, m wire.Subscribe)
+	greet *wire.Welcome                       // nil: the usual one
+	other func(socket *gws.Conn, text string) // of messages that wire does not know
+	out   buffer                              // what was printed
 
 	mu    sync.Mutex
 	conns []*gws.Conn
@@ -84,12 +87,30 @@ func (s *server) OnOpen(socket *gws.Conn) {
 	defer s.mu.Unlock()
 	s.conns = append(s.conns, socket)
 	socket.Session().Store("number", len(s.conns))
+	greet := s.greet
+	if greet == nil {
+		greet = &wire.Welcome{Protocol: wire.LiveProtocol, HeartbeatMS: 60_000}
+	}
+	write(socket, greet)
+}
+
+// until waits until a text was printed, so that what follows is not merged with what was before.
+func (s *server) until(text string) {
+	for deadline := time.Now().Add(15 * time.Second); !strings.Contains(s.out.String(), text) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (s *server) OnMessage(socket *gws.Conn, message *gws.Message) {
 	defer message.Close()
 	m, err := wire.DecodeClientMessage(message.Bytes())
-	if err != nil || m.Type != wire.TypeSubscribe {
+	if m.Type != wire.TypeSubscribe {
+		if s.other != nil {
+			s.other(socket, string(message.Bytes()))
+		}
+		return
+	}
+	if err != nil {
 		panic(err)
 	}
 	number, _ := socket.Session().Load("number")
@@ -108,23 +129,26 @@ func update(series string, since, version telemetry.Version, value float64) wire
 	return wire.Row{I: 0, Update: u}
 }
 
-func subscribed(rows ...wire.Row) *wire.Subscribed {
-	return &wire.Subscribed{ID: "tail", View: 7, Rows: rows, Dictionary: []wire.Entry{{I: 0, Series: "plant1/press1/temperature"}}}
+func subscribed(m wire.Subscribe, rows ...wire.Row) *wire.Subscribed {
+	return &wire.Subscribed{ID: m.ID, View: 7, Columns: m.Columns, Rows: rows, Dictionary: []wire.Entry{{I: 0, Series: "plant1/press1/temperature"}}}
 }
 
 const series = "plant1/press1/temperature"
 
-// run follows a server until enough is printed, and returns what was.
-func run(t *testing.T, o Options, enough func(out, notes string) bool) (out, notes string, tail *Tail, err error) {
+// run follows the server until enough is printed, and returns what was.
+func (s *server) run(t *testing.T, o Options, enough func(out, notes string) bool) (out, notes string, counts Counts, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
-	printed, noted := new(buffer), new(buffer)
-	o.Out, o.Notes = printed, noted
-	if o.Patterns == nil {
+	noted := new(buffer)
+	o.Out, o.Notes = &s.out, noted
+	if o.URL == "" {
+		o.URL = s.url
+	}
+	if o.Patterns == nil && o.Rooms == nil {
 		o.Patterns = []string{"plant1/#"}
 	}
-	tail, err = New(o)
+	tail, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,11 +160,11 @@ func run(t *testing.T, o Options, enough func(out, notes string) bool) (out, not
 		select {
 		case err = <-result:
 			if ctx.Err() == context.DeadlineExceeded {
-				t.Errorf("not printed within 15 s; out %q notes %q", printed, noted)
+				t.Errorf("not printed within 15 s; out %q notes %q", s.out.String(), noted)
 			}
-			return printed.String(), noted.String(), tail, err
+			return s.out.String(), noted.String(), tail.Counts(), err
 		case <-tick.C:
-			if enough != nil && enough(printed.String(), noted.String()) {
+			if enough != nil && enough(s.out.String(), noted.String()) {
 				cancel()
 			}
 		}
@@ -152,17 +176,19 @@ func printed(text string) func(out, notes string) bool {
 }
 
 func TestTailPrintsSnapshotUpdatesAndAlertsAligned(t *testing.T) {
-	s := startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) {
+	var s *server
+	s = startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) {
 		if m.ID == "" || len(m.Patterns) != 1 || m.Patterns[0].String() != "plant1/#" || !m.HasMaxHz || m.MaxHz != 5 {
 			t.Errorf("subscribe %+v", m)
 		}
-		write(socket, &wire.Welcome{Protocol: wire.LiveProtocol})
-		write(socket, subscribed(update(series, -1, 10, 20.5)))
+		write(socket, subscribed(m, update(series, -1, 10, 20.5)))
+		s.until("20.5")
 		write(socket, &wire.Updates{View: 7, Rows: []wire.Row{update(series, 10, 12, 1234567)}})
-		write(socket, &wire.AlertMsg{Alert: telemetry.Alert{Series: series, Phase: telemetry.Firing, Value: 90, Lo: 10, Hi: 30, Score: 0.71, Summary: "far off"}})
+		s.until("1.23457e+06")
+		write(socket, &wire.AlertMsg{Alert: telemetry.Alert{ID: "a", Series: series, Version: 1, Phase: telemetry.Firing, Value: 90, Lo: 10, Hi: 30, Score: 0.71, Summary: "far off"}})
 	})
 	hz := 5.0
-	out, _, tail, err := run(t, Options{URL: s.url, MaxHz: &hz}, printed("far off"))
+	out, _, counts, err := s.run(t, Options{MaxHz: &hz}, printed("far off"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,31 +197,31 @@ func TestTailPrintsSnapshotUpdatesAndAlertsAligned(t *testing.T) {
 		t.Fatalf("%d lines, want header, snapshot, update and alert:\n%s", len(rows), out)
 	}
 	for i, want := range []string{"LAST", "20.5", "1.23457e+06"} {
-		if end := strings.Index(rows[i], want) + len(want); end != 51 {
-			t.Errorf("%q ends in column %d of line %d, want 51:\n%s", want, end, i+1, out)
+		if end := strings.Index(rows[i], want) + len(want); end != 58 {
+			t.Errorf("%q ends in column %d of line %d, want 58:\n%s", want, end, i+1, out)
 		}
 	}
 	if !strings.Contains(rows[3], "ALERT firing: 90, expected 10 to 30, score 0.71") {
 		t.Errorf("alert: %q", rows[3])
 	}
-	if want := (Counts{Updates: 1, Readings: 2, Alerts: 1}); tail.Counts != want {
-		t.Errorf("%+v, want %+v", tail.Counts, want)
+	if want := (Counts{Updates: 1, Readings: 2, Alerts: 1}); counts != want {
+		t.Errorf("%+v, want %+v", counts, want)
 	}
 }
 
 func TestTailSaysWhereAnAlertStands(t *testing.T) {
 	nan := math.NaN()
-	s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
-		write(socket, subscribed(update(series, -1, 10, 20.5)))
-		for _, a := range []telemetry.Alert{
+	s := startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) {
+		write(socket, subscribed(m, update(series, -1, 10, 20.5)))
+		for i, a := range []telemetry.Alert{
 			{Severity: telemetry.Critical, Phase: telemetry.Flapping, Flaps: telemetry.Flaps{Count: 5, Period: 600e6}, Value: 90, Lo: nan, Hi: nan, Score: nan, Limit: 80},
 			{Severity: telemetry.Info, Phase: telemetry.Acknowledged, Marked: &telemetry.Note{By: "alice"}, Lo: 1, Hi: 2, Summary: "last"},
 		} {
-			a.Series = series
+			a.Series, a.ID, a.Version = series, "a", telemetry.Version(i+1)
 			write(socket, &wire.AlertMsg{Alert: a})
 		}
 	})
-	out, _, _, err := run(t, Options{URL: s.url}, printed("last"))
+	out, _, _, err := s.run(t, Options{}, printed("last"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,47 +232,51 @@ func TestTailSaysWhereAnAlertStands(t *testing.T) {
 	}
 }
 
-func TestTailReportsGapsAndSkipsReplays(t *testing.T) {
-	s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
-		write(socket, subscribed(update(series, -1, 10, 1)))
+func TestTailBeginsAnewAfterAGapAndSkipsReplays(t *testing.T) {
+	var s *server
+	snapshots := 0
+	s = startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) {
+		if snapshots++; snapshots == 2 {
+			write(socket, subscribed(m, update(series, -1, 25, 1)))
+			s.until(`"version":25`)
+			write(socket, &wire.Updates{View: 7, Rows: []wire.Row{update(series, 25, 26, 1)}})
+			return
+		}
+		write(socket, subscribed(m, update(series, -1, 10, 1)))
+		s.until(`"version":10`)
 		write(socket, &wire.Updates{View: 7, Rows: []wire.Row{update(series, 5, 10, 2)}})  // seen
 		write(socket, &wire.Updates{View: 7, Rows: []wire.Row{update(series, 10, 12, 3)}}) // next
+		s.until(`"version":12`)
 		write(socket, &wire.Updates{View: 7, Rows: []wire.Row{update(series, 15, 20, 4)}}) // gap
-		write(socket, &wire.Updates{View: 7, Rows: []wire.Row{update(series, 20, 21, 5)}}) // next
-		write(socket, &wire.Updates{View: 7, Rows: []wire.Row{update(series, 18, 25, 6)}}) // overlap
 	})
-	out, _, tail, err := run(t, Options{URL: s.url, JSON: true}, printed(`"version":25`))
+	out, notes, counts, err := s.run(t, Options{JSON: true}, printed(`"version":26`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Count(out, `"type":"gap"`) != 2 || !strings.Contains(out, `{"type":"gap","series":"plant1/press1/temperature","seen":12,"since":15}`) {
-		t.Errorf("gaps:\n%s", out)
+	if !strings.Contains(out, `{"type":"resync","reason":"gap"}`) || strings.Contains(out, `"version":20`) || !strings.Contains(notes, "begin anew (gap)") {
+		t.Errorf("%s\n%s", out, notes)
 	}
-	if want := (Counts{Updates: 4, Readings: 8, Gaps: 2}); tail.Counts != want {
-		t.Errorf("%+v, want %+v", tail.Counts, want)
+	if want := (Counts{Updates: 2, Readings: 4, Resyncs: 1}); counts != want {
+		t.Errorf("%+v, want %+v", counts, want)
 	}
 }
 
 func TestTailPrintsOneJSONObjectPerLineWithNullForUnknown(t *testing.T) {
-	s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
+	var s *server
+	s = startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) {
 		empty := wire.Row{Update: &telemetry.Update{Series: series, Since: 10, Version: 11, Late: 1, Avg: math.NaN(), Lo: math.NaN(), Hi: math.NaN()}}
-		write(socket, subscribed(update(series, -1, 10, 20.5)))
+		write(socket, subscribed(m, update(series, -1, 10, 20.5)))
+		s.until("snapshot")
 		write(socket, &wire.Updates{View: 7, Rows: []wire.Row{empty}})
-		write(socket, &wire.AlertMsg{Alert: telemetry.Alert{ID: "p0-1", Lo: math.NaN(), Hi: 3, Limit: math.NaN(), Severity: telemetry.Warning}})
+		s.until("update")
+		write(socket, &wire.AlertMsg{Alert: telemetry.Alert{ID: "p0-1", Version: 1, Series: series, Lo: math.NaN(), Hi: 3, Limit: math.NaN(), Severity: telemetry.Warning}})
 	})
-	out, _, _, err := run(t, Options{URL: s.url, JSON: true}, printed("p0-1"))
+	out, _, _, err := s.run(t, Options{JSON: true}, printed("p0-1"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var objects []map[string]any
-	for scan := bufio.NewScanner(strings.NewReader(out)); scan.Scan(); {
-		var o map[string]any
-		if err := json.Unmarshal(scan.Bytes(), &o); err != nil {
-			t.Fatalf("%q: %v", scan.Text(), err)
-		}
-		objects = append(objects, o)
-	}
-	if len(objects) != 3 || objects[0]["type"] != "snapshot" || objects[1]["type"] != "update" || objects[0]["last"] != 20.5 || objects[0]["lo"] != nil || objects[0]["state"] != "ok" {
+	objects := parse(t, out)
+	if len(objects) != 3 || objects[0]["type"] != "snapshot" || objects[1]["type"] != "update" || objects[0]["last"] != 20.5 || objects[0]["lo"] != nil || objects[0]["state"] != "ok" || len(objects[0]) != 22 {
 		t.Errorf("%v", objects)
 	}
 	if o := objects[1]; o["last"] != nil || o["first_ts"] != nil || o["late"] != 1.0 || o["n"] != 0.0 {
@@ -257,48 +287,157 @@ func TestTailPrintsOneJSONObjectPerLineWithNullForUnknown(t *testing.T) {
 	}
 }
 
-func TestTailConnectsAgainAndBeginsANewChain(t *testing.T) {
-	s := startServer(t, func(conn int, socket *gws.Conn, _ wire.Subscribe) {
+func parse(t *testing.T, out string) (objects []map[string]any) {
+	t.Helper()
+	for scan := bufio.NewScanner(strings.NewReader(out)); scan.Scan(); {
+		var o map[string]any
+		if err := json.Unmarshal(scan.Bytes(), &o); err != nil {
+			t.Fatalf("%q: %v", scan.Text(), err)
+		}
+		objects = append(objects, o)
+	}
+	return objects
+}
+
+func TestTailPrintsTheColumnsThatAreAskedFor(t *testing.T) {
+	serve := func(_ int, socket *gws.Conn, m wire.Subscribe) {
+		if m.Filter != "max > 3" || m.Order != "-max" || m.Limit != 5 || len(m.Columns.Names()) != 6 {
+			t.Errorf("subscribe %+v", m)
+		}
+		write(socket, subscribed(m, update(series, -1, 10, 20.5)))
+		write(socket, &wire.Updates{View: 7, Left: []uint32{0}})
+	}
+	o := Options{Filter: "max > 3", Order: "-max", Limit: 5, Fields: []string{"worst", "max"}}
+	s := startServer(t, serve)
+	out, _, _, err := s.run(t, o, printed("LEFT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(out, "\n"); strings.Join(strings.Fields(lines[0]), " ") != "TIME SERIES N MAX WORST" || !strings.HasSuffix(lines[1], " 2        21.5  ok") {
+		t.Errorf("%s", out)
+	}
+	s = startServer(t, serve)
+	o.JSON = true
+	out, _, _, err = s.run(t, o, printed("left"))
+	if objects := parse(t, out); err != nil || len(objects) != 2 || len(objects[0]) != 8 || objects[0]["max"] != 21.5 || objects[1]["series"] != series {
+		t.Errorf("%s, %v", out, err)
+	}
+}
+
+func TestTailConnectsAgainAndGoesOn(t *testing.T) {
+	var s *server
+	s = startServer(t, func(conn int, socket *gws.Conn, m wire.Subscribe) {
+		first := subscribed(m, update(series, -1, 100, 1))
+		first.Cursor = "c1"
 		if conn == 1 {
-			write(socket, subscribed(update(series, -1, 100, 1)))
+			write(socket, first)
+			s.until(series)
 			write(socket, &wire.Draining{ReconnectAfterMS: 1, JitterMS: 1})
 			_ = socket.WriteClose(wire.CloseDraining, []byte(wire.ReasonDraining))
 			return
 		}
-		write(socket, subscribed(update(series, -1, 200, 1)))
-		write(socket, &wire.Updates{View: 7, Rows: []wire.Row{update(series, 200, 201, 42)}})
+		if m.Cursor != "c1" {
+			t.Errorf("came back with %q", m.Cursor)
+		}
+		resumed := subscribed(m, update(series, 100, 200, 42))
+		resumed.Resumed = true
+		write(socket, resumed)
 	})
-	_, notes, tail, err := run(t, Options{URL: s.url}, printed(" 42 "))
+	_, notes, counts, err := s.run(t, Options{}, printed(" 42 "))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tail.Counts.Gaps != 0 || tail.Counts.Reconnects != 1 || !strings.Contains(notes, "draining") {
-		t.Errorf("%+v, notes %q", tail.Counts, notes)
+	if counts != (Counts{Updates: 1, Readings: 2, Reconnects: 1}) || !strings.Contains(notes, "draining") || !strings.Contains(notes, "connected again") {
+		t.Errorf("%+v, notes %q", counts, notes)
 	}
 }
 
 func TestTailTellsOfResyncAndGoesOnFromTheFreshSnapshot(t *testing.T) {
-	s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
-		write(socket, subscribed())
+	var s *server
+	s = startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) {
+		write(socket, subscribed(m))
+		time.Sleep(50 * time.Millisecond) // nothing is printed
 		write(socket, &wire.Resync{View: 7, Reason: "epoch"})
-		write(socket, subscribed(update(series, -1, 3, 1)))
+		write(socket, subscribed(m, update(series, -1, 3, 1)))
+		s.until(series)
 		write(socket, &wire.Updates{View: 7, Rows: []wire.Row{update(series, 3, 4, 42)}})
 	})
-	_, notes, tail, err := run(t, Options{URL: s.url}, printed(" 42 "))
+	_, notes, counts, err := s.run(t, Options{}, printed(" 42 "))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tail.Counts.Gaps != 0 || !strings.Contains(notes, "epoch") || !strings.Contains(notes, "no series matches yet") {
-		t.Errorf("%+v, notes %q", tail.Counts, notes)
+	if counts.Resyncs != 1 || !strings.Contains(notes, "epoch") {
+		t.Errorf("%+v, notes %q", counts, notes)
+	}
+}
+
+func TestTailSaysThatNothingMatches(t *testing.T) {
+	s := startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) { write(socket, subscribed(m)) })
+	_, _, _, err := s.run(t, Options{}, func(_, notes string) bool { return strings.Contains(notes, "no series matches yet") })
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTailPrintsFigures(t *testing.T) {
+	serve := func(_ int, socket *gws.Conn, m wire.Subscribe) {
+		write(socket, subscribed(m, update(series, -1, 3, 1)))
+	}
+	other := func(socket *gws.Conn, text string) {
+		if strings.Contains(text, `"stats"`) {
+			write(socket, &wire.Stats{Subscriptions: []wire.SubscriptionStats{{ID: "1", Merged: 17, Stalls: 2}}})
+		}
+	}
+	s := startServer(t, serve)
+	s.other = other
+	_, notes, _, err := s.run(t, Options{Stats: 10 * time.Millisecond}, func(_, notes string) bool { return strings.Contains(notes, "stats: open") })
+	if err != nil || !strings.Contains(notes, "by the server 17 (stalls 2") {
+		t.Errorf("%q, %v", notes, err)
+	}
+	s = startServer(t, serve)
+	s.other = other
+	out, _, _, err := s.run(t, Options{Stats: 10 * time.Millisecond, JSON: true}, printed(`"server_merged":17`))
+	if err != nil || !strings.Contains(out, `"rows":1`) {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestTailPrintsWhatIsSaidInARoom(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		s := startServer(t, nil)
+		s.other = func(socket *gws.Conn, text string) {
+			if !strings.Contains(text, `"join"`) {
+				return
+			}
+			for _, text := range []string{
+				`{"type":"joined","payload":{"room":"plant1/ops","members":[],"messages":[{"version":1,"id":"a","type":"chat","payload":"hi","from":{"user":"bob"},"time":1}],"version":1}}`,
+				`{"type":"presence","payload":{"room":"plant1/ops","event":"joined","user":"","session":"s9","time":2}}`,
+			} {
+				_ = socket.WriteString(text)
+			}
+		}
+		out, _, counts, err := s.run(t, Options{Rooms: []string{"plant1/ops"}, JSON: asJSON}, printed("s9"))
+		want := []string{"plant1/ops", `bob chat: "hi"`, "s9 joined"}
+		if asJSON {
+			want = []string{`"type":"message"`, `"payload":"hi"`, `"type":"presence"`}
+		}
+		for _, text := range want {
+			if !strings.Contains(out, text) {
+				t.Errorf("%q is missing in %s", text, out)
+			}
+		}
+		if err != nil || counts.Messages != 1 {
+			t.Errorf("%+v, %v", counts, err)
+		}
 	}
 }
 
 func TestTailEndsWhenItIsRefused(t *testing.T) {
 	t.Run("by a message", func(t *testing.T) {
-		s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
-			write(socket, &wire.ErrorMsg{Error: *wire.NewError(wire.CodePatternsTooMany, "payload.patterns"), ID: "tail"})
+		s := startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) {
+			write(socket, &wire.ErrorMsg{Error: *wire.NewError(wire.CodePatternsTooMany, "payload.patterns"), ID: m.ID})
 		})
-		_, _, _, err := run(t, Options{URL: s.url}, nil)
+		_, _, _, err := s.run(t, Options{}, nil)
 		if err == nil || !strings.Contains(err.Error(), "more patterns") {
 			t.Errorf("error %v", err)
 		}
@@ -307,38 +446,37 @@ func TestTailEndsWhenItIsRefused(t *testing.T) {
 		s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
 			_ = socket.WriteClose(wire.CloseProtocolError, []byte(wire.ReasonProtocolError))
 		})
-		_, _, _, err := run(t, Options{URL: s.url}, nil)
-		var closed *sim.ClosedError
+		_, _, _, err := s.run(t, Options{}, nil)
+		var closed *sdk.ClosedError
 		if !errors.As(err, &closed) {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("by nobody being there", func(t *testing.T) {
-		if _, _, _, err := run(t, Options{URL: "ws://127.0.0.1:1/v1/live"}, nil); err == nil {
-			t.Error("no error")
+		_, notes, _, err := new(server).run(t, Options{URL: "ws://127.0.0.1:1/v1/live"}, nil)
+		var hinted interface{ Hint() string }
+		if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), "weir serve") || notes != "" {
+			t.Errorf("error %v, notes %q", err, notes)
 		}
 	})
 }
 
 func TestTailShowsItsTokenAndSaysWhatToDoWhenThatIsNotEnough(t *testing.T) {
 	for name, c := range map[string]struct {
-		answer func(*gws.Conn)
+		answer func(*gws.Conn, wire.Subscribe)
+		read   []string
 		hint   string
 	}{
-		"no credentials": {func(s *gws.Conn) { _ = s.WriteClose(wire.CloseRefused, []byte(wire.ReasonUnauthenticated)) }, "WEIR_TOKEN"},
-		"expired":        {func(s *gws.Conn) { _ = s.WriteClose(wire.CloseTokenExpired, []byte(wire.ReasonTokenExpired)) }, "weir key create"},
-		"revoked":        {func(s *gws.Conn) { _ = s.WriteClose(wire.CloseTokenRevoked, []byte(wire.ReasonTokenRevoked)) }, "--data"},
-		"forbidden": {func(s *gws.Conn) {
-			write(s, &wire.Welcome{Read: []string{"plant2/#", "plant3/a/#"}})
-			write(s, &wire.ErrorMsg{Error: *wire.NewError(wire.CodeForbidden, "payload.patterns[0]"), ID: "tail"})
-		}, "permit plant2/#, plant3/a/#"},
-		"nothing": {func(s *gws.Conn) {
-			write(s, &wire.ErrorMsg{Error: *wire.NewError(wire.CodeForbidden, "payload.patterns[0]"), ID: "tail"})
-		}, "permit no series"},
+		"no credentials": {closing(wire.CloseRefused, wire.ReasonUnauthenticated), nil, "WEIR_TOKEN"},
+		"expired":        {closing(wire.CloseTokenExpired, wire.ReasonTokenExpired), nil, "weir key create"},
+		"revoked":        {closing(wire.CloseTokenRevoked, wire.ReasonTokenRevoked), nil, "--data"},
+		"forbidden":      {forbidding, []string{"plant2/#", "plant3/a/#"}, "permit plant2/#, plant3/a/#"},
+		"nothing":        {forbidding, nil, "permit no series"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) { c.answer(socket) })
-			_, _, _, err := run(t, Options{URL: s.url, Token: "weir_a_secret"}, nil)
+			s := startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) { c.answer(socket, m) })
+			s.greet = &wire.Welcome{Read: c.read}
+			_, _, _, err := s.run(t, Options{Token: "weir_a_secret"}, nil)
 			var hinted interface{ Hint() string }
 			if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), c.hint) {
 				t.Errorf("error %v has no hint with %q", err, c.hint)
@@ -355,12 +493,20 @@ func TestTailShowsItsTokenAndSaysWhatToDoWhenThatIsNotEnough(t *testing.T) {
 	}
 }
 
+func closing(code uint16, reason string) func(*gws.Conn, wire.Subscribe) {
+	return func(s *gws.Conn, _ wire.Subscribe) { _ = s.WriteClose(code, []byte(reason)) }
+}
+
+func forbidding(s *gws.Conn, m wire.Subscribe) {
+	write(s, &wire.ErrorMsg{Error: *wire.NewError(wire.CodeForbidden, "payload.patterns[0]"), ID: m.ID})
+}
+
 func TestTailSaysWhenItsCredentialsEnd(t *testing.T) {
-	s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
+	s := startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) {
 		write(socket, &wire.TokenExpiring{ExpiresAt: time.Now().Add(time.Minute)})
-		write(socket, subscribed(update(series, -1, 3, 1)))
+		write(socket, subscribed(m, update(series, -1, 3, 1)))
 	})
-	_, notes, _, err := run(t, Options{URL: s.url}, printed(series))
+	_, notes, _, err := s.run(t, Options{}, func(_, notes string) bool { return notes != "" })
 	if err != nil || !strings.Contains(notes, "credentials end at") {
 		t.Errorf("notes %q, %v", notes, err)
 	}
@@ -372,6 +518,7 @@ func TestNewRefusesWhatNoServerWouldTake(t *testing.T) {
 		"no pattern":  {},
 		"bad pattern": {Patterns: []string{"a/#/b"}},
 		"rate":        {Patterns: []string{"#"}, MaxHz: &tooFast},
+		"columns":     {Patterns: []string{"#"}, Fields: []string{"maxx"}},
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: taken", name)
