@@ -1,37 +1,6 @@
 package ingest
 
-import (
-	"net/http"
-	"strings"
-
-	"weir/wire"
-)
-
-const extensionsHeader = "Sec-WebSocket-Extensions"
-
-// offersDeflate reports whether the client offers permessage-deflate on terms that are met here: each message by
-// itself, with whatever window the client likes. A client that bounds the server's window is served without.
-func offersDeflate(h http.Header) bool {
-	for _, offer := range strings.Split(strings.Join(h.Values(extensionsHeader), ","), ",") {
-		name, parameters, _ := strings.Cut(offer, ";")
-		if strings.TrimSpace(name) == string(encodingMessage) && acceptable(parameters) {
-			return true
-		}
-	}
-	return false
-}
-
-func acceptable(parameters string) bool {
-	for _, parameter := range strings.Split(parameters, ";") {
-		name, _, _ := strings.Cut(parameter, "=")
-		switch strings.TrimSpace(name) {
-		case "", "client_no_context_takeover", "server_no_context_takeover", "client_max_window_bits":
-		default:
-			return false
-		}
-	}
-	return true
-}
+import "weir/wire"
 
 // unpack is a compressed message as it was before the client compressed it. What cannot be unpacked is returned as it came,
 // with the refusal. It may wait for room; then the connection may have to end.

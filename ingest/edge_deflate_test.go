@@ -15,7 +15,7 @@ import (
 	"weir/wire"
 )
 
-const offer = extensionsHeader + ": permessage-deflate; client_max_window_bits"
+const offer = wsframe.ExtensionsHeader + ": permessage-deflate; client_max_window_bits"
 
 // squeezed is a client's frame of a compressed message.
 func squeezed(data []byte) []byte {
@@ -48,15 +48,15 @@ func TestCompressionIsAgreedOnOnTermsThatCostAnIdleConnectionNothing(t *testing.
 	}{
 		{s, []string{offer}, true},
 		{s, []string{offer, protocolHeader + ": weir.v1.json"}, true},
-		{s, []string{extensionsHeader + ": x-other, permessage-deflate"}, true},
-		{s, []string{extensionsHeader + ": permessage-deflate; server_max_window_bits=10, permessage-deflate"}, true},
-		{s, []string{extensionsHeader + ": permessage-deflate; server_max_window_bits=10"}, false},
-		{s, []string{extensionsHeader + ": permessage-deflated"}, false},
+		{s, []string{wsframe.ExtensionsHeader + ": x-other, permessage-deflate"}, true},
+		{s, []string{wsframe.ExtensionsHeader + ": permessage-deflate; server_max_window_bits=10, permessage-deflate"}, true},
+		{s, []string{wsframe.ExtensionsHeader + ": permessage-deflate; server_max_window_bits=10"}, false},
+		{s, []string{wsframe.ExtensionsHeader + ": permessage-deflated"}, false},
 		{s, nil, false},
 		{off, []string{offer}, false},
 	} {
 		res, _ := c.s.handshake(t, c.offers...)
-		got, want := res.Header.Get(extensionsHeader), ""
+		got, want := res.Header.Get(wsframe.ExtensionsHeader), ""
 		if c.want {
 			want = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 		}

@@ -11,6 +11,7 @@ import (
 
 	"weir/auth"
 	"weir/internal/remote"
+	"weir/internal/wsframe"
 	"weir/wire"
 )
 
@@ -42,9 +43,9 @@ func (s *Server) newUpgrader(deflate gws.PermessageDeflate, protocols ...string)
 
 // of is the upgrader for what has been agreed. gws reads the request's headers, which are set to that.
 func (u *upgraders) of(h http.Header, protocol string, deflate bool) *gws.Upgrader {
-	h.Del(extensionsHeader)
+	h.Del(wsframe.ExtensionsHeader)
 	if deflate {
-		h.Set(extensionsHeader, string(encodingMessage))
+		h.Set(wsframe.ExtensionsHeader, string(encodingMessage))
 	}
 	h.Set(protocolHeader, protocol)
 	switch {
@@ -148,7 +149,7 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request, protoc
 	if c.stranger {
 		c.expectAuth()
 	}
-	deflate := s.cfg.Compression && offersDeflate(r.Header)
+	deflate := s.cfg.Compression && wsframe.OffersDeflate(r.Header)
 	c.in.framing.deflate, c.assembly.Deflate = deflate, deflate
 	upgrader := s.upgraders.of(r.Header, protocol, deflate)
 	if !spoken {

@@ -13,6 +13,7 @@ import (
 
 	"weir/auth"
 	"weir/internal/remote"
+	"weir/internal/wsframe"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -179,7 +180,7 @@ var spokenProtocols = map[string]encoding{wire.LiveProtocol: asJSON, wire.LivePr
 // others learns why it is closed only if one of them is chosen; spoken is false then.
 func (s *Server) negotiate(h http.Header) (a agreed, spoken bool) {
 	offers := auth.Subprotocols(h)
-	a.deflate = s.cfg.CompressMinBytes > 0 && offersDeflate(h)
+	a.deflate = s.cfg.CompressMinBytes > 0 && wsframe.OffersDeflate(h)
 	if len(offers) == 0 {
 		return a, true
 	}
@@ -204,9 +205,9 @@ func (a agreed) encoding() encoding {
 
 // upgraderFor completes a handshake with what has been agreed on. gws reads the request's headers, which are set to that.
 func (s *Server) upgraderFor(a agreed, h http.Header) *gws.Upgrader {
-	h.Del(extensionsHeader)
+	h.Del(wsframe.ExtensionsHeader)
 	if a.deflate {
-		h.Set(extensionsHeader, deflateExtension)
+		h.Set(wsframe.ExtensionsHeader, wsframe.Deflate)
 	}
 	h.Del("Sec-WebSocket-Protocol")
 	if a.protocol != "" {

@@ -2,45 +2,14 @@ package push
 
 import (
 	"encoding/binary"
-	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/klauspost/compress/flate"
 )
 
-const (
-	extensionsHeader = "Sec-WebSocket-Extensions"
-	deflateExtension = "permessage-deflate"
-)
-
 // compressed is RSV1 of a frame: its message is compressed (RFC 7692 §6).
 const compressed opcode = 0x40
-
-// offersDeflate reports whether the client offers permessage-deflate on terms that are met here: each message by
-// itself, with whatever window the client likes. A client that bounds the server's window is served without.
-func offersDeflate(h http.Header) bool {
-	for _, offer := range strings.Split(strings.Join(h.Values(extensionsHeader), ","), ",") {
-		name, parameters, _ := strings.Cut(offer, ";")
-		if strings.TrimSpace(name) == deflateExtension && acceptable(parameters) {
-			return true
-		}
-	}
-	return false
-}
-
-func acceptable(parameters string) bool {
-	for _, parameter := range strings.Split(parameters, ";") {
-		name, _, _ := strings.Cut(parameter, "=")
-		switch strings.TrimSpace(name) {
-		case "", "client_no_context_takeover", "server_no_context_takeover", "client_max_window_bits":
-		default:
-			return false
-		}
-	}
-	return true
-}
 
 // deflater compresses messages, each by itself: what is compressed once serves every connection that agreed on it. Its
 // compressors, of about 200 KB, are shared by all connections; an idle one keeps nothing.

@@ -46,6 +46,15 @@
 // TCP_NOTSENT_LOWAT makes a write wait while 16 KiB are unsent. A write that makes no progress within
 // Config.WriteTimeout ends the connection with 4000, if the client still reads it.
 //
+// # Encodings
+//
+// A connection is told things in one of five encodings: JSON or protobuf over a WebSocket, either compressed or not, or
+// server-sent events in the body of an HTTP response. The lanes, the laggards and the writer are the same for all. What
+// several connections are told is encoded once for each encoding that one of them uses: a view's frame and what a
+// transition of an alert says under hub.mu, snapshots by their encoders. Compression is slower than the rest together, so
+// that the first writer that needs a shared frame compressed does that, outside all locks, and the others have it from
+// there. Each message is compressed by itself; no connection keeps a window.
+//
 // # Who asks
 //
 // The gate is asked on the handshake, or when a client's first message brings credentials; until then nothing is

@@ -66,27 +66,9 @@ func (s *Server) dispatch(c *client, msg *wire.ClientMessage) error {
 	return nil
 }
 
-// unbuilt refuses what is part of the protocol and not of this server yet.
-func unbuilt(req *wire.Subscribe) *wire.Error {
-	for _, f := range []struct {
-		name  string
-		asked bool
-	}{
-		{"delta", req.Delta},
-	} {
-		if f.asked {
-			return &wire.Error{Code: wire.CodeFieldUnknown, Path: "payload." + f.name, Message: "this server does not offer it yet"}
-		}
-	}
-	return nil
-}
-
 func (c *client) handleSubscribe(req *wire.Subscribe, cfg *Config) error {
 	if len(req.Patterns) > cfg.MaxPatterns {
 		return wire.NewError(wire.CodePatternsTooMany, "payload.patterns")
-	}
-	if refusal := unbuilt(req); refusal != nil {
-		return refusal
 	}
 	hz := cfg.DefaultMaxHz
 	if req.HasMaxHz {

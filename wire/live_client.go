@@ -42,8 +42,6 @@ type Subscribe struct {
 	// Points bounds how many rows of a series come within WindowMS milliseconds. Both are 0 or neither is.
 	Points   int
 	WindowMS int64
-	// Delta asks for rows without the cells that others imply.
-	Delta bool
 	// Cursor is where an earlier subscription ended, empty: nowhere.
 	Cursor string
 }
@@ -106,9 +104,6 @@ func (m *Subscribe) Append(dst []byte) []byte {
 		if f.value != 0 {
 			dst = intField(dst, f.name, f.value)
 		}
-	}
-	if m.Delta {
-		dst = append(dst, `,"delta":true`...)
 	}
 	return append(dst, "}}"...)
 }

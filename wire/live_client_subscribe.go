@@ -53,8 +53,6 @@ func (d *clientDecoder) subscribeField(name, path string) (ok bool) {
 		sub.Points = int(n)
 	case "window_ms":
 		sub.WindowMS, ok = d.whole(path, 1, MaxWindowMS)
-	case "delta":
-		sub.Delta, ok = d.boolean(path)
 	case "cursor":
 		sub.Cursor, ok = d.bounded(path, MaxClientCursorBytes)
 	default:
@@ -106,16 +104,6 @@ func (d *clientDecoder) bounded(path string, limit int) (string, bool) {
 		return "", d.refuse(CodeFieldRange, path)
 	}
 	return text, ok
-}
-
-func (d *clientDecoder) boolean(path string) (value, ok bool) {
-	switch d.peek() {
-	case 't':
-		return true, d.literal("true")
-	case 'f':
-		return false, d.literal("false")
-	}
-	return false, d.skip() && d.refuse(CodeFieldType, path)
 }
 
 // list calls item for each item of the array at path that follows, with d.path at the item.

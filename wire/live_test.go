@@ -30,7 +30,7 @@ func TestClientMessagesReadBack(t *testing.T) {
 	}
 	subscribe := Subscribe{
 		ID: "a \"b\"", Patterns: []telemetry.Pattern{pattern(t, "plant1/#"), pattern(t, "+/x")}, MaxHz: 12.5, HasMaxHz: true,
-		Columns: columns, Filter: "max > 90 && unit == \"°C\"", Order: "-score", Limit: 50, Points: 300, WindowMS: 60_000, Delta: true, Cursor: "c",
+		Columns: columns, Filter: "max > 90 && unit == \"°C\"", Order: "-score", Limit: 50, Points: 300, WindowMS: 60_000, Cursor: "c",
 	}
 	got, err := DecodeClientMessage(subscribe.Append(nil))
 	if err != nil || got.Type != TypeSubscribe || !reflect.DeepEqual(got.Subscribe, subscribe) || got.SubscriptionID() != subscribe.ID {
@@ -131,7 +131,6 @@ func TestClientMessagesAreRefusedWithCodeAndPath(t *testing.T) {
 		subscribeWith(`"window_ms":300`):              "field_missing payload.points",
 		subscribeWith(`"points":1,"window_ms":300`):   "field_range payload.points",
 		subscribeWith(`"points":300,"window_ms":1e9`): "field_range payload.window_ms",
-		subscribeWith(`"delta":1`):                    "field_type payload.delta",
 		subscribeWith(`"cursor":5`):                   "field_type payload.cursor",
 	} {
 		_, err := DecodeClientMessage([]byte(message))
@@ -374,7 +373,7 @@ func FuzzDecodeClientMessage(f *testing.F) {
 		``, `{"type":"subscribe","payload":{"id":"a","patterns":["plant1/#"],"max_hz":20}}`,
 		`{"type":"unsubscribe","payload":{"id":"a"}}`, `{"type":"app_ping","payload":{"t":1}}`, `{"payload":null,"type":"\u0061"}`,
 		`{"type":"auth","payload":{"token":"weir_a_b"}}`, `{"type":"credit","payload":{"frames":12}}`, `{"type":"stats"}`,
-		subscribeWith(`"fields":["last","max"],"filter":"max > 90","order":"worst","limit":50,"points":300,"window_ms":60000,"delta":true,"cursor":"c"`),
+		subscribeWith(`"fields":["last","max"],"filter":"max > 90","order":"worst","limit":50,"points":300,"window_ms":60000,"cursor":"c"`),
 	} {
 		f.Add([]byte(seed))
 	}
