@@ -8,7 +8,7 @@ TOOL    := go tool -modfile=tools/go.mod
 GOTEST  := go test -race -shuffle=on
 UI      := dashboard-ui
 SDK_TS  := sdk/ts
-UI_SRC  := $(shell find $(UI)/src $(UI)/public $(UI)/index.html $(UI)/package-lock.json $(UI)/vite.config.ts 2>/dev/null)
+UI_SRC  := $(shell find $(UI)/src $(UI)/public $(UI)/index.html $(UI)/package-lock.json $(UI)/vite.config.ts $(SDK_TS)/src 2>/dev/null)
 
 .PHONY: help
 help: ## list the targets
@@ -101,6 +101,10 @@ soak-overload: build ## offer three times the capacity for DURATION (60s), then 
 .PHONY: soak-pipeline
 soak-pipeline: build ## kill pipelines and brokers for DURATION (5m) by SEED, then compare with a sequential model (BROKER=embedded|kafka: one of both)
 	./scripts/soak.sh pipeline $(SEED) $(DURATION)
+
+.PHONY: soak-push
+soak-push: build ## cut, stall and kill for DURATION (5m) by SEED while 500 live clients check all they are told (BROKER=embedded|kafka: one of both)
+	./scripts/soak.sh push $(SEED) $(DURATION)
 
 .PHONY: soak-faults
 soak-faults: build ## Kafka away, Kafka slow, disk full: what devices are told, and what is kept

@@ -1,6 +1,6 @@
+import { Points } from "@weir/live";
 import uPlot from "uplot";
 import { decimate } from "../data/decimate";
-import { Points } from "../data/points";
 import type { Series } from "../data/series";
 import { formatTick, formatTime } from "../ui/format";
 import { drawMark, drawPoints, type Plane } from "./draw";

@@ -1,5 +1,4 @@
-import { BREAK, type Points, WORST_MASK } from "../data/points";
-import { State } from "../data/update";
+import { BREAK, type Points, State, WORST_MASK } from "@weir/live";
 import type { Palette } from "./palette";
 
 /** Where to draw: canvas pixels of a point's time and of a value, the plot's box, pixels per CSS pixel. */

@@ -1,6 +1,5 @@
+import { emptyPoint, Points, State } from "@weir/live";
 import { describe, expect, it } from "vitest";
-import { emptyPoint, Points } from "../data/points";
-import { State } from "../data/update";
 import { findPeak } from "./draw";
 import { extent, settle } from "./range";
 

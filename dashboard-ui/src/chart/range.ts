@@ -1,4 +1,4 @@
-import type { Points } from "../data/points";
+import type { Points } from "@weir/live";
 
 export interface Range {
   readonly min: number;

@@ -1,5 +1,5 @@
+import type { AlertMessage } from "@weir/live";
 import { describe, expect, it } from "vitest";
-import type { AlertMessage } from "../live/protocol";
 import { AlertActions } from "./actions";
 import type { Silence } from "./silences";
 

@@ -1,4 +1,4 @@
-import type { AlertMessage } from "../live/protocol";
+import type { AlertMessage } from "@weir/live";
 import type { Silence } from "./silences";
 
 /** The part of the browser's fetch that is used; tests bring their own. */

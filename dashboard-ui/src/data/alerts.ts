@@ -1,4 +1,4 @@
-import type { AlertMessage, Severity } from "../live/protocol";
+import type { AlertMessage, Severity } from "@weir/live";
 import type { Silences } from "./silences";
 
 /** An alert as the feed shows it: its newest transition. */

@@ -1,5 +1,5 @@
+import { BREAK, emptyPoint, type Points } from "@weir/live";
 import type { History } from "./history";
-import { BREAK, emptyPoint, type Points } from "./points";
 
 /**
  * Reduce the history between from and to (ms) to at most one point per bucket of width ms, by merging; out

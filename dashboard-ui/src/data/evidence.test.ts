@@ -1,5 +1,5 @@
+import type { AlertMessage } from "@weir/live";
 import { describe, expect, it } from "vitest";
-import type { AlertMessage } from "../live/protocol";
 import { picture } from "./evidence";
 
 function alert(fields: Partial<AlertMessage>): AlertMessage {

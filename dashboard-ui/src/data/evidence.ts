@@ -1,4 +1,4 @@
-import type { AlertMessage } from "../live/protocol";
+import type { AlertMessage } from "@weir/live";
 
 /** The samples of an alert as a picture: x and y in [0, 1] from the left and from the top. */
 export interface Picture {

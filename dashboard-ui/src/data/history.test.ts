@@ -1,10 +1,9 @@
+import { BREAK, emptyPoint, type Point, Points, State } from "@weir/live";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decimate } from "./decimate";
 import { extremes } from "./extent";
 import { History } from "./history";
-import { BREAK, emptyPoint, type Point, Points } from "./points";
-import { State } from "./update";
 
 const point = (time: number, value: number, flags = 0): Point => ({
   ...emptyPoint(),

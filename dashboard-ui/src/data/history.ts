@@ -1,4 +1,4 @@
-import { BREAK, emptyPoint, type Point, Points } from "./points";
+import { BREAK, emptyPoint, type Point, Points } from "@weir/live";
 
 /** Longest window a chart can show, ms. */
 export const MAX_WINDOW = 15 * 60_000;

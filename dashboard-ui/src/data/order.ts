@@ -1,6 +1,6 @@
+import { State } from "@weir/live";
 import { gravity } from "./alerts";
 import type { Series } from "./series";
-import { State } from "./update";
 
 export type SortKey = "worst" | "name" | "last" | "score" | "n" | "age";
 export interface Sort {

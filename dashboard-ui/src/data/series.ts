@@ -1,7 +1,6 @@
-import type { Severity } from "../live/protocol";
+import type { Severity } from "@weir/live";
+import { BREAK, emptyPoint, emptyUpdate, NO_VERSION, State, type Update } from "@weir/live";
 import { type Budget, History } from "./history";
-import { BREAK, emptyPoint } from "./points";
-import { emptyUpdate, NO_VERSION, State, type Update } from "./update";
 
 /** A device whose clock is off by more than this, ms, is drawn by arrival time. */
 const CLOCK_TOLERANCE = 60_000;

@@ -1,5 +1,5 @@
+import type { AlertMessage } from "@weir/live";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { AlertMessage } from "../live/protocol";
 import { AlertFeed } from "./alerts";
 import { type Silence, Silences } from "./silences";
 

@@ -1,5 +1,5 @@
-import type { AlertMessage, Severity } from "../live/protocol";
-import { matches } from "./pattern";
+import type { AlertMessage, Severity } from "@weir/live";
+import { matches } from "@weir/live";
 
 /** What keeps alerts from being news for a while, as /v1/silences has it. Times are in µs. */
 export interface Silence {

@@ -1,12 +1,12 @@
+import type { AlertMessage, Severity, Welcome } from "@weir/live";
+import { emptyUpdate, State, stateName, type Update } from "@weir/live";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { AlertMessage, Severity, Welcome } from "../live/protocol";
 import { AlertFeed, isOpen } from "./alerts";
 import { chartOrder, filterSeries, sortSeries } from "./order";
 import { RateMeter } from "./rates";
 import { ATTENTION } from "./series";
 import { Silences } from "./silences";
 import { Store } from "./store";
-import { emptyUpdate, State, stateName, type Update } from "./update";
 
 const START = 1_700_000_000_000;
 let now: number;

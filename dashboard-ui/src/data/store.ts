@@ -1,12 +1,11 @@
-import type { AlertMessage, ErrorMessage, Severity, Updates, Welcome } from "../live/protocol";
+import type { AlertMessage, ErrorMessage, Severity, Update, Updates, Welcome } from "@weir/live";
+import { matches } from "@weir/live";
 import type { SessionSink } from "../live/session";
 import { AlertFeed } from "./alerts";
 import { type Budget, budgetFor } from "./history";
-import { matches } from "./pattern";
 import { RateMeter } from "./rates";
 import { Series } from "./series";
 import { Silences } from "./silences";
-import type { Update } from "./update";
 
 const byName = new Intl.Collator("en", { numeric: true });
 

@@ -1,7 +1,6 @@
+import type { AlertMessage, ErrorMessage, Update } from "@weir/live";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { Update } from "../data/update";
-import { FakeClock, FakeSocket, row } from "./fakes";
-import type { AlertMessage, ErrorMessage } from "./protocol";
+import { alert, FakeServer, row } from "../../../sdk/ts/src/fakes";
 import { rateFor, Session, type SessionSink } from "./session";
 
 class Recorder implements SessionSink<string> {
@@ -11,7 +10,10 @@ class Recorder implements SessionSink<string> {
     this.got.push(`${series}@${u.version}`);
   }
   readonly welcome = () => {};
-  readonly snapshot = () => {};
+  readonly snapshots: string[][] = [];
+  snapshot(open: readonly AlertMessage[]): void {
+    this.snapshots.push(open.map((a) => a.id));
+  }
   readonly frame = () => {};
   readonly alerts: AlertMessage[] = [];
   alert(a: AlertMessage): void {
@@ -34,133 +36,68 @@ class Recorder implements SessionSink<string> {
   }
 }
 
-let clock: FakeClock;
-let socket: FakeSocket;
+let server: FakeServer;
 let sink: Recorder;
 let session: Session<string>;
 
 beforeEach(() => {
-  clock = new FakeClock();
+  server = new FakeServer();
   sink = new Recorder();
   session = new Session("#", sink, {
-    clock,
+    clock: server.clock,
+    screen: server.screen,
     random: () => 0,
-    open: () => {
-      socket = new FakeSocket();
-      return socket;
-    },
+    open: () => server.open(),
     onState: () => {},
   });
-  session.connection.dial();
-  socket.welcome();
+  session.connect();
+  server.socket.welcome();
 });
 
-const subscribes = () => socket.sent.filter((m) => m.type === "subscribe").length;
+const subscribes = () => server.socket.got("subscribe").length;
 
 describe("subscription", () => {
-  it("delivers the snapshot and the contiguous rows after it", () => {
-    socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
-    socket.updates(1, row(0, 10, 12), row(0, 12, 15));
-    expect(sink.got).toEqual(["a/t@10", "a/t@12", "a/t@15"]);
-  });
-
-  it("discards what it has seen", () => {
-    socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
-    socket.updates(1, row(0, 4, 8), row(0, 10, 12));
+  it("delivers the snapshot, the rows after it and alerts", () => {
+    server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
+    server.socket.updates(1, [row(0, 10, 12)]);
+    server.socket.say("alert", alert("x", 11));
     expect(sink.got).toEqual(["a/t@10", "a/t@12"]);
-    expect(session.stats.replays).toBe(1);
+    expect(sink.alerts.map((a) => a.id)).toEqual(["x"]);
+    expect(session.subscribed).toBe(true);
   });
 
-  it("begins a new series at no version", () => {
-    socket.snapshot(1, []);
-    socket.say("series", { view: 1, added: [{ i: 0, series: "b/t" }] });
-    socket.updates(1, row(0, -1, 3));
-    expect(sink.got).toEqual(["b/t@3"]);
-  });
-
-  it.each([
-    ["a gap", row(0, 11, 12)],
-    ["an overlap", row(0, 5, 12)],
-    ["a series it was not told of", row(7, -1, 1)],
-  ])("is made anew after %s", (_, broken) => {
-    socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
-    socket.updates(1, broken);
-    expect(session.subscribed).toBe(false);
-    expect(socket.sent.at(-1)).toEqual({ type: "unsubscribe", payload: { id: "s1" } });
-    clock.advance(250);
-    expect(socket.subscription()).toBe("s2");
-    socket.updates(1, row(0, 10, 12)); // still on its way from the old view
-    socket.snapshot(2, ["a/t"], [row(0, -1, 14)]);
-    expect(sink.got).toEqual(["a/t@10", "a/t@14"]);
-    expect(session.stats).toMatchObject({ gaps: 1, resyncs: 1 });
-  });
-
-  it("is made anew later and later while that does not help, and at once again after calm", () => {
-    const breakAt = (view: number) => {
-      socket.snapshot(view, ["a/t"], [row(0, -1, 10)]);
-      socket.updates(view, row(0, 20, 30));
-    };
-    breakAt(1);
-    clock.advance(250);
-    breakAt(2);
-    clock.advance(499);
-    expect(subscribes()).toBe(2);
-    clock.advance(1);
-    expect(subscribes()).toBe(3);
-    for (let i = 0; i < 70; i++) {
-      clock.advance(1000);
-      socket.say("app_pong", {});
-    }
-    breakAt(3);
-    clock.advance(250);
-    expect(subscribes()).toBe(4);
-  });
-
-  it("takes the fresh snapshot that follows the server's resync", () => {
-    socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
-    socket.say("resync", { view: 1, reason: "window" });
-    socket.snapshot(2, ["a/t"], [row(0, -1, 90)]);
-    socket.updates(2, row(0, 90, 91));
-    expect(sink.got).toEqual(["a/t@10", "a/t@90", "a/t@91"]);
-    expect(subscribes()).toBe(1);
+  it("takes all open alerts from a snapshot, and transitions from what was missed", () => {
+    server.socket.snapshot(1, [], [], { alerts: [alert("x", 3)] });
+    server.reconnect();
+    server.socket.snapshot(1, [], [], { alerts: [alert("x", 5)], resumed: true });
+    expect(sink.snapshots).toEqual([["x"]]);
+    expect(sink.alerts.map((a) => a.version)).toEqual([3, 5]);
   });
 
   it("is renewed after a reconnect, with the pattern of that time", () => {
-    socket.onclose?.({ code: 1006, reason: "" });
+    server.socket.lose();
     session.setPattern("b/#");
-    clock.advance(0);
-    socket.welcome();
-    expect(socket.sent.filter((m) => m.type === "subscribe")).toMatchObject([
-      { payload: { patterns: ["b/#"] } },
-    ]);
-  });
-
-  it("ignores an answer to a subscription it has given up", () => {
-    socket.say("subscribed", { id: "s0", view: 9, columns: [], dictionary: [], rows: [], push_ts: 0 });
-    expect(session.subscribed).toBe(false);
+    server.clock.advance(0);
+    server.socket.welcome();
+    expect(server.socket.got("subscribe")).toMatchObject([{ patterns: ["b/#"] }]);
   });
 
   it("asks for fewer rows when it has many series", () => {
+    const many = Array.from({ length: 600 }, (_, i) => `d${i}/t`);
     expect([rateFor(500), rateFor(1000), rateFor(10_000)]).toEqual([undefined, 5, 1]);
-    socket.snapshot(
-      1,
-      Array.from({ length: 600 }, (_, i) => `d${i}/t`),
-    );
-    expect(socket.sent.at(-1)).toMatchObject({ type: "subscribe", payload: { id: "s2", max_hz: 5 } });
-    socket.snapshot(
-      2,
-      Array.from({ length: 600 }, (_, i) => `d${i}/t`),
-    );
+    server.socket.snapshot(1, many);
+    expect(server.socket.last("subscribe")).toMatchObject({ id: "s2", max_hz: 5 });
+    server.socket.snapshot(2, many);
     expect(subscribes()).toBe(2);
   });
 });
 
 describe("permission", () => {
-  const patterns = () => socket.sent.filter((m) => m.type === "subscribe").at(-1)?.payload;
+  const patterns = () => server.socket.got("subscribe").at(-1);
   const again = (read: string[]) => {
-    socket.onclose?.({ code: 1006, reason: "" });
-    clock.advance(0);
-    socket.welcome("e1", read);
+    server.socket.lose();
+    server.clock.advance(0);
+    server.socket.welcome({ read });
   };
 
   it("narrows the subscription to what may be read", () => {
@@ -175,7 +112,7 @@ describe("permission", () => {
     again(["plant1/#"]);
     session.setPattern("plant3/#");
     expect(session.permitted).toBe(false);
-    expect(socket.sent.at(-1)).toMatchObject({ type: "unsubscribe" });
+    expect(server.socket.sent.at(-1)).toMatchObject({ type: "unsubscribe" });
     session.setPattern("#");
     expect(session.permitted).toBe(true);
     expect(patterns()).toMatchObject({ patterns: ["plant1/#"] });
@@ -184,14 +121,14 @@ describe("permission", () => {
   it("that changes with new credentials changes the subscription", () => {
     again(["plant1/#"]);
     const before = subscribes();
-    socket.say("token_expiring", { expires_at: "2026-01-01T00:00:00Z" });
+    server.socket.say("token_expiring", { expires_at: "2026-01-01T00:00:00Z" });
     expect(sink.expires).toBe("2026-01-01T00:00:00Z");
-    socket.say("authenticated", { subject: "a", roles: [], read: ["plant1/#"] });
+    server.socket.say("authenticated", { subject: "a", roles: [], read: ["plant1/#"] });
     expect([subscribes(), sink.expires]).toEqual([before, ""]);
-    socket.say("error", { code: "forbidden", message: "m", id: socket.subscription() });
-    socket.say("authenticated", { subject: "a", roles: [], read: ["plant1/a/#"] });
+    server.socket.say("error", { code: "forbidden", message: "m", id: server.socket.last("subscribe").id });
+    server.socket.say("authenticated", { subject: "a", roles: [], read: ["plant1/a/#"] });
     expect(patterns()).toMatchObject({ patterns: ["plant1/a/#"] });
-    expect(socket.sent.filter((m) => m.type === "unsubscribe")).toHaveLength(0);
+    expect(server.socket.got("unsubscribe")).toHaveLength(0);
   });
 
   it("for more patterns than a subscription holds is used as far as that goes", () => {

@@ -1,5 +1,5 @@
+import type { AlertMessage, Severity } from "@weir/live";
 import { type FeedEntry, isOpen } from "../data/alerts";
-import type { AlertMessage, Severity } from "../live/protocol";
 import { formatAge, formatMinute } from "./format";
 import { Icon } from "./icons";
 import { useModel } from "./model";

@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
+import type { AlertMessage, Note } from "@weir/live";
 import { useEffect, useRef } from "preact/hooks";
 import { type FeedEntry, isOpen } from "../data/alerts";
-import type { AlertMessage, Note } from "../live/protocol";
 import { AlertActions } from "./alert-actions";
 import { PhaseBadges, SeverityBadge } from "./alert-badges";
 import { EvidenceChart } from "./evidence-chart";

@@ -1,3 +1,4 @@
+import { closeMeaning } from "@weir/live/meanings";
 import { formatTime } from "./format";
 import { Icon } from "./icons";
 import { useModel } from "./model";
@@ -51,7 +52,7 @@ function LinkBanner() {
     return (
       <p class="banner warn toast" data-testid="reconnecting">
         <span>
-          Connection lost: {link.why}.{kept} Next try in {seconds} s
+          Connection lost: {closeMeaning(link.code, link.reason)}.{kept} Next try in {seconds} s
         </span>
         <button type="button" onClick={() => model.retry()}>
           Try now
@@ -64,7 +65,7 @@ function LinkBanner() {
       <p class="banner bad toast" role="alert" data-testid="refused">
         <Icon name="warning" />
         <span>
-          The server refused this page: {link.why} (code {link.code}).{kept}
+          The server refused this page: {closeMeaning(link.code, link.reason)} (code {link.code}).{kept}
         </span>
         <button type="button" onClick={() => model.retry()}>
           Try again

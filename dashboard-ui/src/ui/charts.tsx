@@ -1,7 +1,7 @@
+import { State, stateName } from "@weir/live";
 import { useRef } from "preact/hooks";
 import { chartOrder } from "../data/order";
 import type { Series } from "../data/series";
-import { State, stateName } from "../data/update";
 import { ChartHost } from "./chart-host";
 import { formatAge, formatValue } from "./format";
 import { useHold } from "./hold";

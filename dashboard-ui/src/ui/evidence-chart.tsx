@@ -1,5 +1,5 @@
+import type { AlertMessage } from "@weir/live";
 import { type Picture, picture } from "../data/evidence";
-import type { AlertMessage } from "../live/protocol";
 import { formatTime, formatValue } from "./format";
 
 /** Sizes of the drawing, in its own units; it is stretched to its place. */

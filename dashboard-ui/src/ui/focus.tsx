@@ -1,9 +1,9 @@
 import { useSignal } from "@preact/signals";
+import type { Points } from "@weir/live";
+import { stateName } from "@weir/live";
 import { useCallback } from "preact/hooks";
 import { extremes } from "../data/extent";
-import type { Points } from "../data/points";
 import type { Series } from "../data/series";
-import { stateName } from "../data/update";
 import { ChartHost } from "./chart-host";
 import { Legend } from "./charts";
 import { formatAge, formatCount, formatTime, formatValue } from "./format";

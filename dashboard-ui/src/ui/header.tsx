@@ -1,7 +1,8 @@
 import { useSignal } from "@preact/signals";
+import type { LinkState } from "@weir/live";
+import { patternError } from "@weir/live/pattern";
 import { useEffect } from "preact/hooks";
-import { patternError, patternHint } from "../data/pattern";
-import type { LinkState } from "../live/machine";
+import { patternHint } from "../data/pattern";
 import { formatAge, formatCount, UNKNOWN } from "./format";
 import { Icon, Logo } from "./icons";
 import { useModel } from "./model";
@@ -121,6 +122,7 @@ function Vitals() {
 }
 
 const LINK_TEXT: Record<LinkState["name"], string> = {
+  idle: "connecting",
   connecting: "connecting",
   live: "live",
   stale: "no answer",

@@ -1,5 +1,5 @@
+import { STATE_NAMES, type StateName } from "@weir/live";
 import { useEffect, useRef } from "preact/hooks";
-import { STATE_NAMES, type StateName } from "../data/update";
 import { Icon, StateLabel } from "./icons";
 import { useModel } from "./model";
 

@@ -1,5 +1,4 @@
-import type { StateName } from "../data/update";
-import type { Severity } from "../live/protocol";
+import type { Severity, StateName } from "@weir/live";
 
 /** Shapes differ, so that the state can be told without colour; charts draw the same ones. */
 const SHAPES: Record<StateName, preact.JSX.Element> = {

@@ -1,4 +1,6 @@
 import { computed, effect, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import type { LinkState } from "@weir/live";
+import { stateName } from "@weir/live";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import { Access, codeOf } from "../access/access";
@@ -9,9 +11,6 @@ import { AlertActions } from "../data/actions";
 import { filterSeries } from "../data/order";
 import type { Series } from "../data/series";
 import { Store } from "../data/store";
-import { stateName } from "../data/update";
-import type { Socket } from "../live/connection";
-import { INITIAL, type LinkState } from "../live/machine";
 import { Session } from "../live/session";
 import { type Theme, themeSignal } from "./theme";
 import { changed, DEFAULT_VIEW, formatView, parseInstant, parseView, type ViewState, WINDOWS } from "./url";
@@ -34,7 +33,7 @@ export class Model {
   readonly session: Session<Series>;
   readonly access: Access;
   readonly actions: AlertActions;
-  readonly link: Signal<LinkState> = signal(INITIAL);
+  readonly link: Signal<LinkState> = signal({ name: "idle" });
   /** Whether the person in front may see the page. */
   readonly who: Signal<AccessState> = signal(ASKING);
   readonly view: Signal<ViewState>;
@@ -55,7 +54,6 @@ export class Model {
     this.theme = themeSignal();
     this.palette = signal(readPalette());
     this.session = new Session(this.view.value.pattern, this.store, {
-      open: (subprotocol) => openSocket(subprotocol),
       onState: (state) => {
         this.link.value = state;
         this.refresh();
@@ -98,7 +96,6 @@ export class Model {
     this.followFragment();
     setInterval(() => this.advance(), TICK);
     addEventListener("popstate", () => this.show(parseView(location.search)));
-    addEventListener("online", () => this.retry());
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", () => {
       this.palette.value = readPalette();
@@ -141,12 +138,12 @@ export class Model {
 
   retry(): void {
     const { name } = this.who.value;
-    if (name !== "asking" && name !== "signed-out") this.session.connection.dial();
+    if (name !== "asking" && name !== "signed-out") this.session.connect();
   }
 
   async signOut(): Promise<void> {
     // First, or the end of the session would look like somebody else's doing.
-    this.session.connection.close();
+    this.session.close();
     this.store.clear();
     this.subject = "";
     await this.access.signOut();
@@ -185,8 +182,8 @@ export class Model {
       this.subject = subject;
     }
     // What is open stands on the former credentials.
-    if (another || before.name === "signed-out") this.session.connection.close();
-    this.session.connection.dial();
+    if (another || before.name === "signed-out") this.session.close();
+    this.session.connect();
   }
 
   private advance(): void {
@@ -232,12 +229,6 @@ function firstView(): ViewState {
   if (kept && location.search === "")
     history.replaceState(null, "", location.pathname + kept + location.hash);
   return parseView(location.search);
-}
-
-function openSocket(subprotocol: string): Socket {
-  const url = new URL("/v1/live", location.href);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-  return new WebSocket(url, subprotocol) as Socket;
 }
 
 const Context = createContext<Model | null>(null);

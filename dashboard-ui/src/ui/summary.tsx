@@ -1,5 +1,5 @@
+import { STATE_NAMES, type StateName } from "@weir/live";
 import { urgency } from "../data/order";
-import { STATE_NAMES, type StateName } from "../data/update";
 import { formatCount } from "./format";
 import { StateIcon } from "./icons";
 import { useModel } from "./model";

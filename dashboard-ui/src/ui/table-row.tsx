@@ -1,6 +1,6 @@
+import { State, stateName } from "@weir/live";
 import { extremes } from "../data/extent";
 import type { Series } from "../data/series";
-import { State, stateName } from "../data/update";
 import { formatAge, formatCount, formatValue } from "./format";
 import { StateLabel } from "./icons";
 import { SeriesLink } from "./link";

@@ -1,5 +1,5 @@
+import { STATE_NAMES, type StateName } from "@weir/live";
 import type { Sort, SortKey } from "../data/order";
-import { STATE_NAMES, type StateName } from "../data/update";
 
 /** What the page shows; all of it is in the address, so that a view can be sent to a colleague. */
 export interface ViewState {

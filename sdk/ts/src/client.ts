@@ -360,7 +360,7 @@ export class LiveClient extends Emitter<LiveEvents> {
 
   private error(error: ErrorMessage): void {
     // Earlier servers do not know credits, and close on who goes on.
-    if (error.code === "message_type") this.credits?.stop();
+    if (error.code === "message_type" && this.credits?.stop()) return;
     for (const s of this.subscriptions) if (s.error(error)) return;
     if (this.outbox.error(error)) return;
     const room = this.rooms.get(error.room ?? error.id ?? "");

@@ -27,9 +27,11 @@ export class Credits {
     else this.grant(0);
   }
 
-  /** The connection has ended, or the server does not know credits. */
-  stop(): void {
+  /** The connection has ended, or the server does not know credits. False if none were granted. */
+  stop(): boolean {
+    const granting = this.open;
     this.open = false;
+    return granting;
   }
 
   /** A frame of updates has been taken. */

@@ -22,7 +22,7 @@ export interface GoldenFiles {
     columns: string[];
     rows: { name: string; i: number; update: GoldenUpdate; row: (number | null)[] }[];
   };
-  "live.json": { server: { type: string }[]; client: { type: string; payload?: object }[] };
+  "live.json": { server: { type: string; payload?: object }[]; client: { type: string; payload?: object }[] };
 }
 
 export function golden<K extends keyof GoldenFiles>(name: K): GoldenFiles[K] {

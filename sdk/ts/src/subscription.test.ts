@@ -156,6 +156,14 @@ describe("subscription", () => {
     expect(sub.state).toBe("asked");
   });
 
+  it("may be changed by whoever is told of its snapshot", () => {
+    sub.on("subscribed", () => sub.size > 1 && sub.change({ maxHz: 1 }));
+    server.socket.snapshot(1, ["a/t", "b/t"], [row(0, -1, 10)]);
+    expect(server.socket.last("subscribe")).toMatchObject({ id: "s2", max_hz: 1 });
+    server.socket.snapshot(2, ["a/t"], [row(0, -1, 11)]);
+    expect([sub.state, sub.counts.gaps]).toEqual(["live", 0]);
+  });
+
   it("of no patterns asks for nothing", () => {
     sub.change({ patterns: [] });
     expect([sub.state, asked()]).toEqual(["idle", 1]);

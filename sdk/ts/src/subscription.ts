@@ -155,7 +155,8 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
 
   /** The connection is open: ask, from the cursor on if there is one. */
   opened(): void {
-    this.ask();
+    // Whoever was told of the welcome may have asked already.
+    if (!this.id) this.ask();
   }
 
   /** With the connection its subscription is gone. */
@@ -186,19 +187,21 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     this.begun = true;
     if (resumed) this.counts.resumes++;
     const { filter, limit } = this.options;
-    this.view = new View(message, {
+    const view = new View(message, {
       sink: this.sink,
       counts: this.counts,
       sparse: filter !== undefined || limit !== undefined,
       previous: this.previous,
       seen: (series, version) => this.waiters.saw(series, version),
     });
+    this.view = view;
     this.previous = undefined;
     this.cursor = message.cursor;
     this.enter("live");
     this.sink.snapshot?.(message);
     this.emit("subscribed", message);
-    if (!this.view.intact) this.broke();
+    // Who is told may have asked for something else meanwhile.
+    if (!view.intact && this.view === view) this.broke();
     return true;
   }
 
@@ -218,7 +221,7 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     this.counts.frames++;
     this.sink.frame?.(message, bytes);
     this.emit("frame", message);
-    if (!intact) this.broke();
+    if (!intact && this.view === view) this.broke();
     return true;
   }
 
