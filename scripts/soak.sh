@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests that break things and count: soak.sh ingest|overload|faults|pipeline [SEED] [DURATION]. Figures go to
+# The tests that break things and count: soak.sh ingest|overload|faults|pipeline|push [SEED] [DURATION]. Figures go to
 # SOAK_RESULTS (bench/results; empty: nowhere) as soak-*.json and .md. BROKER=embedded or kafka runs one half of
 # pipeline, which goes on where it was killed (SOAK_RESULTS/*.work). Needs what `make test-kafka` needs.
 set -euo pipefail
@@ -16,7 +16,14 @@ case $what in
       both) tests='^Test(ThePipelineOn|PlansOf)' ;;
       *) echo "soak.sh: BROKER is embedded, kafka or both, not $BROKER" >&2; exit 2 ;;
     esac ;;
-  *) echo "soak.sh: ingest, overload, faults or pipeline, not $what" >&2; exit 2 ;;
+  push)
+    case ${BROKER:-both} in
+      embedded) tests='^TestViewersOfTheEmbedded' ;;
+      kafka) tests='^TestViewersOfThree' ;;
+      both) tests='^TestViewersOf' ;;
+      *) echo "soak.sh: BROKER is embedded, kafka or both, not $BROKER" >&2; exit 2 ;;
+    esac ;;
+  *) echo "soak.sh: ingest, overload, faults, pipeline or push, not $what" >&2; exit 2 ;;
 esac
 if [[ $what != overload ]]; then
   for tool in java mvn; do

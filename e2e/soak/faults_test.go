@@ -188,7 +188,7 @@ func TestASlowKafkaTakesCreditAndThenSocketsAreNotRead(t *testing.T) {
 	seq := uint64(0)
 	eventually(t, time.Minute, "the lag of the pipeline is known, and all the credit is given", func(context.Context) error {
 		seq++
-		if r, err := p.ask(seq, 30*time.Second); err != nil || !isStored(r) || int(r.Credit) < most {
+		if r, err := p.ask(seq, 30*time.Second); err != nil || !isStored(r) || r.Credit < most {
 			return fmt.Errorf("receipt %+v, %w", r, err)
 		}
 		return nil
