@@ -7,11 +7,9 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"weir/auth"
 	"weir/config"
 	"weir/devices"
 	"weir/ingest"
-	"weir/kafka"
 	"weir/kafka/table"
 	"weir/nodes"
 )
@@ -26,13 +24,14 @@ type knownDevices struct {
 // startDevices begins to keep metadata, presence and health of devices in t, the table of weir.devices, and waits until what is known has been read:
 // readings may be named by the labels of their metric. Ingest, if the process has it, tells of devices.
 func (a *App) startDevices(
-	ctx context.Context, t *table.Table, producer *kafka.Producer, partitions int, others *nodes.Registry, self string, routes *auth.Router,
+	ctx context.Context, b *build, t *table.Table, others *nodes.Registry, self string,
 ) (*knownDevices, error) {
 	c := &a.opts.Config
 	known := new(knownDevices)
 	o := devices.Options{
-		Config: c.Devices, Table: t, Producer: producer, Partitions: partitions, Node: self, Alive: aliveAmong(others, self),
-		Logger: a.log.With("component", "devices"), Metrics: a.set,
+		Config: c.Devices, Table: t, Producer: b.producer, Partitions: b.id.Partitions, Node: self, Alive: aliveAmong(others, self),
+		Changed: b.catalog.changed,
+		Logger:  a.log.With("component", "devices"), Metrics: a.set,
 	}
 	if c.Has(config.RoleIngest) {
 		o.Submit = known.storeWill
@@ -43,7 +42,7 @@ func (a *App) startDevices(
 	if known.Registry, err = devices.New(o); err != nil {
 		return nil, fmt.Errorf("devices: %w", err)
 	}
-	known.Routes(routes)
+	known.Routes(b.routes)
 	a.background("table of devices", t.Run)
 	a.background("devices", known.Run)
 	if err := a.await(ctx, "devices", t.Ready()); err != nil {

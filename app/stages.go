@@ -68,8 +68,9 @@ type build struct {
 	id       identity
 	proxies  remote.Proxies
 
-	routes *auth.Router
-	checks []check
+	routes  *auth.Router
+	checks  []check
+	catalog catalog
 }
 
 // startRoles starts the stages of the process's roles, and what serves them all: nodes and devices.
@@ -105,13 +106,14 @@ func (a *App) startRoles(ctx context.Context, b *build) error {
 		a.startPlans(b, p, registry, self.ID)
 		a.startBacktests(b)
 	}
-	known, err := a.startDevices(ctx, t, b.producer, b.id.Partitions, registry, self.ID, b.routes)
+	known, err := a.startDevices(ctx, b, t, registry, self.ID)
 	if err != nil {
 		return err
 	}
 	if enrich != nil {
 		enrich.meta.Store(known.Registry)
 	}
+	b.catalog.open(known.Registry)
 	if c.Has(config.RoleIngest) {
 		return a.startIngest(b, registry, known)
 	}
@@ -123,10 +125,12 @@ func (a *App) startPush(b *build) (*push.Server, error) {
 	s, err := push.New(push.Options{
 		Logger: a.log.With("component", "push"), Metrics: a.set, Config: c.Push, Kafka: b.client,
 		Epoch: b.id.Epoch, Origin: a.origins(), Gate: a.gate, Proxies: b.proxies, Insecure: c.InsecureOpen,
+		Catalog: &b.catalog,
 	})
 	if err != nil {
 		return nil, err
 	}
+	b.catalog.push.Store(s)
 	s.Routes(b.routes)
 	a.dashboard(b.routes)
 	b.checks = append(b.checks, check{config.RolePush, wait(s.Ready, "loading the newest updates")})

@@ -39,6 +39,9 @@ type Producer interface {
 // Options are a Registry's dependencies.
 type Options struct {
 	Config Config
+	// Changed is called when a device's metadata have changed, by the goroutine that reads the table: it must not block. nil:
+	// nobody wants to know.
+	Changed func(device string)
 	// Table of weir.devices, which does not run yet.
 	Table Table
 	// Producer and Partitions are for the command that deletes a device from weir.readings' consumers.
@@ -180,6 +183,13 @@ func (r *Registry) watchMeta(key string, value []byte) {
 			return
 		}
 	}
+	r.setKnown(device, m)
+	if r.opts.Changed != nil {
+		r.opts.Changed(device)
+	}
+}
+
+func (r *Registry) setKnown(device string, m *storedMeta) {
 	r.known.Lock()
 	defer r.known.Unlock()
 	if m == nil {

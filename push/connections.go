@@ -67,7 +67,7 @@ func (s *Server) listConnections(w http.ResponseWriter, r *http.Request) {
 		out.Cursor = clients[limit-1].session
 	}
 	for _, c := range clients {
-		out.Connections = append(out.Connections, s.hub.describe(c))
+		out.Connections = append(out.Connections, s.hub.connection(c))
 	}
 	wire.WriteJSON(w, http.StatusOK, out)
 }
@@ -99,8 +99,8 @@ func (c *client) isOf(tenant string) bool {
 	return c.who != nil && (tenant == "" || c.who.Tenant == tenant)
 }
 
-// describe tells of a connection of which it is known who speaks.
-func (h *hub) describe(c *client) connection {
+// connection tells of a connection of which it is known who speaks.
+func (h *hub) connection(c *client) connection {
 	stats := h.figures(c)
 	out := connection{Session: c.session, Address: c.from.String(), Since: c.since, Subscriptions: stats.Subscriptions}
 	if stats.Subscriptions == nil {

@@ -122,7 +122,7 @@ func TestConnectionsAreListedWithTheirFigures(t *testing.T) {
 	var sessions []string
 	for query := "?limit=2"; ; {
 		var page connectionPage
-		status, body := s.get(t, "/v1/connections" + query)
+		status, body := s.get(t, "/v1/connections"+query)
 		if err := json.Unmarshal(body, &page); err != nil || status != 200 {
 			t.Fatalf("%d %s: %v", status, body, err)
 		}
@@ -158,7 +158,7 @@ func TestConnectionsAreListedWithTheirFigures(t *testing.T) {
 		return credits == 1 && answered == 3
 	})
 	for query, path := range map[string]string{"?limit=0": "limit", "?limit=1001": "limit", "?of=x": "of"} {
-		if status, body := s.get(t, "/v1/connections" + query); status != 400 || !strings.Contains(string(body), `"path":"`+path+`"`) {
+		if status, body := s.get(t, "/v1/connections"+query); status != 400 || !strings.Contains(string(body), `"path":"`+path+`"`) {
 			t.Errorf("%s: %d %s", query, status, body)
 		}
 	}

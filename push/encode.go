@@ -37,12 +37,23 @@ func (r *rows) frame(e encoding) frame {
 	}
 }
 
+// series is what goes before: entries of the dictionary; nil if there are none to tell.
+func (r *rows) series() *wire.SeriesMsg {
+	if r.from == len(r.dictionary) && len(r.gathered.changed) == 0 {
+		return nil
+	}
+	m := &wire.SeriesMsg{View: int(r.view), Added: r.dictionary[r.from:]}
+	if m.Changed = changedOf(r.dictionary, r.gathered.changed, r.from); len(m.Added)+len(m.Changed) == 0 {
+		return nil
+	}
+	return m
+}
+
 // updatesFrame encodes rows as text messages, preceded by the series that they may name for the first time.
 func updatesFrame(r rows) frame {
 	f := frame{rows: r.gathered.len()}
-	if r.from < len(r.dictionary) {
-		added := wire.SeriesMsg{View: int(r.view), Added: r.dictionary[r.from:]}
-		f.head = message(opText, added.Append(newPayload(64*len(added.Added))), 0)
+	if s := r.series(); s != nil {
+		f.head = message(opText, s.Append(newPayload(64*len(s.Added))), 0)
 	}
 	b := newPayload(max(r.size, rowBytes*f.rows) + rowBytes)
 	b = wire.AppendUpdatesHead(b, int(r.view), r.cursor, r.pushed)

@@ -64,10 +64,12 @@ func (s *Server) encodeSnapshot(ctx context.Context, patterns []telemetry.Patter
 func (h *hub) snapshot(patterns []telemetry.Pattern, limit int) (snap *wire.Snapshot, complete bool) {
 	patterns, _ = canonical(patterns)
 	var us []telemetry.Update
+	var dictionary []wire.Entry
 	complete = true
 	h.mu.Lock()
 	h.store.matching(patterns, func(s *series) bool {
 		if complete = len(us) < limit; complete {
+			dictionary = append(dictionary, wire.Entry{I: len(us), Series: s.name, Meta: s.meta})
 			us = append(us, s.last)
 		}
 		return complete
@@ -77,10 +79,7 @@ func (h *hub) snapshot(patterns []telemetry.Pattern, limit int) (snap *wire.Snap
 	}
 	h.mu.Unlock()
 	snap.Rows = wireRows(us)
-	snap.Dictionary = make([]wire.Entry, len(us))
-	for i := range us {
-		snap.Dictionary[i] = wire.Entry{I: i, Series: us[i].Series}
-	}
+	snap.Dictionary = dictionary
 	return snap, complete
 }
 

@@ -22,6 +22,7 @@ type hub struct {
 	laggards sync.Pool // of *laggard
 	deflater deflater
 	window   *window
+	catalog  Catalog
 	readBack readBack // what the window does not have any more; nil: nothing
 
 	mu     sync.Mutex
@@ -58,6 +59,7 @@ func newHub(log *slog.Logger, m *meters, epoch string, b bounds) *hub {
 		encoders: newEncoders(),
 		store:    newStore(),
 		window:   newWindow(b.window),
+		catalog:  nothingKnown{},
 		deflater: deflater{bytes: m.compressed},
 		at:       positions{epoch: epoch},
 		views:    make(map[viewKey]*view),
@@ -149,6 +151,7 @@ func (h *hub) seriesLocked(name string) *series {
 		return s
 	}
 	s := h.store.add(name)
+	s.meta = h.catalog.Meta(name)
 	for _, v := range h.matchLocked(name) {
 		v.include(s)
 	}

@@ -68,9 +68,11 @@ type gathered struct {
 	pending
 	again int
 	left  []uint32
+	// changed are places in the dictionary whose entries were told otherwise before.
+	changed []uint32
 }
 
-func (g *gathered) any() bool { return g.len() > 0 || len(g.left) > 0 }
+func (g *gathered) any() bool { return g.len() > 0 || len(g.left) > 0 || len(g.changed) > 0 }
 
 // told are the figures of what a frame pushed at a time tells.
 func (g *gathered) told(pushed int64) told {
@@ -83,5 +85,5 @@ func (g *gathered) told(pushed int64) told {
 
 func (g *gathered) reset() {
 	g.pending.reset()
-	g.again, g.left = 0, g.left[:0]
+	g.again, g.left, g.changed = 0, g.left[:0], g.changed[:0]
 }

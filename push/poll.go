@@ -125,7 +125,7 @@ func (h *hub) missedBy(ctx context.Context, v *view, r *returning, emptyToo bool
 	}
 	snap := wire.Snapshot{Epoch: back.to.epoch, Cursor: state.cursor, ServerTime: now, Resumed: true, Alerts: m.alerts}
 	for i := range m.rows {
-		snap.Dictionary = append(snap.Dictionary, wire.Entry{I: i, Series: m.rows[i].Series})
+		snap.Dictionary = append(snap.Dictionary, wire.Entry{I: i, Series: m.rows[i].Series, Meta: state.dictionary[m.index[i]].Meta})
 	}
 	snap.Rows = wireRows(m.rows)
 	return snap.Append(make([]byte, 0, 512+(rowBytes+64)*len(snap.Rows))), nil

@@ -14,9 +14,8 @@ func (f *frame) proto() frame {
 // proto encodes rows as messages in protobuf, preceded by the series that they may name for the first time.
 func (r *rows) proto() frame {
 	f := frame{rows: r.gathered.len()}
-	if r.from < len(r.dictionary) {
-		added := wire.SeriesMsg{View: int(r.view), Added: r.dictionary[r.from:]}
-		f.head = message(opBinary, added.AppendProto(newPayload(0)), 0)
+	if s := r.series(); s != nil {
+		f.head = message(opBinary, s.AppendProto(newPayload(0)), 0)
 	}
 	msg := wire.Updates{
 		View: int(r.view), Cursor: r.cursor, PushTime: r.pushed, Left: r.gathered.left, Rows: make([]wire.Row, f.rows),

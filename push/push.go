@@ -30,6 +30,8 @@ type Options struct {
 	Origin auth.OriginPolicy
 	// Gate tells who asks; nil: an open server.
 	Gate auth.Gate
+	// Catalog knows what dictionaries tell of series beside their names; nil: nothing. Describe says what is new in it.
+	Catalog Catalog
 	// Proxies are believed when they say where a request comes from.
 	Proxies remote.Proxies
 	// Insecure is told to clients: the server is open to the network without credentials.
@@ -48,6 +50,8 @@ type Server struct {
 	hub      *hub
 	source   func(context.Context) error // feeds the hub until its context ends
 	conns    registry
+
+	descriptions *descriptions
 
 	upgraders map[agreed]*gws.Upgrader // by what handshakes usually come to
 	inflater  wsframe.Inflater         // of what clients compress
@@ -80,6 +84,9 @@ func build(opts Options) (*Server, error) {
 	if opts.Metrics == nil {
 		opts.Metrics = metrics.NewSet()
 	}
+	if opts.Catalog == nil {
+		opts.Catalog = nothingKnown{}
+	}
 	s := &Server{
 		log: opts.Logger, cfg: opts.Config, epoch: opts.Epoch,
 		origin: opts.Origin, gate: opts.Gate, proxies: opts.Proxies, insecure: opts.Insecure,
@@ -87,8 +94,10 @@ func build(opts Options) (*Server, error) {
 			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries,
 			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows, window: opts.Config.ResumeWindowBytes,
 		}),
-		conns: newRegistry(opts.Config),
+		conns:        newRegistry(opts.Config),
+		descriptions: newDescriptions(),
 	}
+	s.hub.catalog = opts.Catalog
 	s.hub.deflater.least = opts.Config.CompressMinBytes
 	s.upgraders = make(map[agreed]*gws.Upgrader)
 	for _, protocol := range []string{"", wire.LiveProtocol, wire.LiveProtocolProto} {
@@ -137,6 +146,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.conns.begin()
 	sweeping, endSweep := context.WithCancel(context.WithoutCancel(ctx))
 	s.hub.wg.Go(func() { s.sweep(sweeping) })
+	s.hub.wg.Go(func() { s.describe(sweeping) })
 
 	unhook := context.AfterFunc(ctx, func() { s.conns.end() })
 	err := s.source(ctx)

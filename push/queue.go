@@ -91,7 +91,11 @@ func (l *laggard) take(f *flush) (merged int, err error) {
 	if v.selection != nil {
 		l.leave(&v.pending)
 	}
-	l.columns, l.dictionary = v.key.columns, v.dictionary[:len(v.dictionary):len(v.dictionary)]
+	l.columns, l.dictionary = v.key.columns, v.lend()
+	if l.changed = append(l.changed, v.pending.changed...); len(l.changed) > len(l.dictionary) {
+		slices.Sort(l.changed)
+		l.changed = slices.Compact(l.changed)
+	}
 	l.cursor, l.pushed = f.cursor, f.pushed
 	return merged, nil
 }

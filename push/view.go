@@ -31,6 +31,7 @@ type view struct {
 
 	dictionary []wire.Entry // append-only: readers may keep a prefix without the lock
 	members    []*series    // by index
+	lent       bool         // somebody has a part of it
 	told       int          // how much of the dictionary the frames up to now tell of
 	selection  *selection   // nil: all series are told of, and each stands in the dictionary at its index
 	pending    gathered     // with a selection: only while the view speaks
@@ -97,7 +98,7 @@ func (v *view) include(s *series) {
 
 // enter puts a series into the dictionary, and returns how long that is then.
 func (v *view) enter(idx uint32) int {
-	v.dictionary = append(v.dictionary, wire.Entry{I: int(idx), Series: v.members[idx].name})
+	v.dictionary = append(v.dictionary, wire.Entry{I: int(idx), Series: v.members[idx].name, Meta: v.members[idx].meta})
 	return len(v.dictionary)
 }
 

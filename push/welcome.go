@@ -54,7 +54,7 @@ func (v *view) welcome() {
 
 func (v *view) snapshot() *snapshot {
 	snap := &snapshot{
-		view: v.number, hz: v.key.hz, columns: v.key.columns, dictionary: v.dictionary[:len(v.dictionary):len(v.dictionary)],
+		view: v.number, hz: v.key.hz, columns: v.key.columns, dictionary: v.lend(),
 		alerts: v.hub.openAlertsLocked(v.patterns),
 		cursor: v.hub.at.cursor(), pushed: v.flushed.UnixMicro(),
 	}
