@@ -9,7 +9,7 @@
 // A [Server] first reads weir.latest, and then follows weir.updates and weir.alerts of every partition from
 // the offsets up to which latest is complete (source, tail). What arrives enters the hub. It keeps the
 // newest update of each series and the open alerts, and merges updates into the views that show the series.
-// A view is what equal subscriptions (the same patterns and max_hz) share: on its tick it encodes one frame
+// A view is what equal subscriptions share, which differ in id and cursor at most: on its tick it encodes one frame
 // and offers the same bytes to all its subscribers.
 //
 // # Snapshot and live in one step
@@ -23,6 +23,19 @@
 // Since every update is checked, when it enters the store, to begin where the series stood, the rows of a
 // view form a chain, and so do those of every client. An update that does not fit is counted, and the views
 // it concerns begin anew: resync, then a fresh snapshot.
+//
+// # Selections
+//
+// A view whose subscriptions have a filter or a limit does not tell of all its series (selection). It has a row for
+// each: of one that is in and has no news the row told last, of every other what was merged since then, which is what the
+// filter and the order look at. So updates of a series that is out go on merging, at the cost of one row, and when it
+// comes in its row begins where the subscribers left it: the chain holds. Only series that have changed since the view
+// spoke last are looked at; with a limit two heaps, of those in and of those that could be, are put right for these.
+// What comes out is a gathered set of rows and the series that have left, and from there on everything is as without.
+// The dictionary names a series when it is told of for the first time.
+//
+// Dictionaries carry what a [Catalog] knows of series. Changes are told by a goroutine of their own ([Server.Describe]),
+// in order with the rows; readers of a dictionary keep the one they have.
 //
 // # Two lanes
 //
@@ -46,6 +59,11 @@
 // TCP_NOTSENT_LOWAT makes a write wait while 16 KiB are unsent. A write that makes no progress within
 // Config.WriteTimeout ends the connection with 4000, if the client still reads it.
 //
+// A client that says how many frames of updates it takes (credit) is, beyond them, behind like one that does not read:
+// its subscriptions gather, and the lossless lane goes on. A private set in which a series has rows and has left goes out
+// as two frames, the second one saying that it left. What each subscription was told, and what waits, is counted
+// (figures), for the message stats and GET /v1/connections.
+//
 // # Encodings
 //
 // A connection is told things in one of five encodings: JSON or protobuf over a WebSocket, either compressed or not, or
@@ -68,6 +86,7 @@
 //	2 per partition     tails                 decode, then apply under hub.mu
 //	1 per connection    attend, then listen   waits on a small stack, then reads messages of the client
 //	0–1 per connection  client.write          encodes private frames, writes
+//	1                   describe              what is new in the catalog, for all views
 //	1                   sweep                 pings, silence, stalls, for all connections
 //	timers              view.tick             frames that had to wait
 //	few, short          encoders              snapshots, at most GOMAXPROCS at a time
