@@ -243,7 +243,7 @@ func (w *writer) learn(ctx context.Context) error {
 func (s *pipelineSoak) caughtUp(servers ...*server) func(ctx context.Context) error {
 	still := 0
 	return func(ctx context.Context) error {
-		lag, owned := 0.0, 0
+		lag, owners := 0.0, map[string]int{}
 		for _, v := range servers {
 			exposition, err := v.get(ctx, "/metrics", s.admin)
 			if err != nil {
@@ -254,11 +254,14 @@ func (s *pipelineSoak) caughtUp(servers ...*server) func(ctx context.Context) er
 			if err == nil {
 				lag += n
 			}
-			owned += len(ownedBy(exposition))
+			for _, p := range ownedBy(exposition) {
+				owners[p]++
+			}
 		}
-		if still++; owned != soakPartitions || lag > soakPartitions {
+		twice := slices.ContainsFunc(slices.Collect(maps.Values(owners)), func(n int) bool { return n > 1 }) // by one who does not know yet
+		if still++; len(owners) != soakPartitions || twice || lag > soakPartitions {
 			still = 0
-			return fmt.Errorf("%d of %d partitions are owned, %v records to go", owned, soakPartitions, lag)
+			return fmt.Errorf("of %d partitions there are these owners: %v; %v records to go", soakPartitions, owners, lag)
 		}
 		if still < 5 {
 			return errors.New("it has only just")
