@@ -3,6 +3,7 @@ package push
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"runtime"
 	"strconv"
@@ -74,6 +75,38 @@ func BenchmarkEncodeFramePerRow(b *testing.B) {
 		v.size, bytes = len(f.body), len(f.body)
 	}
 	b.ReportMetric(float64(bytes)/1000, "bytes/row")
+}
+
+// BenchmarkEncodingsPerRow is what a row takes in a shared frame of 1,000, by encoding.
+func BenchmarkEncodingsPerRow(b *testing.B) {
+	h := testHub()
+	next := benchBatch(1000)
+	h.apply(0, next(), 0)
+	v := openView(h, 0, "plant1/#")
+	defer v.stop()
+	us := next()
+	for i := range us { // as those of a detector are
+		us[i].Last, us[i].Avg = 20+math.Sin(float64(i)), 20+math.Sin(float64(i))/3
+		us[i].Lo, us[i].Hi, us[i].Score = us[i].Avg-math.Pi, us[i].Avg+math.Pi, 1/(float64(i)+3)
+	}
+	h.apply(0, us, 1)
+	told := rows{view: 1, dictionary: v.dictionary, from: len(v.dictionary), gathered: &v.pending, cursor: "c", pushed: 1}
+	for _, c := range []struct {
+		name string
+		e    encoding
+	}{
+		{"JSON", asJSON}, {"JSON, compressed", asJSONDeflate}, {"protobuf", asProto}, {"protobuf, compressed", asProtoDeflate}, {"events", asEvents},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			bytes := 0
+			b.ReportAllocs()
+			for i := 0; i < b.N; i += v.pending.len() {
+				f := h.deflater.squeeze(told.frame(c.e))
+				bytes = f.size()
+			}
+			b.ReportMetric(float64(bytes)/1000, "bytes/row")
+		})
+	}
 }
 
 // BenchmarkFanOut sends a frame of 50 rows to 1,000 clients over loopback TCP and waits until all have it.

@@ -2,6 +2,7 @@ package push
 
 import (
 	"encoding/binary"
+	"runtime"
 	"sync"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -12,11 +13,20 @@ import (
 const compressed opcode = 0x40
 
 // deflater compresses messages, each by itself: what is compressed once serves every connection that agreed on it. Its
-// compressors, of about 200 KB, are shared by all connections; an idle one keeps nothing.
+// compressors, of about 800 KB, are as many as there are processors, and shared by all connections; an idle one keeps
+// nothing.
 type deflater struct {
-	least int              // bytes of a message; smaller ones are sent as they are. 0: nothing is compressed
-	bytes *metrics.Counter // that went in
-	pool  sync.Pool
+	least       int                // bytes of a message; smaller ones are sent as they are. 0: nothing is compressed
+	bytes       *metrics.Counter   // that went in
+	compressors chan *flate.Writer // those that are free; nil: one that is made when it is needed
+}
+
+func newDeflater(bytes *metrics.Counter) deflater {
+	d := deflater{bytes: bytes, compressors: make(chan *flate.Writer, runtime.GOMAXPROCS(0))}
+	for range cap(d.compressors) {
+		d.compressors <- nil
+	}
+	return d
 }
 
 // level is the one that compresses best of those that are about as quick as encoding is.
@@ -26,8 +36,8 @@ const level = flate.BestSpeed
 // receiver adds (RFC 7692 §7.2.1).
 func (d *deflater) append(dst, data []byte) []byte {
 	out := appender(dst)
-	w, ok := d.pool.Get().(*flate.Writer)
-	if ok {
+	w := <-d.compressors
+	if w != nil {
 		w.Reset(&out)
 	} else {
 		w, _ = flate.NewWriter(&out, level)
@@ -35,7 +45,8 @@ func (d *deflater) append(dst, data []byte) []byte {
 	_, _ = w.Write(data) // an appender takes all
 	_ = w.Flush()
 	d.bytes.Add(len(data))
-	d.pool.Put(w)
+	w.Reset(nil) // it must not keep the message
+	d.compressors <- w
 	return out[:len(out)-len("\x00\x00\xff\xff")]
 }
 

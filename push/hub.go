@@ -60,7 +60,7 @@ func newHub(log *slog.Logger, m *meters, epoch string, b bounds) *hub {
 		store:    newStore(),
 		window:   newWindow(b.window),
 		catalog:  nothingKnown{},
-		deflater: deflater{bytes: m.compressed},
+		deflater: newDeflater(m.compressed),
 		at:       positions{epoch: epoch},
 		views:    make(map[viewKey]*view),
 	}

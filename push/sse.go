@@ -51,11 +51,14 @@ func appendEvent(dst []byte, id, kind string, data []byte) []byte {
 	from := len(dst)
 	dst = append(dst, data...)
 	// JSON has line ends between values only. Those of a client's payload that is passed on would end the event.
-	if line := dst[from:]; bytes.ContainsAny(line, "\r\n") {
-		for i, b := range line {
-			if b == '\r' || b == '\n' {
-				line[i] = ' '
+	for _, end := range []byte("\r\n") {
+		for line := dst[from:]; ; {
+			at := bytes.IndexByte(line, end)
+			if at < 0 {
+				break
 			}
+			line[at] = ' '
+			line = line[at+1:]
 		}
 	}
 	return append(dst, "\n\n"...)
