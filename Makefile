@@ -154,6 +154,10 @@ bench: build ## micro and end-to-end benchmarks into bench/results
 bench-peers: ## the pipeline beside Kafka Streams on one Apache Kafka, into bench/results (needs Java 17 and Maven)
 	./scripts/bench-peers.sh
 
+.PHONY: bench-push-peers
+bench-push-peers: ## push beside Centrifugo, into bench/results (the first time Centrifugo is built from the Go module proxy)
+	./scripts/bench-push-peers.sh
+
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (default 30s)
 	./scripts/fuzz.sh $${FUZZTIME:-30s}

@@ -207,6 +207,15 @@ func startServer(ctx context.Context, cfg E2E) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
+	s, err := launch(ctx, cfg, addr, data)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(data))
+	}
+	return s, nil
+}
+
+// launch starts a server at an address and with data that may have been another's.
+func launch(ctx context.Context, cfg E2E, addr, data string) (*server, error) {
 	args := append(append([]string{}, cfg.Server[1:]...), "--listen", addr, "--data", data)
 	// Limits are checked as ever, and out of reach.
 	for _, limit := range []string{"device", "key"} {
@@ -217,14 +226,14 @@ func startServer(ctx context.Context, cfg E2E) (*server, error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 20 * time.Second
 	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", strings.Join(cmd.Args, " "), err), os.RemoveAll(data))
+		return nil, fmt.Errorf("start %s: %w", strings.Join(cmd.Args, " "), err)
 	}
 	s := &server{cmd: cmd, addr: addr, data: data, done: make(chan struct{})}
 	go func() {
 		s.exit = cmd.Wait()
 		close(s.done)
 	}()
-	err = s.waitReady(ctx)
+	err := s.waitReady(ctx)
 	if err == nil {
 		err = s.readKey()
 	}

@@ -65,6 +65,8 @@ type Swarm struct {
 	device  *hdrhistogram.Histogram
 	faults  Faults
 	probed  int64
+	told    int64 // readings
+	newest  int64 // time of the newest reading, µs
 }
 
 // Faults are what a probe has found wrong: rows that do not begin where the row before ended.
@@ -203,6 +205,8 @@ type Received struct {
 	// Probed is how many rows were decoded; Faults are theirs.
 	Probed int64
 	Faults Faults
+	// Readings is for how many readings those rows stand.
+	Readings int64
 	// Endings are how connections ended, by reason.
 	Endings map[string]int
 }
@@ -211,7 +215,7 @@ type Received struct {
 func (s *Swarm) Record() {
 	s.mu.Lock()
 	s.push, s.device = hdrhistogram.New(minLatency, maxLatency, 3), hdrhistogram.New(minLatency, maxLatency, 3)
-	s.probed = 0
+	s.probed, s.told = 0, 0
 	s.mu.Unlock()
 	s.rows.Store(0)
 	s.messages.Store(0)
@@ -225,7 +229,7 @@ func (s *Swarm) Recorded() Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := Received{
-		Rows: s.rows.Load(), Messages: s.messages.Load(), Bytes: s.received.Load(), Push: s.push, Device: s.device, Probed: s.probed, Faults: s.faults,
+		Rows: s.rows.Load(), Messages: s.messages.Load(), Bytes: s.received.Load(), Push: s.push, Device: s.device, Probed: s.probed, Faults: s.faults, Readings: s.told,
 		Endings: make(map[string]int),
 	}
 	for reason, n := range s.endings {
@@ -234,21 +238,31 @@ func (s *Swarm) Recorded() Received {
 	return r
 }
 
-// Seen takes the age of what a probe was told, by the server's clock and by the device's (µs); 0: it is not known.
-func (p *Probe) Seen(rows int64, push, device int64) {
+// Seen takes a row that a probe was told, of so many readings, and when it was made by the server's clock and by the
+// device's (µs); 0: it is not known.
+func (p *Probe) Seen(now, readings, pushed, due int64) {
 	s := p.swarm
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.newest = max(s.newest, due)
 	if !s.recording.Load() {
 		return
 	}
+	s.probed++
+	s.told += readings
+	if pushed != 0 {
+		_ = s.push.RecordValue(min(maxLatency, max(minLatency, now-pushed)))
+	}
+	if due != 0 {
+		_ = s.device.RecordValue(min(maxLatency, max(minLatency, now-due)))
+	}
+}
+
+// newestReading is the time of the newest reading that a probe was told of (µs); 0: there was none.
+func (s *Swarm) newestReading() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.probed += rows
-	if push != 0 {
-		_ = s.push.RecordValue(min(maxLatency, max(minLatency, push)))
-	}
-	if device != 0 {
-		_ = s.device.RecordValue(min(maxLatency, max(minLatency, device)))
-	}
+	return s.newest
 }
 
 // follow checks that a row begins where the one before ended. Without one before it begins a chain.

@@ -274,9 +274,47 @@ func (s *Swarm) read() {
 	}
 }
 
+// Trickle reads from connections that are stalled otherwise, at so many bytes a second each, until Close.
+func (s *Swarm) Trickle(bytesPerSecond int) {
+	const step = 50 * time.Millisecond
+	chunk := max(1, bytesPerSecond*int(step/time.Millisecond)/1000)
+	for i := range s.conns {
+		c := &s.conns[i]
+		s.wait.Go(func() {
+			buf := make([]byte, chunk)
+			tick := time.NewTicker(step)
+			defer tick.Stop()
+			for {
+				select {
+				case <-s.reader.stop:
+					return
+				case <-tick.C:
+				}
+				n, err := again(func() (int, error) { return unix.Read(c.fd, buf) })
+				switch {
+				case err == nil && n == 0:
+					err = errClosed
+				case err == nil:
+					err = c.feed(buf[:n], time.Now().UnixMicro())
+				}
+				s.count(&c.tally)
+				if err != nil {
+					s.lose(err)
+					return
+				}
+			}
+		})
+	}
+}
+
 // Close ends all connections without a word.
 func (s *Swarm) Close() {
 	close(s.reader.stop)
+	if s.options.Stalled {
+		for i := range s.conns {
+			_ = unix.Shutdown(s.conns[i].fd, unix.SHUT_RDWR) // who waits in a read wakes up
+		}
+	}
 	s.wait.Wait()
 	for i := range s.conns {
 		if fd := s.conns[i].fd; fd >= 0 {

@@ -16,6 +16,9 @@ func Dial(context.Context, SwarmOptions) (*Swarm, error) { return nil, errLinuxO
 
 func (c *swarmConn) pong([]byte) error { return errLinuxOnly }
 
+// Trickle does nothing.
+func (s *Swarm) Trickle(int) {}
+
 // Close does nothing.
 func (s *Swarm) Close() {}
 

@@ -30,7 +30,7 @@ func decodeLive(p *Probe, now int64, text []byte) {
 		pushed = numberBehind(text, pushedKey)
 	}
 	rows := text[start+len(rowsKey):]
-	for told := int64(0); ; told++ {
+	for {
 		var columns [columnLastTime + 1]int64
 		rest := rows
 		for c := range columns {
@@ -38,15 +38,8 @@ func decodeLive(p *Probe, now int64, text []byte) {
 		}
 		p.follow(view, columns[0], columns[1], columns[2], snapshot)
 		if !snapshot {
-			age := int64(0)
-			if at := columns[columnLastTime]; at > 0 {
-				age = max(minLatency, now-at)
-			}
-			push := int64(0)
-			if told == 0 {
-				push = max(minLatency, now-pushed)
-			}
-			p.Seen(1, push, age)
+			p.Seen(now, columns[columnN], pushed, max(0, columns[columnLastTime]))
+			pushed = 0 // counts once
 		}
 		end := bytes.IndexByte(rest, ']')
 		if end < 0 || len(rest) < end+3 || rest[end+1] != ',' {

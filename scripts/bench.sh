@@ -34,3 +34,15 @@ e2e --profile single --rate 150000
 echo "== weir bench pipeline" >&2
 printf '{"commit":"%s","command":"weir bench pipeline","result":%s}\n' "$commit" "$(bin/weir bench pipeline --json)" |
   tee -a "$results/pipeline.jsonl"
+
+: > "$results/push.jsonl"
+push() {
+  echo "== weir bench push $*" >&2
+  printf '{"commit":"%s","command":"weir bench push %s","result":%s}\n' "$commit" "$*" "$(bin/weir bench push --json "$@")" |
+    tee -a "$results/push.jsonl"
+}
+push --cases fanout
+push --cases fanout --conns 200 --views 1 --max-hz 20
+push --cases memory
+push --cases isolation
+push --cases glass
