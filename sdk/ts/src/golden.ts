@@ -22,6 +22,7 @@ export interface GoldenFiles {
     columns: string[];
     rows: { name: string; i: number; update: GoldenUpdate; row: (number | null)[] }[];
   };
+  "live_proto.json": { server: { name: string; hex: string; message: { type: string; payload: object } }[] };
   "live.json": { server: { type: string; payload?: object }[]; client: { type: string; payload?: object }[] };
 }
 

@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { freePort } from "../../../../e2e/process.ts";
+import { FakeScreen } from "../../src/fakes.ts";
 import type { LiveClient, LiveOptions } from "../../src/index.ts";
+import { protoCodec } from "../../src/proto.ts";
 import { Cable, connect, Ledger, send, startWeir, until, type Weir } from "./plant.ts";
 
 let weir: Weir;
@@ -55,29 +57,63 @@ describe("over a WebSocket", () => {
     expect(sub.counts).toMatchObject({ gaps: 0, resyncs: 0 });
   });
 
-  it("each reading is told once, however often the connection is cut", async () => {
+  it.each([
+    ["json", undefined],
+    ["proto", protoCodec()],
+  ])("each reading is told once, however often the connection is cut: %s", async (name, codec) => {
     const cable = new Cable();
-    const client = live({ WebSocket: cable.WebSocket });
+    const client = live({ WebSocket: cable.WebSocket, codec });
     const ledger = new Ledger();
-    const sub = client.subscribe({ patterns: ["cut/#"], maxHz: 0 }, ledger);
+    const sub = client.subscribe({ patterns: [`${name}/#`], maxHz: 0 }, ledger);
     await until(() => sub.state === "live", "the subscription");
-    const devices = ["cut/a", "cut/b", "cut/c"];
+    let cuts = 0;
+    client.on("state", (state) => {
+      if (state.name === "reconnecting") cuts++;
+    });
+    const devices = ["a", "b", "c"].map((d) => `${name}/${d}`);
     let sent = 0;
     for (let round = 0; round < 60; round++) {
       const values = Array.from({ length: 1 + (round % 5) }, (_, i) => round + i);
       await Promise.all(devices.map((d) => send(weir, d, "t", values)));
       sent += values.length;
-      if (round % 6 === 5) cable.cut();
+      if (round % 6 !== 5) continue;
+      await until(() => sub.state === "live", "the subscription again");
+      const before = cuts;
+      cable.cut();
+      await until(() => cuts > before, "the cut");
     }
     await until(
       () => devices.every((d) => ledger.readings.get(`${d}/t`) === sent),
       `${sent} readings of each`,
     );
-    expect(new Map(ledger.versions)).toEqual(await stored("cut/#"));
+    await until(() => sub.counts.resumes === 10, "ten resumptions");
+    expect(new Map(ledger.versions)).toEqual(await stored(`${name}/#`));
     expect(ledger.broken).toBe(0);
     expect(sub.counts.gaps).toBe(0);
     expect(sub.counts.resyncs).toBe(0);
-    expect(sub.counts.resumes).toBeGreaterThan(3);
+  });
+
+  it("a page that nobody looks at is told nothing, and then all of it in a few rows", async () => {
+    const screen = new FakeScreen();
+    const client = live({ screen, credits: 2 });
+    const ledger = new Ledger();
+    const sub = client.subscribe({ patterns: ["hidden/#"], maxHz: 0 }, ledger);
+    await until(() => sub.state === "live", "the subscription");
+    screen.show(false);
+    for (let i = 1; i <= 20; i++) await send(weir, "hidden/a", "t", [i === 7 ? 99 : i]);
+    await until(() => sub.counts.frames === 2, "what was granted before");
+    const { subscriptions } = await client.stats();
+    expect(subscriptions).toMatchObject([{ frames: 2 }]);
+    expect(subscriptions[0]?.depth).toBeGreaterThan(0);
+    expect(sub.counts.frames).toBe(2);
+    screen.show(true);
+    const all = () => {
+      screen.paint();
+      return ledger.readings.get("hidden/a/t") === 20;
+    };
+    await until(all, "the rest");
+    expect([ledger.max.get("hidden/a/t"), ledger.broken]).toEqual([99, 0]);
+    expect(sub.counts.frames).toBeLessThan(10);
   });
 
   it("a filter tells of those that meet it, and misses no spike", async () => {
