@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { LiveClient, LiveOptions } from "./client.ts";
+import { Connection } from "./connection.ts";
 import { FakeServer, FakeSocket, settled } from "./fakes.ts";
 import { SignInNeeded } from "./tokens.ts";
 
@@ -238,11 +239,18 @@ describe("credentials", () => {
 });
 
 describe("transports", () => {
-  it("are changed when one does not open three times in a row, and the first is tried again later", async () => {
-    const opened: string[] = [];
-    const { Connection } = await import("./connection.ts");
-    const fake = new FakeServer();
-    let socket = new FakeSocket();
+  const opened: string[] = [];
+  let fake: FakeServer;
+  let socket: FakeSocket;
+  let connection: Connection;
+  const fail = () => {
+    socket.lose();
+    fake.clock.advance(0);
+  };
+
+  beforeEach(() => {
+    opened.length = 0;
+    fake = new FakeServer();
     const way = (name: string) => ({
       name,
       open: () => {
@@ -251,7 +259,7 @@ describe("transports", () => {
         return socket;
       },
     });
-    const connection = new Connection({
+    connection = new Connection({
       transports: [way("websocket"), way("sse")],
       clock: fake.clock,
       random: () => 0,
@@ -259,16 +267,34 @@ describe("transports", () => {
       onMessage: () => {},
     });
     connection.dial();
-    for (let i = 0; i < 3; i++) {
-      socket.lose();
-      fake.clock.advance(0);
-    }
+    for (let i = 0; i < 3; i++) fail();
     socket.welcome();
     expect(connection.transport).toBe("sse");
-    socket.lose();
-    fake.clock.advance(0);
-    socket.lose();
-    fake.clock.advance(0);
+  });
+
+  it("are changed when one does not open three times in a row, and the first is tried once when the other is lost", () => {
+    fail();
+    fail();
     expect(opened).toEqual(["websocket", "websocket", "websocket", "sse", "websocket", "sse"]);
+  });
+
+  it("change back after a while, for the server may have been away; later and later while that fails", () => {
+    const live = (ms: number) => {
+      for (let t = 0; t < ms; t += 500) {
+        socket.say("app_pong", {});
+        fake.clock.advance(500);
+      }
+    };
+    live(60_000);
+    expect(connection.transport).toBe("websocket");
+    fail();
+    socket.welcome();
+    live(119_500);
+    expect(connection.transport).toBe("sse");
+    live(500);
+    expect(connection.transport).toBe("websocket");
+    socket.welcome();
+    live(300_000);
+    expect(opened.slice(3)).toEqual(["sse", "websocket", "sse", "websocket"]);
   });
 });

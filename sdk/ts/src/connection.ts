@@ -40,6 +40,9 @@ const STALE_BEATS = 3;
 const DEAD_BEATS = 4;
 /** Failures in a row to hear anything over a transport after which the next one is tried. */
 const TRANSPORT_FAILURES = 3;
+/** How long, ms, a connection goes by another way than the first before that is tried once more: at first, and at most. */
+const UPGRADE_AFTER = 60_000;
+const UPGRADE_AFTER_MAX = 3_600_000;
 /** Own close code for a server that fell silent; the table's heartbeat_missed. */
 const HEARTBEAT_MISSED = 4003;
 
@@ -65,6 +68,8 @@ export class Connection {
   private place = 0;
   private heard = false;
   private failures = 0;
+  private upgradeDelay = UPGRADE_AFTER;
+  private cancelUpgrade: () => void = () => {};
 
   constructor(private readonly options: ConnectionOptions) {
     this.clock = options.clock ?? systemClock;
@@ -108,6 +113,7 @@ export class Connection {
   /** End, until somebody dials again. */
   close(): void {
     this.cancelTimer();
+    this.cancelUpgrade();
     this.dials++;
     this.dialling = false;
     const socket = this.socket;
@@ -189,6 +195,7 @@ export class Connection {
         this.tokens.accepted();
         this.transition({ type: "welcome", now: this.clock.now() });
         this.beat();
+        this.upgrade();
         break;
       }
       case "app_ping":
@@ -252,6 +259,7 @@ export class Connection {
   private lost({ code, reason, action }: CloseRule): void {
     this.socket = null;
     this.cancelTimer();
+    this.cancelUpgrade();
     this.silentBeats = 0;
     if (action === "stop") {
       this.transition({ type: "refuse", code, reason });
@@ -289,6 +297,16 @@ export class Connection {
       this.place = 0;
       this.failures = TRANSPORT_FAILURES - 1;
     }
+  }
+
+  /** The first way may not have been there because the server was not: leave the other one for it after a while. */
+  private upgrade(): void {
+    if (this.place === 0) {
+      this.upgradeDelay = UPGRADE_AFTER;
+      return;
+    }
+    this.cancelUpgrade = this.clock.after(this.upgradeDelay, () => this.drop(4002, "server_restart"));
+    this.upgradeDelay = Math.min(UPGRADE_AFTER_MAX, this.upgradeDelay * 2);
   }
 
   private transition(event: LinkEvent): void {

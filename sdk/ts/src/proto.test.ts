@@ -30,10 +30,11 @@ describe("weir.v1.proto", () => {
   });
 
   it("is refused where it is cut short or changed, or read as something; it never fails otherwise", () => {
+    const subscribed = server.filter((m) => m.message.type === "subscribed");
     fc.assert(
       fc.property(fc.constantFrom(...server), fc.nat(), fc.nat(255), fc.boolean(), (m, place, value, cut) => {
         const codec = protoCodec();
-        for (const s of server) codec.decode(bytes(s.hex));
+        for (const s of subscribed) codec.decode(bytes(s.hex));
         const frame = new Uint8Array(bytes(m.hex));
         const at = place % frame.length;
         frame[at] = value;
@@ -43,7 +44,7 @@ describe("weir.v1.proto", () => {
           if (!(error instanceof ProtocolError) && !(error instanceof SyntaxError)) throw error;
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: 300 },
     );
   });
 
