@@ -18,7 +18,6 @@ type traveller struct {
 	cursor  string
 	resumed int
 	anew    int
-	names   map[int]string
 	decoder wire.LiveDecoder
 }
 

@@ -81,6 +81,7 @@ type lawClient struct {
 	*modelClient
 	subs    map[string]lawChoice
 	granted int64
+	rows    []telemetry.Update // that it was told
 }
 
 func runSelections(t *testing.T, rt *rapid.T) {
@@ -93,9 +94,9 @@ func runSelections(t *testing.T, rt *rapid.T) {
 		go func() {
 			defer close(m.done)
 			for range m.permit {
-				c.read(rt, past)
+				c.read()
 			}
-			for c.read(rt, past) {
+			for c.read() {
 			}
 		}()
 		clients = append(clients, c)
@@ -139,6 +140,9 @@ func runSelections(t *testing.T, rt *rapid.T) {
 	synctest.Wait()
 	for _, m := range clients {
 		h.mu.Lock()
+		for i := range m.rows {
+			past.check(rt, &m.rows[i])
+		}
 		for id, want := range m.subs {
 			m.compare(rt, past, id, want)
 		}
@@ -164,8 +168,8 @@ func (m *lawClient) subscribe(rt *rapid.T, h *hub) {
 	}
 }
 
-// read takes a message, and checks each row against what happened.
-func (m *lawClient) read(rt *rapid.T, past history) bool {
+// read takes a message, and keeps its rows, to be compared with what happened.
+func (m *lawClient) read() bool {
 	raw := m.message()
 	if raw == nil {
 		return false
@@ -173,11 +177,11 @@ func (m *lawClient) read(rt *rapid.T, past history) bool {
 	switch msg := m.f.take(raw).(type) {
 	case *wire.Updates:
 		for _, r := range msg.Rows {
-			past.check(rt, r.Update)
+			m.rows = append(m.rows, *r.Update)
 		}
 	case *wire.Subscribed:
 		for _, r := range msg.Rows {
-			past.check(rt, r.Update)
+			m.rows = append(m.rows, *r.Update)
 		}
 	}
 	return true
