@@ -24,6 +24,9 @@ type connection struct {
 	Tenant  string    `json:"tenant,omitempty"`
 	Address string    `json:"address"`
 	Since   time.Time `json:"since"`
+	// Protocol is a subprotocol, or "events"; Compressed is permessage-deflate.
+	Protocol   string `json:"protocol"`
+	Compressed bool   `json:"compressed,omitempty"`
 	// RTTMS is how long the newest ping took to be answered; nil: none was.
 	RTTMS *float64 `json:"rtt_ms"`
 	// LosslessBytes wait in the lossless lane, snapshots not counted.
@@ -103,6 +106,10 @@ func (c *client) isOf(tenant string) bool {
 func (h *hub) connection(c *client) connection {
 	stats := h.figures(c)
 	out := connection{Session: c.session, Address: c.from.String(), Since: c.since, Subscriptions: stats.Subscriptions}
+	out.Protocol, out.Compressed = c.encoding.protocol(), c.encoding.deflates()
+	if c.encoding == asEvents {
+		out.Protocol = "events"
+	}
 	if stats.Subscriptions == nil {
 		out.Subscriptions = []wire.SubscriptionStats{}
 	}

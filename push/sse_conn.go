@@ -16,9 +16,9 @@ import (
 // maxSaid is how much a client may say after its request: nothing of it is heard.
 const maxSaid = 4 << 10
 
-// serveEvents answers GET /v1/events?subscribe=PATTERN[&subscribe=…] with one subscription to all of the patterns, as
-// server-sent events: what a WebSocket is told, from the same lanes. Whatever can be refused is, before the response
-// begins.
+// serveEvents answers GET /v1/events[?subscribe=PATTERN[&subscribe=…]] with one subscription to all of the patterns, if there
+// are any, as server-sent events: what a WebSocket is told, from the same lanes. Whatever can be refused is, before the
+// response begins.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	req, refusal := eventsRequest(r)
 	if refusal == nil && !s.origin.Allow(r) {
@@ -26,6 +26,10 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	if refusal != nil {
 		wire.Refuse(w, refusal)
+		return
+	}
+	if r.Method == http.MethodHead {
+		eventsHeader(w.Header())
 		return
 	}
 	c := s.newClient()
@@ -63,6 +67,9 @@ func (s *Server) subscribeEvents(c *client, p *auth.Principal, req *wire.Subscri
 	}
 	s.become(c, p)
 	s.greet(c)
+	if req == nil {
+		return nil
+	}
 	if err := c.handleSubscribe(req, &s.cfg); err != nil {
 		return ofParams(err)
 	}
@@ -98,12 +105,16 @@ func (s *Server) beginEvents(w http.ResponseWriter, c *client) error {
 	return nil
 }
 
-func (s *Server) writeEventsHead(conn net.Conn, h http.Header) error {
+func eventsHeader(h http.Header) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Accel-Buffering", "no") // what nginx in front is to do
 	h.Set("Connection", "close")
+}
+
+func (s *Server) writeEventsHead(conn net.Conn, h http.Header) error {
+	eventsHeader(h)
 	if err := conn.SetWriteDeadline(time.Now().Add(s.cfg.HandshakeTimeout)); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"weir/wire"
 )
 
-// eventsID is the id of the one subscription that a stream of events has.
+// eventsID is the id of the one subscription that a stream of events has, unless the request names another.
 const eventsID = "events"
 
 // eventsParams are the parameters of GET /v1/events that are fields of a subscribe message, by what they are there.
@@ -19,6 +19,7 @@ var eventsParams = map[string]struct {
 	kind  paramKind
 }{
 	"subscribe": {"patterns", paramList},
+	"id":        {"id", paramText},
 	"fields":    {"fields", paramNames},
 	"filter":    {"filter", paramText},
 	"order":     {"order", paramText},
@@ -41,9 +42,10 @@ const (
 // lastEventID is where a client ended that comes back by itself; it does so with the address it had at first.
 const lastEventID = "Last-Event-ID"
 
-// eventsRequest reads the subscription that a request for events names, as the subscribe message that it stands for.
+// eventsRequest reads the subscription that a request for events names, as the subscribe message that it stands for; nil if
+// it names none.
 func eventsRequest(r *http.Request) (*wire.Subscribe, *wire.Error) {
-	payload := map[string]any{"id": eventsID}
+	payload := make(map[string]any)
 	for name, values := range r.URL.Query() {
 		p, known := eventsParams[name]
 		switch {
@@ -59,6 +61,12 @@ func eventsRequest(r *http.Request) (*wire.Subscribe, *wire.Error) {
 			}
 			payload[p.field] = value
 		}
+	}
+	if len(payload) == 0 {
+		return nil, nil
+	}
+	if payload["id"] == nil {
+		payload["id"] = eventsID
 	}
 	if id := r.Header.Get(lastEventID); id != "" {
 		payload["cursor"] = id

@@ -221,7 +221,7 @@ func TestAStreamOfEventsIsRefusedBeforeItBegins(t *testing.T) {
 	}{
 		{"subscribe=p/%23", nil, 401, wire.CodeUnauthenticated, ""},
 		{"subscribe=p/%23", as("expired"), 401, wire.CodeTokenExpired, ""},
-		{"", as("p"), 400, wire.CodeFieldMissing, "subscribe"},
+		{"max_hz=1", as("p"), 400, wire.CodeFieldMissing, "subscribe"},
 		{"subscribe=p/%23&subscribe=a/%23/b", as("p"), 400, telemetry.CodePatternForm, "subscribe[1]"},
 		{"subscribe=p/%23&subscribe=q/%23", as("p"), 403, wire.CodeForbidden, "subscribe[1]"},
 		{"subscribe=p/%23&max_hz=-1", as("p"), 400, wire.CodeFieldRange, "max_hz"},
@@ -325,6 +325,34 @@ func TestAStreamOfEventsSaysHowItEnds(t *testing.T) {
 	}
 	c.followUntil(f, "the last update", func() bool { return f.series(eventsID, "p/a/m").seen == 1 })
 	c.waitClosed(wire.CloseDraining, wire.ReasonDraining)
+}
+
+func TestAStreamOfEventsNeedsNoSubscription(t *testing.T) {
+	s := startServer(t, func(o *Options) { o.Config.Heartbeat = 5 * time.Millisecond })
+	c := s.stream("", dialOptions{})
+	if w := await[*wire.Welcome](c.wsClient, newFollower(t)); w.Protocol != wire.LiveProtocol {
+		t.Errorf("welcome = %+v", w)
+	}
+	c.until("comments", func() bool { return c.comments >= 3 })
+	if _, body := s.get(t, "/v1/connections"); !bytes.Contains(body, []byte(`"protocol":"events"`)) || !bytes.Contains(body, []byte(`"subscriptions":[]`)) {
+		t.Errorf("connections: %s", body)
+	}
+	named := s.stream("subscribe=%23&id=mine", dialOptions{})
+	if sub := await[*wire.Subscribed](named.wsClient, newFollower(t)); sub.ID != "mine" {
+		t.Errorf("subscribed = %+v", sub)
+	}
+}
+
+func TestTheHeadOfAStreamOfEventsHasNoStream(t *testing.T) {
+	s := startServer(t, nil)
+	res, err := http.Head("http://" + s.addr + "/v1/events?subscribe=%23")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "text/event-stream" || s.hub.m.subscriptions.Load() != 0 {
+		t.Errorf("answered %d %v", res.StatusCode, res.Header)
+	}
 }
 
 func TestAClientThatSpeaksToAStreamOfEventsIsNotHeard(t *testing.T) {
