@@ -38,10 +38,11 @@ type client struct {
 	left      bool
 	alertMark uint64
 
-	// Written by whoever works, read by the sweeper: when something was last heard from the client, and
-	// when the write under way last made progress, in nanoseconds of the clock; 0: none is under way.
-	heard, progress atomic.Int64
-	rtt             atomic.Int64 // how long the newest ping took to be answered, in nanoseconds; 0: none was
+	// Written by whoever works, read by the sweeper: when something was last heard from the client, when its last
+	// message was, and when the write under way last made progress, as hub.elapsed has it; 0: none is under way.
+	heard, said, progress atomic.Int64
+	rtt                   atomic.Int64 // how long the newest ping took to be answered, in nanoseconds; 0: none was
+	away                  atomic.Bool  // written by the sweeper
 
 	// Guarded by mu. hub.mu may be held while taking it, not the other way round.
 	mu      sync.Mutex
@@ -52,6 +53,9 @@ type client struct {
 	writing bool            // a goroutine is in write
 	sending bool            // a snapshot is being written
 	pinged  time.Time       // when the last ping was queued
+	answers bool            // it knows app_ping, and is sent it
+	asked   int64           // the t of the app_ping that is not answered yet; 0: there is none
+	askedAt int64           // when it was sent
 	pong    *item           // the pong that is queued, if one is
 	cutoff  time.Time       // when a closing connection is cut
 	bye     *frame          // the close frame to send, instead of that of the reason

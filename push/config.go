@@ -49,11 +49,13 @@ type Config struct {
 
 	// HandshakeTimeout bounds the WebSocket upgrade, AuthTimeout how long a client whose request had no
 	// credentials may take to send them, WriteTimeout how long a write may make no
-	// progress, Heartbeat how often the server pings, IdleTimeout how long a client may be silent.
+	// progress, Heartbeat how often the server pings, AwayAfter how long a client is silent until it is away, IdleTimeout
+	// how long it may be silent.
 	HandshakeTimeout time.Duration `koanf:"handshake_timeout"`
 	AuthTimeout      time.Duration `koanf:"auth_timeout"`
 	WriteTimeout     time.Duration `koanf:"write_timeout"`
 	Heartbeat        time.Duration `koanf:"heartbeat"`
+	AwayAfter        time.Duration `koanf:"away_after"`
 	IdleTimeout      time.Duration `koanf:"idle_timeout"`
 	// DrainTimeout bounds how long connections may take to read what is left when the server stops.
 	DrainTimeout time.Duration `koanf:"drain_timeout"`
@@ -93,6 +95,7 @@ func DefaultConfig() Config {
 		AuthTimeout:      5 * time.Second,
 		WriteTimeout:     60 * time.Second,
 		Heartbeat:        25 * time.Second,
+		AwayAfter:        60 * time.Second,
 		IdleTimeout:      90 * time.Second,
 		DrainTimeout:     5 * time.Second,
 		MaxListed:        100_000,
@@ -153,6 +156,7 @@ func (c Config) Validate() error {
 		{"auth_timeout", c.AuthTimeout},
 		{"write_timeout", c.WriteTimeout},
 		{"heartbeat", c.Heartbeat},
+		{"away_after", c.AwayAfter},
 		{"idle_timeout", c.IdleTimeout},
 		{"drain_timeout", c.DrainTimeout},
 		{"fetch_max_wait", c.FetchMaxWait},
@@ -160,5 +164,6 @@ func (c Config) Validate() error {
 		check(f.value > 0, f.name, "> 0")
 	}
 	check(c.IdleTimeout > c.Heartbeat, "idle_timeout", "> heartbeat")
+	check(c.AwayAfter > c.Heartbeat, "away_after", "> heartbeat")
 	return errors.Join(errs...)
 }

@@ -38,6 +38,7 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 	}
 	c := s.newClient()
 	c.wanted, c.from = wanted{patterns, hz}, s.proxies.Address(r)
+	c.answers = r.URL.Query().Get("app_ping") == "1"
 	if err := s.conns.admit(c, remote.Holder(c.from)); err != nil {
 		s.refuseConnection(w, err)
 		return
@@ -98,7 +99,8 @@ func (s *Server) newClient() *client {
 		since:    now,
 		authBy:   now.Add(s.cfg.AuthTimeout),
 	}
-	c.heard.Store(now.UnixNano())
+	c.heard.Store(c.hub.elapsed(now))
+	c.said.Store(c.hub.elapsed(now))
 	return c
 }
 
@@ -224,6 +226,7 @@ func (s *Server) depart(c *client, reason closeReason) {
 	c.waitHungUp()
 	_ = c.conn.Close()
 	s.hub.m.closes[c.ended(reason)].Inc()
+	c.stray(false)
 	c.stopWatch()
 	s.hub.leave(c)
 	s.hub.m.connections.Add(-1)
@@ -232,7 +235,7 @@ func (s *Server) depart(c *client, reason closeReason) {
 
 func (c *client) heardNow() time.Time {
 	now := c.hub.now()
-	c.heard.Store(now.UnixNano())
+	c.heard.Store(c.hub.elapsed(now))
 	return now
 }
 

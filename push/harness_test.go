@@ -87,6 +87,7 @@ type wsClient struct {
 	msgs   [][]byte
 	next   int // of msgs: those before were taken
 	pongs  [][]byte
+	pings  int
 	ended  bool
 	closed *gws.CloseError
 	keep   bool // without it, messages that were taken are let go
@@ -177,6 +178,10 @@ func (e clientEvents) OnPing(conn *gws.Conn, payload []byte) {
 	if !e.noPong {
 		_ = conn.WritePong(payload)
 	}
+	e.c.mu.Lock()
+	defer e.c.mu.Unlock()
+	e.c.pings++
+	e.c.cond.Broadcast()
 }
 func (e clientEvents) OnPong(_ *gws.Conn, payload []byte) {
 	e.c.mu.Lock()

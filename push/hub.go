@@ -17,6 +17,7 @@ type hub struct {
 	m      *meters
 	bounds bounds
 	now    func() time.Time
+	born   time.Time
 	wg     sync.WaitGroup // writers, encoders and timers at work; see done
 
 	laggards sync.Pool // of *laggard
@@ -55,7 +56,7 @@ type bounds struct {
 
 func newHub(log *slog.Logger, m *meters, epoch string, b bounds) *hub {
 	h := &hub{
-		log: log, m: m, bounds: b, now: time.Now,
+		log: log, m: m, bounds: b, now: time.Now, born: time.Now(),
 		encoders: newEncoders(),
 		store:    newStore(),
 		window:   newWindow(b.window),

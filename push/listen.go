@@ -172,9 +172,8 @@ func (l listener) pong(now time.Time, payload []byte) {
 	if len(payload) != 8 {
 		return
 	}
-	age := now.UnixNano() - int64(binary.BigEndian.Uint64(payload))
+	age := l.c.hub.elapsed(now) - int64(binary.BigEndian.Uint64(payload))
 	if age >= 0 && age < int64(l.s.cfg.IdleTimeout) {
-		l.c.rtt.Store(age)
 		l.c.rtt.Store(age)
 		l.s.hub.m.pingTime.Update(time.Duration(age).Seconds())
 	}

@@ -14,6 +14,7 @@ import (
 // handle does what a message asks for. Errors are answered, and too many of them end the connection.
 func (s *Server) handle(c *client, data []byte) {
 	now := c.hub.now()
+	c.said.Store(c.hub.elapsed(now))
 	c.hub.m.messages.Inc()
 	if c.deaf { // it came with what was the last straw
 		return
@@ -56,7 +57,11 @@ func (s *Server) dispatch(c *client, msg *wire.ClientMessage) error {
 			return wire.NewError(wire.CodeSubscriptionNone, "payload.id")
 		}
 	case wire.TypePing:
+		c.knowsPings()
 		c.send(textFrame((&wire.Pong{Payload: msg.Ping.Payload}).Append(nil)))
+	case wire.TypePong:
+		c.knowsPings()
+		c.answered(msg.Pong.Payload)
 	case wire.TypeCredit:
 		return c.grant(msg.Credit.Frames)
 	case wire.TypeStats:

@@ -30,6 +30,7 @@ type meters struct {
 	set *metrics.Set
 
 	connections, subscriptions, series atomic.Int64
+	away                               atomic.Int64
 	views, viewRows                    atomic.Int64
 	laggards, laggingRows, heldRows    atomic.Int64
 	losslessBytes, snapshotBytes       atomic.Int64
@@ -48,7 +49,7 @@ type meters struct {
 	fetchErrors, reloads                     *metrics.Counter
 	returns                                  map[string]*metrics.Counter // of subscriptions with a cursor, by what came of it
 
-	deviceLatency, emitLatency, pingTime *metrics.Histogram
+	deviceLatency, emitLatency, pingTime, appPingTime *metrics.Histogram
 }
 
 func newMeters(set *metrics.Set) *meters {
@@ -77,6 +78,7 @@ func newMeters(set *metrics.Set) *meters {
 		deviceLatency:    set.GetOrCreateHistogram("weir_push_device_to_push_seconds"),
 		emitLatency:      set.GetOrCreateHistogram("weir_push_emit_to_push_seconds"),
 		pingTime:         set.GetOrCreateHistogram("weir_push_ping_seconds"),
+		appPingTime:      set.GetOrCreateHistogram("weir_push_app_ping_seconds"),
 	}
 	for _, result := range []string{resumed, resyncTooOld, resyncEpoch, resyncInvalid} {
 		m.returns[result] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_returns_total{result=%q}", result))
@@ -124,6 +126,7 @@ func (m *meters) gauges(set *metrics.Set) {
 		scale int
 	}{
 		{"weir_push_connections", &m.connections, 1},
+		{"weir_push_away", &m.away, 1},
 		{"weir_push_subscriptions", &m.subscriptions, 1},
 		{"weir_push_views", &m.views, 1},
 		{"weir_push_view_rows", &m.viewRows, 1},

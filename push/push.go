@@ -34,6 +34,9 @@ type Options struct {
 	Catalog Catalog
 	// Proxies are believed when they say where a request comes from.
 	Proxies remote.Proxies
+	// Presence is told when a session falls silent (push.away_after) and when it is heard of again, by one goroutine, and
+	// must not wait. nil: nobody is. The end of a session is not told.
+	Presence func(session string, away bool)
 	// Insecure is told to clients: the server is open to the network without credentials.
 	Insecure bool
 }
@@ -47,6 +50,7 @@ type Server struct {
 	gate     auth.Gate
 	proxies  remote.Proxies
 	insecure bool
+	presence func(session string, away bool)
 	hub      *hub
 	source   func(context.Context) error // feeds the hub until its context ends
 	conns    registry
@@ -89,7 +93,7 @@ func build(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		log: opts.Logger, cfg: opts.Config, epoch: opts.Epoch,
-		origin: opts.Origin, gate: opts.Gate, proxies: opts.Proxies, insecure: opts.Insecure,
+		origin: opts.Origin, gate: opts.Gate, proxies: opts.Proxies, insecure: opts.Insecure, presence: opts.Presence,
 		hub: newHub(opts.Logger, newMeters(opts.Metrics), opts.Epoch, bounds{
 			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries,
 			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows, window: opts.Config.ResumeWindowBytes,

@@ -2,14 +2,14 @@ package push
 
 import (
 	"context"
-	"encoding/binary"
 	"time"
 )
 
 // sweep looks after the connections' clocks, for all of them in one goroutine: pings, silence, writes
 // without progress, credentials that are missing or about to end, and closing that takes too long.
 func (s *Server) sweep(ctx context.Context) {
-	shortest := min(s.cfg.AuthTimeout, s.cfg.Heartbeat, s.cfg.IdleTimeout, s.cfg.WriteTimeout, s.cfg.DrainTimeout)
+	cfg := &s.cfg
+	shortest := min(cfg.AuthTimeout, cfg.Heartbeat, cfg.AwayAfter, cfg.IdleTimeout, cfg.WriteTimeout, cfg.DrainTimeout)
 	tick := time.NewTicker(max(min(shortest/4, time.Second), time.Millisecond))
 	defer tick.Stop()
 	for {
@@ -17,40 +17,44 @@ func (s *Server) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			now := s.hub.now()
-			for _, c := range s.conns.list() {
-				c.check(now, &s.cfg)
-			}
+			s.survey(s.hub.now())
 		}
 	}
 }
 
-func (c *client) check(now time.Time, cfg *Config) {
+func (s *Server) survey(now time.Time) {
+	for _, c := range s.conns.list() {
+		if c.check(now, &s.cfg) && s.presence != nil {
+			s.presence(c.session, c.away.Load())
+		}
+	}
+}
+
+// check does what is due, and reports whether the client is away from now on or back.
+func (c *client) check(now time.Time, cfg *Config) (moved bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != serving {
 		if now.After(c.cutoff) {
 			_ = c.conn.Close()
 		}
-		return
+		return false
 	}
-	if since := c.progress.Load(); since != 0 && now.UnixNano()-since > int64(cfg.WriteTimeout) {
+	at := c.hub.elapsed(now)
+	if since := c.progress.Load(); since != 0 && at-since > int64(cfg.WriteTimeout) {
 		c.hub.m.stalls.Inc()
 		c.closeLocked(endedNoProgress)
-		return
+		return false
 	}
-	if c.encoding != asEvents && now.UnixNano()-c.heard.Load() > int64(cfg.IdleTimeout) {
+	if c.encoding != asEvents && at-c.heard.Load() > int64(cfg.IdleTimeout) {
 		c.closeLocked(endedHeartbeat)
-		return
+		return false
 	}
 	c.checkIdentityLocked(now)
 	if now.Sub(c.pinged) >= cfg.Heartbeat {
 		c.pinged = now
-		c.pushLocked(&item{frame: pingFrame(now), counted: true})
+		c.pushLocked(&item{frame: pingFrame(at), counted: true})
+		c.askLocked(now)
 	}
-}
-
-// pingFrame carries the time, so that the answer tells how far behind the client is.
-func pingFrame(now time.Time) frame {
-	return controlFrame(opPing, binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano())))
+	return c.who != nil && c.stray(at-c.silentSinceLocked() > int64(cfg.AwayAfter))
 }

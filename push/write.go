@@ -141,7 +141,7 @@ func (c *client) transmit(parts []part) error {
 		}
 		p.frame = c.hub.deflater.squeeze(p.frame)
 	}
-	c.progress.Store(c.hub.now().UnixNano())
+	c.progress.Store(c.hub.elapsed(c.hub.now()))
 	err := c.writeParts(parts)
 	c.progress.Store(0)
 	if err != nil {
@@ -202,7 +202,7 @@ func (c *client) writeChunks(b []byte) error {
 		if err != nil {
 			return err
 		}
-		c.progress.Store(c.hub.now().UnixNano())
+		c.progress.Store(c.hub.elapsed(c.hub.now()))
 		b = b[n:]
 	}
 	return nil

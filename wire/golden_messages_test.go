@@ -64,6 +64,8 @@ func TestGoldenLive(t *testing.T) {
 		&ErrorMsg{Error: *NewError(telemetry.CodePatternForm, "payload.patterns[0]"), ID: "a"},
 		&Draining{ReconnectAfterMS: 500, JitterMS: 2000},
 		&Pong{Payload: []byte(`{"t":1}`)},
+		&Ping{Payload: []byte(`{"t":1}`)},
+		&Pong{Payload: []byte(`{"t":1}`)},
 		&Authenticated{Subject: "alice", Roles: []string{"viewer"}, Read: []string{"plant1/#", "plant2/+/temperature"}, ExpiresAt: expires},
 		&Authenticated{Subject: "k4f7", Roles: []string{"device"}},
 		&Authenticated{Subject: "k4f7", Roles: []string{"device"}, ExpiresAt: expires, AccessToken: "a.b.c", RefreshToken: "d.e.f", RefreshExpiresAt: expires},

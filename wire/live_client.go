@@ -62,8 +62,9 @@ type ClientMessage struct {
 	Unsubscribe Unsubscribe
 	Auth        Auth
 	Credit      Credit
-	// Ping's payload aliases the message it was read from.
+	// The payloads of Ping and Pong alias the message they were read from.
 	Ping Ping
+	Pong Pong
 }
 
 // SubscriptionID is that of the subscription the message is about, or empty.

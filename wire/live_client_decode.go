@@ -95,10 +95,14 @@ func (d *clientDecoder) read() bool {
 
 // payload reads the payload, known to be well-formed, by the message's type.
 func (d *clientDecoder) payload(payload []byte) bool {
-	if d.msg.Type == TypePing {
-		d.msg.Ping.Payload = payload
+	if d.msg.Type == TypePing || d.msg.Type == TypePong {
 		if payload == nil {
-			d.msg.Ping.Payload = []byte("null")
+			payload = []byte("null")
+		}
+		if d.msg.Type == TypePing {
+			d.msg.Ping.Payload = payload
+		} else {
+			d.msg.Pong.Payload = payload
 		}
 		return true
 	}

@@ -58,6 +58,10 @@ func TestClientMessagesReadBack(t *testing.T) {
 	if err != nil || string(got.Ping.Payload) != string(ping.Payload) {
 		t.Errorf("ping: %+v, %v", got, err)
 	}
+	pong := Pong{Payload: []byte(`{"t":1}`)}
+	if got, err = DecodeClientMessage(pong.Append(nil)); err != nil || string(got.Pong.Payload) != string(pong.Payload) {
+		t.Errorf("pong: %+v, %v", got, err)
+	}
 	for text, want := range map[string]string{
 		`{"payload":{"patterns":["a"],"id":"x"},"type":"subscribe"}`: "x",
 		`{"type":"app_ping"}`: "",
@@ -371,7 +375,7 @@ func TestColumnsAreWrittenAsTheyAreNamed(t *testing.T) {
 func FuzzDecodeClientMessage(f *testing.F) {
 	for _, seed := range []string{
 		``, `{"type":"subscribe","payload":{"id":"a","patterns":["plant1/#"],"max_hz":20}}`,
-		`{"type":"unsubscribe","payload":{"id":"a"}}`, `{"type":"app_ping","payload":{"t":1}}`, `{"payload":null,"type":"\u0061"}`,
+		`{"type":"unsubscribe","payload":{"id":"a"}}`, `{"type":"app_ping","payload":{"t":1}}`, `{"type":"app_pong"}`, `{"payload":null,"type":"\u0061"}`,
 		`{"type":"auth","payload":{"token":"weir_a_b"}}`, `{"type":"credit","payload":{"frames":12}}`, `{"type":"stats"}`,
 		subscribeWith(`"fields":["last","max"],"filter":"max > 90","order":"worst","limit":50,"points":300,"window_ms":60000,"cursor":"c"`),
 	} {
@@ -401,6 +405,8 @@ func FuzzDecodeClientMessage(f *testing.F) {
 			again = m.Credit.Append(nil)
 		case TypeStats:
 			again = (&AskStats{}).Append(nil)
+		case TypePong:
+			again = m.Pong.Append(nil)
 		default:
 			again = m.Ping.Append(nil)
 		}
