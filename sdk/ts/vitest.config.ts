@@ -8,5 +8,5 @@ export const alias = {
 
 export default defineConfig({
   resolve: { alias },
-  test: { environment: "node", include: ["src/**/*.test.ts", "test/*.test.ts"] },
+  test: { environment: "node", include: ["src/**/*.test.ts", "test/*.test.ts"], testTimeout: 30_000 },
 });

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -30,18 +30,37 @@ describe("the core", () => {
 });
 
 describe("the package", () => {
+  let home: string;
   let out: string;
+  const tsc = (cwd: string, ...args: string[]) =>
+    execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), ...args], { cwd });
   beforeAll(() => {
-    out = mkdtempSync(join(tmpdir(), "weir-live-"));
-    const tsc = join(root, "node_modules/typescript/bin/tsc");
-    execFileSync(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", out], { cwd: root });
+    home = mkdtempSync(join(tmpdir(), "weir-live-"));
+    const installed = join(home, "node_modules/@weir/live");
+    out = join(installed, "dist");
+    tsc(root, "-p", "tsconfig.build.json", "--outDir", out);
+    copyFileSync(join(root, "package.json"), join(installed, "package.json"));
+    copyFileSync(join(root, "test/consumer/app.ts"), join(home, "app.ts"));
+    writeFileSync(join(home, "package.json"), '{"type":"module"}');
   }, 60_000);
-  afterAll(() => rmSync(out, { recursive: true, force: true }));
+  afterAll(() => rmSync(home, { recursive: true, force: true }));
 
   const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
     exports: Record<string, { types: string; default: string }>;
     dependencies?: object;
   };
+
+  it.each([
+    ["Node's", ["--module", "nodenext"]],
+    ["bundlers'", ["--module", "esnext", "--moduleResolution", "bundler"]],
+  ])(
+    "has types that hold where modules are resolved in %s way",
+    (_, modules) => {
+      const strict = ["--noEmit", "--strict", "--skipLibCheck", "false", "--target", "es2022"];
+      tsc(home, "--ignoreConfig", ...strict, "--lib", "es2023,dom,dom.iterable", ...modules, "app.ts");
+    },
+    60_000,
+  );
 
   it("depends on nothing", () => {
     expect(manifest.dependencies).toBeUndefined();
