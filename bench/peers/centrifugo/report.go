@@ -42,7 +42,7 @@ compares. Latency is from when the reading or publication was due until a client
 	}
 	b.WriteString(`
 - What Weir's slow reader is told is the newest state: rows that could not be sent in time are merged, and their n adds up to all readings. Centrifugo's
-  is told every publication in turn, older and older, until the queue of 1 MB is full and it is disconnected.
+  is told every publication in turn, older and older; it is disconnected once its queue of 1 MB, which begins where the kernel's buffers end, is full.
 - After a crash Weir's clients get the state of all series with it, and nothing is missing of what devices have a receipt for; Centrifugo's memory engine
   begins empty.
 `)
