@@ -63,6 +63,7 @@ type client struct {
 	authBy  time.Time       // until when it has to be known who speaks
 	warned  bool            // the end of who's credentials has been announced
 	credit  credit
+	lagging int // rows in the sets of its subscriptions
 
 	// Who speaks, nil until that is known. Set under mu by the reading goroutine, which reads it without.
 	who *auth.Principal
@@ -164,6 +165,7 @@ func (c *client) offer(s *subscription, f *flush) error {
 		s.figures.merged += int64(merged)
 		c.hub.m.conflatedLaggard.Add(merged)
 		c.hub.m.laggingRows.Add(int64(s.behind.len() - before))
+		c.lagging += s.behind.len() - before
 		if err != nil {
 			return err
 		}
@@ -208,6 +210,7 @@ func (c *client) dropLocked(s *subscription) {
 		c.kickLocked() // what waited behind it
 	}
 	if s.behind != nil {
+		c.lagging -= s.behind.len()
 		c.hub.release(s.behind)
 		s.behind = nil
 	}

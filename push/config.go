@@ -40,6 +40,13 @@ type Config struct {
 	// MaxLosslessBytes bounds what may wait for one connection in its lossless lane, snapshots not
 	// counted. Beyond it the connection is closed and resyncs.
 	MaxLosslessBytes int `koanf:"max_lossless_bytes"`
+	// MaxWaitingBytes bounds everything that waits for one connection: its lossless lane, its snapshot and the rows that its
+	// subscriptions gather while it is behind. Beyond it the connection is closed and resyncs.
+	MaxWaitingBytes int `koanf:"max_waiting_bytes"`
+	// MaxBufferedBytes bounds that of all connections together, and MaxHeapShare which part of GOMEMLIMIT the live heap and
+	// stacks may be. Beyond either no new connection is taken.
+	MaxBufferedBytes int     `koanf:"max_buffered_bytes"`
+	MaxHeapShare     float64 `koanf:"max_heap_share"`
 	// SendBuffer is the kernel's send buffer of a connection. What waits there can no longer be merged.
 	SendBuffer int `koanf:"send_buffer"`
 
@@ -89,6 +96,9 @@ func DefaultConfig() Config {
 		MessageRate:      50,
 		MessageBurst:     200,
 		MaxLosslessBytes: 1 << 20,
+		MaxWaitingBytes:  64 << 20,
+		MaxBufferedBytes: 512 << 20,
+		MaxHeapShare:     0.8,
 		SendBuffer:       64 << 10,
 		CompressMinBytes: 512,
 		HandshakeTimeout: 5 * time.Second,
@@ -141,11 +151,14 @@ func (c Config) Validate() error {
 	}{
 		{"max_message_bytes", c.MaxMessageBytes, 1 << 10},
 		{"max_lossless_bytes", c.MaxLosslessBytes, 4 << 10},
+		{"max_waiting_bytes", c.MaxWaitingBytes, 64 << 10},
+		{"max_buffered_bytes", c.MaxBufferedBytes, 64 << 10},
 		{"send_buffer", c.SendBuffer, 4 << 10},
 		{"fetch_max_bytes", c.FetchMaxBytes, 64 << 10},
 	} {
 		check(f.value >= f.least, f.name, fmt.Sprintf(">= %d", f.least))
 	}
+	check(c.MaxHeapShare > 0 && c.MaxHeapShare <= 1, "max_heap_share", "above 0 and at most 1")
 	check(c.CompressMinBytes >= 0, "compress_min_bytes", ">= 0")
 	check(c.MessageRate > 0 && !math.IsInf(c.MessageRate, 0), "message_rate", "> 0")
 	for _, f := range []struct {

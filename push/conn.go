@@ -84,6 +84,9 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, c *client, p *au
 
 func (s *Server) refuseConnection(w http.ResponseWriter, err *wire.Error) {
 	s.hub.m.refused[err.Code].Inc()
+	if err.Code == wire.CodeOverloaded {
+		w.Header().Set("Retry-After", retryAfter())
+	}
 	wire.Refuse(w, err)
 }
 
@@ -112,6 +115,7 @@ func (s *Server) greet(c *client) {
 		HeartbeatMS: s.cfg.Heartbeat.Milliseconds(), Insecure: s.insecure,
 		Read: readable(c.who),
 	}).Append(nil)))
+	s.attach(c)
 	asked := c.wanted
 	c.wanted = wanted{}
 	for i, p := range asked.patterns {
@@ -227,6 +231,7 @@ func (s *Server) depart(c *client, reason closeReason) {
 	_ = c.conn.Close()
 	s.hub.m.closes[c.ended(reason)].Inc()
 	c.stray(false)
+	s.detach(c)
 	c.stopWatch()
 	s.hub.leave(c)
 	s.hub.m.connections.Add(-1)

@@ -34,11 +34,12 @@ type meters struct {
 	views, viewRows                    atomic.Int64
 	laggards, laggingRows, heldRows    atomic.Int64
 	losslessBytes, snapshotBytes       atomic.Int64
+	overloaded                         atomic.Int64 // 1: it is
 
 	updates, replays, gaps, overlaps, alerts *metrics.Counter
 	conflatedView, conflatedLaggard          *metrics.Counter
 	frames                                   [len(frameKinds)]*metrics.Counter
-	rows, bytes, stalls                      *metrics.Counter
+	rows, bytes, stalls, shed                *metrics.Counter
 	readings, fellBehind                     *metrics.Counter
 	compressed                               *metrics.Counter            // bytes before
 	refused                                  map[string]*metrics.Counter // connections, by reason
@@ -65,6 +66,7 @@ func newMeters(set *metrics.Set) *meters {
 		rows:             set.GetOrCreateCounter("weir_push_rows_total"),
 		bytes:            set.GetOrCreateCounter("weir_push_sent_bytes_total"),
 		compressed:       set.GetOrCreateCounter("weir_push_compressed_bytes_total"),
+		shed:             set.GetOrCreateCounter("weir_push_shed_total"),
 		stalls:           set.GetOrCreateCounter("weir_push_write_stalls_total"),
 		readings:         set.GetOrCreateCounter("weir_push_readings_total"),
 		fellBehind:       set.GetOrCreateCounter("weir_push_fell_behind_total"),
@@ -89,7 +91,7 @@ func newMeters(set *metrics.Set) *meters {
 	for r, info := range closeReasons {
 		m.closes[r] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_closes_total{reason=%q}", info.reason))
 	}
-	for _, reason := range []string{wire.CodeNotReady, wire.CodeDraining, wire.CodeTooManyConns, wire.CodeLimitAddress, wire.CodeLimitPrincipal, refusedHandshake} {
+	for _, reason := range []string{wire.CodeNotReady, wire.CodeDraining, wire.CodeOverloaded, wire.CodeTooManyConns, wire.CodeLimitAddress, wire.CodeLimitPrincipal, refusedHandshake} {
 		m.refused[reason] = set.GetOrCreateCounter(fmt.Sprintf("weir_push_refused_total{reason=%q}", reason))
 	}
 	for _, info := range wire.Codes() {
@@ -137,6 +139,8 @@ func (m *meters) gauges(set *metrics.Set) {
 		{"weir_push_held_rows", &m.heldRows, 1},
 		{"weir_push_lossless_bytes", &m.losslessBytes, 1},
 		{"weir_push_snapshot_bytes", &m.snapshotBytes, 1},
+		{"weir_push_laggard_bytes", &m.laggingRows, laggardRowBytes},
+		{"weir_push_overloaded", &m.overloaded, 1},
 	} {
 		set.GetOrCreateGauge(g.name, func() float64 { return float64(g.value.Load() * int64(g.scale)) })
 	}

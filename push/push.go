@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/klauspost/compress/flate"
@@ -37,6 +36,8 @@ type Options struct {
 	// Presence is told when a session falls silent (push.away_after) and when it is heard of again, by one goroutine, and
 	// must not wait. nil: nobody is. The end of a session is not told.
 	Presence func(session string, away bool)
+	// Rooms takes what is about rooms and messages; nil: those types are not known.
+	Rooms Rooms
 	// Insecure is told to clients: the server is open to the network without credentials.
 	Insecure bool
 }
@@ -51,9 +52,11 @@ type Server struct {
 	proxies  remote.Proxies
 	insecure bool
 	presence func(session string, away bool)
+	rooms    Rooms
 	hub      *hub
 	source   func(context.Context) error // feeds the hub until its context ends
 	conns    registry
+	pressure pressure
 
 	descriptions *descriptions
 
@@ -93,12 +96,13 @@ func build(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		log: opts.Logger, cfg: opts.Config, epoch: opts.Epoch,
-		origin: opts.Origin, gate: opts.Gate, proxies: opts.Proxies, insecure: opts.Insecure, presence: opts.Presence,
+		origin: opts.Origin, gate: opts.Gate, proxies: opts.Proxies, insecure: opts.Insecure, presence: opts.Presence, rooms: opts.Rooms,
 		hub: newHub(opts.Logger, newMeters(opts.Metrics), opts.Epoch, bounds{
 			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries,
 			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows, window: opts.Config.ResumeWindowBytes,
 		}),
 		conns:        newRegistry(opts.Config),
+		pressure:     newPressure(),
 		descriptions: newDescriptions(),
 	}
 	s.hub.catalog = opts.Catalog
@@ -161,31 +165,4 @@ func (s *Server) Run(ctx context.Context) error {
 	s.hub.wg.Done()
 	s.hub.wg.Wait()
 	return err
-}
-
-// How long clients stay away when the server stops: so long, and a random part of the jitter.
-const (
-	reconnectAfter  = 500 * time.Millisecond
-	reconnectJitter = 2 * time.Second
-)
-
-// drain ends all connections: what views hold and queues have goes out first.
-func (s *Server) drain(empty <-chan struct{}) {
-	s.hub.close()
-	announcement := forMany(textFrame((&wire.Draining{ReconnectAfterMS: reconnectAfter.Milliseconds(), JitterMS: reconnectJitter.Milliseconds()}).Append(nil)))
-	for _, c := range s.conns.list() {
-		c.send(announcement)
-		c.close(endedDraining)
-	}
-	timeout := time.NewTimer(s.cfg.DrainTimeout)
-	defer timeout.Stop()
-	select {
-	case <-empty:
-		return
-	case <-timeout.C:
-	}
-	for _, c := range s.conns.list() {
-		_ = c.conn.Close()
-	}
-	<-empty
 }

@@ -3,6 +3,7 @@ package push
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"weir/wire"
 )
@@ -11,6 +12,8 @@ import (
 // address and by principal.
 type registry struct {
 	limits connLimits // fixed
+
+	overloaded atomic.Bool // no room for more; written by the sweeper
 
 	mu         sync.Mutex
 	phase      phase
@@ -91,6 +94,8 @@ func (r *registry) admit(c *client, from netip.Prefix) *wire.Error {
 		return wire.NewError(wire.CodeNotReady, "")
 	case r.phase == draining:
 		return wire.NewError(wire.CodeDraining, "")
+	case r.overloaded.Load():
+		return wire.NewError(wire.CodeOverloaded, "")
 	case from.IsValid() && r.addresses[from] >= r.limits.address:
 		return wire.NewError(wire.CodeLimitAddress, "")
 	case len(r.clients)+r.admitted >= r.limits.total:
@@ -201,6 +206,12 @@ func (r *registry) checkLocked() {
 	if r.phase == draining && len(r.clients)+r.admitted == 0 {
 		close(r.empty)
 	}
+}
+
+func (r *registry) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.clients)
 }
 
 func (r *registry) list() []*client {

@@ -122,7 +122,7 @@ func (s *Server) writeEventsHead(conn net.Conn, h http.Header) error {
 	head.WriteString("HTTP/1.1 200 OK\r\n")
 	_ = h.Write(&head)
 	// Browsers come back after that time when the connection is gone; not all at once.
-	retry := reconnectAfter + rand.N(reconnectJitter)
+	retry := reconnectAfter + rand.N(jitterFor(s.conns.count()))
 	fmt.Fprintf(&head, "\r\nretry: %d\n\n", retry.Milliseconds())
 	if _, err := conn.Write(head.Bytes()); err != nil {
 		return err

@@ -23,7 +23,9 @@ func (s *Server) sweep(ctx context.Context) {
 }
 
 func (s *Server) survey(now time.Time) {
-	for _, c := range s.conns.list() {
+	clients := s.conns.list()
+	s.relieve(clients)
+	for _, c := range clients {
 		if c.check(now, &s.cfg) && s.presence != nil {
 			s.presence(c.session, c.away.Load())
 		}
@@ -48,6 +50,10 @@ func (c *client) check(now time.Time, cfg *Config) (moved bool) {
 	}
 	if c.encoding != asEvents && at-c.heard.Load() > int64(cfg.IdleTimeout) {
 		c.closeLocked(endedHeartbeat)
+		return false
+	}
+	if c.waitingLocked() > int64(cfg.MaxWaitingBytes) {
+		c.closeLocked(endedOverflow)
 		return false
 	}
 	c.checkIdentityLocked(now)

@@ -121,7 +121,8 @@ func (c *client) takeDueLocked() (part, bool) {
 		c.tellingLocked(s, s.waits)
 	case s.behind != nil:
 		p = part{kind: framePrivate, behind: s.behind, view: s.view.number}
-		s.behind = p.behind.split(c.hub.laggard)
+		c.lagging -= p.behind.len()
+		s.behind = p.behind.split(c.hub.laggard) // which has no rows
 		c.tellingLocked(s, p.behind.told())
 	default:
 		return part{}, false
