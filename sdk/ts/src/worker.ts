@@ -1,7 +1,7 @@
 import { LiveClient, type LiveOptions } from "./client.ts";
 import type { Screen } from "./clock.ts";
 import type { DictionaryEntry } from "./protocol.ts";
-import type { Subscription } from "./subscription.ts";
+import type { SubscribeOptions, Subscription } from "./subscription.ts";
 import { SignInNeeded, type TokenReason } from "./tokens.ts";
 import { emptyUpdate, merge, type Update } from "./update.ts";
 import type { SeriesSink } from "./view.ts";
@@ -170,95 +170,113 @@ function cells(u: Update): number[] {
 
 /** Hold the connection of the page at the other end of port. */
 export function serve(port: Port<ToWorker, FromWorker>, defaults: Partial<LiveOptions> = {}): void {
-  const screen = new PageScreen();
-  const gatherers = new Map<number, Gatherer>();
-  const questions = new Map<number, { resolve(token: string | null): void; reject(error: Error): void }>();
-  let client: LiveClient | undefined;
-  let serial = 0;
-  const say = (message: FromWorker, transfer: Transferable[] = []) => port.postMessage(message, transfer);
+  const host = new Host(port, defaults);
+  port.onmessage = ({ data }) => host.receive(data);
+}
 
-  const flush = () => {
-    if (!screen.free) return;
-    const batches = [...gatherers.values()].flatMap((g) => g.take() ?? []);
-    if (batches.length === 0) return;
-    screen.posted();
-    say(
-      { op: "batch", batches },
-      batches.map((b) => b.rows.buffer),
-    );
-  };
-  const getToken = (reason: TokenReason) =>
-    new Promise<string | null>((resolve, reject) => {
-      questions.set(++serial, { resolve, reject });
-      say({ op: "want token", n: serial, reason });
-    });
+interface Question {
+  resolve(token: string | null): void;
+  reject(error: Error): void;
+}
 
-  const connect = (message: ToWorker & { op: "connect" }) => {
-    if (!client) {
-      client = new LiveClient({
-        ...message.options,
-        ...defaults,
-        screen,
-        ...(message.tokens && { getToken }),
-      });
-      client.on("state", (state) => say({ op: "state", state }));
-      client.on("welcome", (welcome) => say({ op: "welcome", welcome }));
-      client.on("problem", (error) => say({ op: "problem", error }));
-      client.alerts.on("transition", (alert) => say({ op: "alert", alert }));
-    }
-    client.connect();
-  };
-  const subscribe = ({ n, options }: ToWorker & { op: "subscribe" | "change" }) => {
-    const gatherer = new Gatherer(n, flush);
-    const subscription = client?.subscribe(options, gatherer);
-    if (!subscription) return;
-    gatherer.subscription = subscription;
-    gatherers.set(n, gatherer);
-    subscription.on("state", (state) => say({ op: "subscription", n, state }));
-    subscription.on("resync", ({ reason }) => say({ op: "resync", n, reason }));
-    subscription.on("error", (error) => say({ op: "problem", error }));
-  };
-  const answer = ({ n, token, problem }: ToWorker & { op: "token" }) => {
-    const question = questions.get(n);
-    questions.delete(n);
-    if (problem === undefined) question?.resolve(token);
-    else
-      question?.reject(
-        problem.startsWith("SignInNeeded: ") ? new SignInNeeded(problem.slice(14)) : new Error(problem),
-      );
-  };
+class Host {
+  private readonly screen = new PageScreen();
+  private readonly gatherers = new Map<number, Gatherer>();
+  private readonly questions = new Map<number, Question>();
+  private client: LiveClient | undefined;
+  private serial = 0;
 
-  port.onmessage = ({ data }) => {
-    switch (data.op) {
+  constructor(
+    private readonly port: Port<ToWorker, FromWorker>,
+    private readonly defaults: Partial<LiveOptions>,
+  ) {}
+
+  receive(message: ToWorker): void {
+    switch (message.op) {
       case "connect":
-        connect(data);
+        this.client ??= this.open(message);
+        this.client.connect();
         break;
       case "close":
-        client?.close();
+        this.client?.close();
         break;
       case "token":
-        answer(data);
+        this.answer(message);
         break;
       case "subscribe":
-        subscribe(data);
+        this.subscribe(message.n, message.options);
         break;
       case "change":
-        gatherers.get(data.n)?.subscription?.change(data.options);
+        this.gatherers.get(message.n)?.subscription?.change(message.options);
         break;
       case "unsubscribe":
-        gatherers.get(data.n)?.subscription?.unsubscribe();
-        gatherers.delete(data.n);
+        this.gatherers.get(message.n)?.subscription?.unsubscribe();
+        this.gatherers.delete(message.n);
         break;
       case "painted":
-        screen.shown();
-        flush();
+        this.screen.shown();
+        this.flush();
         break;
       case "visible":
-        screen.look(data.visible);
+        this.screen.look(message.visible);
         break;
     }
-  };
+  }
+
+  private open({ options, tokens }: ToWorker & { op: "connect" }): LiveClient {
+    const getToken = tokens ? (reason: TokenReason) => this.ask(reason) : undefined;
+    const client = new LiveClient({ ...options, ...this.defaults, screen: this.screen, getToken });
+    client.on("state", (state) => this.say({ op: "state", state }));
+    client.on("welcome", (welcome) => this.say({ op: "welcome", welcome }));
+    client.on("problem", (error) => this.say({ op: "problem", error }));
+    client.alerts.on("transition", (alert) => this.say({ op: "alert", alert }));
+    return client;
+  }
+
+  private subscribe(n: number, options: SubscribeOptions): void {
+    const gatherer = new Gatherer(n, () => this.flush());
+    const subscription = this.client?.subscribe(options, gatherer);
+    if (!subscription) return;
+    gatherer.subscription = subscription;
+    this.gatherers.set(n, gatherer);
+    subscription.on("state", (state) => this.say({ op: "subscription", n, state }));
+    subscription.on("resync", ({ reason }) => this.say({ op: "resync", n, reason }));
+    subscription.on("error", (error) => this.say({ op: "problem", error }));
+  }
+
+  /** Post what has gathered, unless the page has yet to show the batch before. */
+  private flush(): void {
+    if (!this.screen.free) return;
+    const batches = [...this.gatherers.values()].flatMap((g) => g.take() ?? []);
+    if (batches.length === 0) return;
+    this.screen.posted();
+    const buffers = batches.map((b) => b.rows.buffer);
+    this.say({ op: "batch", batches }, buffers);
+  }
+
+  private ask(reason: TokenReason): Promise<string | null> {
+    return new Promise((resolve, reject) => {
+      const n = ++this.serial;
+      this.questions.set(n, { resolve, reject });
+      this.say({ op: "want token", n, reason });
+    });
+  }
+
+  private answer({ n, token, problem }: ToWorker & { op: "token" }): void {
+    const question = this.questions.get(n);
+    this.questions.delete(n);
+    if (problem === undefined) question?.resolve(token);
+    else if (problem.startsWith(SIGN_IN)) question?.reject(new SignInNeeded(problem.slice(SIGN_IN.length)));
+    else question?.reject(new Error(problem));
+  }
+
+  private say(message: FromWorker, transfer: Transferable[] = []): void {
+    this.port.postMessage(message, transfer);
+  }
 }
+
+/** How the text of a SignInNeeded begins: errors lose their class on the way. */
+const SIGN_IN = "SignInNeeded: ";
 
 declare const DedicatedWorkerGlobalScope: { new (): unknown } | undefined;
 
