@@ -146,7 +146,7 @@ func (s *session) finished(r result) error {
 			s.log.Warn("no new token", "error", r.err)
 			return nil //nolint:nilerr // told; the connection goes on for as long as it may
 		}
-		message = appendAuth(nil, r.token)
+		message = authMessage(r.token)
 	}
 	if err := s.link.tell(message); err != nil {
 		return fmt.Errorf("send: %w", err)

@@ -2,53 +2,53 @@ package device
 
 import "weir/telemetry"
 
-// alertBook knows which transitions were told. Those of open alerts are kept; those of alerts that ended, until they are
-// surely before a cursor: a subscription that goes on from one may be told again what came since the cursor before.
+// maxEndedAlerts is how many alerts that ended are remembered, the newest: a subscription that goes on from a cursor, or
+// begins anew, may be told again what was told before it.
+const maxEndedAlerts = 1024
+
+// alertBook knows which transitions were told: the newest of each alert that is open, or ended lately.
 type alertBook struct {
-	open         map[string]Version
-	ended, older map[string]Version
+	told  map[string]Version
+	ended []string // ids, oldest first
 }
 
 // isNew reports whether a transition was not told before.
 func (b *alertBook) isNew(a *Alert) bool {
-	for _, m := range []map[string]Version{b.open, b.ended, b.older} {
-		if told, ok := m[a.ID]; ok && a.Version <= told {
-			return false
-		}
-	}
-	return true
+	told, known := b.told[a.ID]
+	return !known || a.Version > told
 }
 
 // enter notes a transition that is told.
 func (b *alertBook) enter(a *Alert) {
-	if a.Phase != telemetry.Resolved {
-		if b.open == nil {
-			b.open = make(map[string]Version)
-		}
-		b.open[a.ID] = a.Version
-		return
+	if b.told == nil {
+		b.told = make(map[string]Version)
 	}
-	delete(b.open, a.ID)
-	if b.ended == nil {
-		b.ended = make(map[string]Version)
-	}
-	b.ended[a.ID] = a.Version
-}
-
-// settle notes a cursor. Alerts go past frames that wait, so those which ended since the cursor before are kept for one more.
-func (b *alertBook) settle() {
-	if len(b.ended)+len(b.older) > 0 {
-		b.older, b.ended = b.ended, nil
+	b.told[a.ID] = a.Version
+	if a.Phase == telemetry.Resolved {
+		b.end(a.ID)
 	}
 }
 
-// retain forgets alerts that are open no more: a snapshot has said which are.
+func (b *alertBook) end(id string) {
+	if b.ended = append(b.ended, id); len(b.ended) > maxEndedAlerts {
+		delete(b.told, b.ended[0])
+		b.ended = b.ended[1:]
+	}
+}
+
+// retain takes for ended what is open no more: a snapshot has said which are.
 func (b *alertBook) retain(open []Alert) {
-	told := b.open
-	*b = alertBook{open: make(map[string]Version, len(open))}
+	over := make(map[string]bool, len(b.told))
+	for id := range b.told {
+		over[id] = true
+	}
 	for i := range open {
-		if version, ok := told[open[i].ID]; ok {
-			b.open[open[i].ID] = version
-		}
+		delete(over, open[i].ID)
+	}
+	for _, id := range b.ended {
+		delete(over, id)
+	}
+	for id := range over {
+		b.end(id)
 	}
 }

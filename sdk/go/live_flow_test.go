@@ -22,7 +22,7 @@ func TestCreditIsGrantedWhenFramesWereRead(t *testing.T) {
 		next(t, sub)
 		synctest.Wait()
 		p := s.peer()
-		if got := p.got; got[0] != `{"type":"credit","payload":{"frames":4}}` {
+		if got := p.all(); got[0] != `{"type":"credit","payload":{"frames":4}}` {
 			t.Fatalf("%q", got)
 		}
 		for range 3 {

@@ -241,7 +241,7 @@ func (l *Live) errorLocked(payload json.RawMessage) error {
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return err
 	}
-	refusal := e.ErrorMsg.Error
+	refusal := e.Error
 	if s := l.sends[e.ID]; s != nil {
 		delete(l.sends, e.ID)
 		s.end(0, &refusal)

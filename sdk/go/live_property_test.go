@@ -85,7 +85,7 @@ func (f *follower) run(sub *Subscription, pause func() time.Duration) {
 // Whatever is cut, merged or begun anew: chains are contiguous, every reading is summed up once unless the server could
 // not go on, every transition of an alert is told once, and in the end the state is the server's.
 func TestNothingIsMissedOrToldTwice(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(45) {
 		synctest.Test(t, func(t *testing.T) { hostile(t, seed) })
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)

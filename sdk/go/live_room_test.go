@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ type roomServer struct {
 	*liveServer
 	history []Message
 	ids     map[string]Version
-	mute    bool // no receipts
+	mute    atomic.Bool // no receipts
 }
 
 func newRoomServer() *roomServer {
@@ -52,7 +53,7 @@ func (s *roomServer) hear(p *livePeer, kind string, payload json.RawMessage) boo
 			version = s.post(m.Room, m.ID, string(m.Payload))
 			s.ids[m.ID] = version
 		}
-		if !s.mute {
+		if !s.mute.Load() {
 			p.text(fmt.Sprintf(`{"type":"receipt","payload":{"id":%q,"version":%d}}`, m.ID, version))
 		}
 	case kind == typeRooms:
@@ -187,19 +188,19 @@ func TestMessagesOfARoomThatNobodyReadsAreBounded(t *testing.T) {
 func TestASendSurvivesALostConnectionAndIsStoredOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newRoomServer()
-		s.mute = true
+		s.mute.Store(true)
 		l := startLive(t, s.liveServer, nil)
 		r := join(t, l, "p/ops", 0)
 		go func() {
 			time.Sleep(time.Second)
-			s.mute = false
+			s.mute.Store(false)
 			s.peer().cut()
 		}()
 		version, err := r.Send(t.Context(), "chat", 1)
 		if err != nil || version != 10 || len(s.history) != 1 {
 			t.Errorf("%d, %v, %d messages", version, err, len(s.history))
 		}
-		s.mute = true
+		s.mute.Store(true)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := r.Send(ctx, "chat", 2); !errors.Is(err, context.DeadlineExceeded) || len(l.sends) != 0 {

@@ -29,7 +29,7 @@ func (s *liveSession) use(token string) (away time.Duration, err error) {
 	ctx, stop := context.WithCancel(s.l.ctx)
 	defer stop()
 	if s.l.o.TokenInMessage && token != "" {
-		err = s.k.tell(appendAuth(nil, token))
+		err = s.k.tell(authMessage(token))
 	}
 	for err == nil {
 		err = s.step(ctx, &away)
@@ -206,9 +206,9 @@ func (s *liveSession) renewed(t freshToken) error {
 	if t.err != nil {
 		// The server will close with token_expired; then the source is asked again.
 		s.l.log.Warn("no new token", "error", t.err)
-		return nil
+		return nil //nolint:nilerr // told; the connection goes on for as long as it may
 	}
-	if err := s.k.tell(appendAuth(nil, t.token)); err != nil {
+	if err := s.k.tell(authMessage(t.token)); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
 	return nil

@@ -140,12 +140,8 @@ func (c *Client) tell(e Connection) {
 	}
 }
 
-// appendAuth appends the message that carries a credential.
-func appendAuth(dst []byte, token string) []byte {
-	dst = append(dst, `{"type":"auth","payload":{"token":`...)
-	dst = appendQuoted(dst, token)
-	return append(dst, "}}"...)
-}
+// authMessage carries a credential.
+func authMessage(token string) []byte { return (&wire.Auth{Token: token}).Append(nil) }
 
 // draining is the server's announcement that it stops.
 func (s *session) drain(payload json.RawMessage) {

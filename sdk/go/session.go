@@ -101,7 +101,7 @@ func (s *session) tellOpen() { s.Client.tell(Connection{Open: true}) }
 func (s *session) open(token string) error {
 	if s.o.TokenInMessage && token != "" {
 		s.mute = true
-		if err := s.link.tell(appendAuth(nil, token)); err != nil {
+		if err := s.link.tell(authMessage(token)); err != nil {
 			return fmt.Errorf("send: %w", err)
 		}
 	}

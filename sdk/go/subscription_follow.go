@@ -262,7 +262,6 @@ func (s *Subscription) leftLocked(left []uint32) {
 func (s *Subscription) cursorLocked(cursor string) {
 	if cursor != "" {
 		s.cursor = cursor
-		s.book.settle()
 	}
 }
 

@@ -162,17 +162,20 @@ func (l *lines) expect(string) {}
 
 // update prints the names of the live protocol's columns. What is unknown is null.
 func (l *lines) update(u *telemetry.Update, received time.Time, snapshot bool) {
-	line := append(l.line[:0], `{"type":"update"`...)
+	kind := `{"type":"update"`
 	if snapshot {
-		line = append(l.line[:0], `{"type":"snapshot"`...)
+		kind = `{"type":"snapshot"`
 	}
+	line := l.line[:0]
+	line = append(line, kind...)
 	line = appendField(line, "series", u.Series)
 	for i := range l.columns {
 		line = appendField(line, l.columns[i].name, l.columns[i].value(u))
 	}
 	line = appendField(line, "received_ts", received.UnixMicro())
-	l.line = append(line, "}\n"...)
-	_, _ = l.out.Write(l.line)
+	line = append(line, "}\n"...)
+	_, _ = l.out.Write(line)
+	l.line = line
 }
 
 func (l *lines) left(series string) {
