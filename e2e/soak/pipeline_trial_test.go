@@ -120,7 +120,7 @@ func (t *trial) differ(format string, args ...any) {
 // leftByOwners is how many records of a partition its owner may write itself when it stops, ticks and partials of others.
 const leftByOwners = 64
 
-// judge compares everything up to what the group has committed. Pipelines must have stopped in order before.
+// judge compares everything up to what the group has committed, or the last checkpoint has marked. Pipelines must have stopped in order before.
 func (t *trial) judge(ctx context.Context, o kafka.Options) (err error) {
 	if t.client, err = kafka.New(o); err != nil {
 		return err
@@ -135,7 +135,12 @@ func (t *trial) judge(ctx context.Context, o kafka.Options) (err error) {
 		return err
 	}
 	for _, p := range t.parts {
-		p.committed = committed[p.partition]
+		marked, err := p.marked(ctx)
+		if err != nil {
+			return fmt.Errorf("partition %d: %w", p.partition, err)
+		}
+		// The group may refuse the commit of a member that stops while others do.
+		p.committed = max(committed[p.partition], marked)
 		if left := ends[p.partition].End - p.committed; left > leftByOwners {
 			return fmt.Errorf("partition %d: %d records have not been read by any pipeline: nothing can be compared", p.partition, left)
 		}
@@ -153,6 +158,21 @@ func (t *trial) judge(ctx context.Context, o kafka.Options) (err error) {
 	}
 	t.count()
 	return t.letters(ctx)
+}
+
+// marked is up to where the last checkpoint says that the readings are applied.
+func (p *trialPart) marked(ctx context.Context) (position int64, err error) {
+	var fences kafka.FenceFilter
+	from := int64(0)
+	err = p.read(ctx, wire.TopicLatest, &from, -1, func(r *kafka.Record) error {
+		if !fences.Accept(r) || string(r.Key) != wire.MarkerKey || r.Value == nil {
+			return nil
+		}
+		m, err := wire.DecodeMarker(r.Value)
+		position = m.Readings
+		return err
+	})
+	return position, err
 }
 
 // read hands out what a topic holds of the partition from a position on, and moves it.
