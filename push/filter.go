@@ -104,11 +104,8 @@ var filterOptions = func() expr.Options {
 	return o
 }()
 
-// compileFilter reads a condition; "" is none.
+// compileFilter reads a condition.
 func compileFilter(source string) (*filter, *wire.Error) {
-	if source == "" {
-		return nil, nil
-	}
 	program, err := expr.Compile(source, filterOptions)
 	if err != nil {
 		return nil, filterError(err)

@@ -53,7 +53,7 @@ func (v *view) shrink() {
 	before := v.members
 	v.dictionary, v.members, v.told = nil, nil, 0
 	if v.selection != nil { // it has a row for each; restart fills it
-		v.selection = v.key.selection()
+		v.selection = v.hub.selection(&v.key)
 	}
 	for _, s := range before {
 		if s.gone {

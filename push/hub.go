@@ -24,6 +24,7 @@ type hub struct {
 	deflater deflater
 	window   *window
 	catalog  Catalog
+	filters  filters
 	readBack readBack // what the window does not have any more; nil: nothing
 
 	mu     sync.Mutex

@@ -91,7 +91,7 @@ func (c *client) handleSubscribe(req *wire.Subscribe, cfg *Config) error {
 			}
 		}
 	}
-	if _, refusal := compileFilter(req.Filter); refusal != nil {
+	if _, refusal := c.hub.filters.get(req.Filter); refusal != nil {
 		return refusal
 	}
 	if i := unreadable(c.who, req.Patterns); i >= 0 {

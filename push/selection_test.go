@@ -229,3 +229,31 @@ func TestPointsLowerTheRate(t *testing.T) {
 		}
 	}
 }
+
+func TestSelectionBeginsAnewWithItsView(t *testing.T) {
+	s := startServer(t, nil)
+	s.feed(single("p/a/m", 0, 95), single("p/b/m", 0, 96), single("p/c/m", 0, 5))
+	c, f := s.dial(dialOptions{}), choosyFollower(t)
+	c.selected("x", "#", `"filter":"max > 90","limit":2,"order":"-max"`)
+	await[*wire.Subscribed](c, f)
+	again := func(in string, entries int) {
+		t.Helper()
+		await[*wire.Resync](c, f)
+		sub := await[*wire.Subscribed](c, f)
+		if got := fmt.Sprint(f.in("x")); got != in || len(sub.Dictionary) != entries {
+			t.Fatalf("in are %s, want %s; %+v", got, in, sub.Dictionary)
+		}
+	}
+	s.hub.forget(0, "p/a", 0, 0)
+	again("[p/b/m]", 1)
+	s.feed(single("p/c/m", 1, 97), single("p/b/m", 1, 91))
+	await[*wire.Updates](c, f)
+	late := single("p/c/m", 5, 99) // versions are missing before it
+	s.feed(late)
+	again("[p/b/m p/c/m]", 2)
+	s.feed(single("p/b/m", 2, 1), single("p/c/m", 6, 98))
+	await[*wire.Updates](c, f)
+	if got := fmt.Sprint(f.in("x")); got != "[p/c/m]" || f.series("x", "p/c/m").seen != 6 {
+		t.Errorf("in are %s", got)
+	}
+}

@@ -79,11 +79,11 @@ func (w *choice) key() (viewKey, []telemetry.Pattern) {
 }
 
 // selection is which of its series a view tells of; nil: all.
-func (k *viewKey) selection() *selection {
+func (h *hub) selection(k *viewKey) *selection {
 	if k.filter == "" && k.limit == 0 {
 		return nil
 	}
-	f, err := compileFilter(k.filter)
+	f, err := h.filters.get(k.filter)
 	if err != nil {
 		panic("push: the filter was not checked: " + err.Error())
 	}

@@ -54,7 +54,7 @@ type view struct {
 // openViewLocked makes a view of the series that its patterns select.
 func (h *hub) openViewLocked(key viewKey, patterns []telemetry.Pattern, members []*series) *view {
 	h.lastView++
-	v := &view{hub: h, key: key, number: h.lastView, patterns: patterns, selection: key.selection()}
+	v := &view{hub: h, key: key, number: h.lastView, patterns: patterns, selection: h.selection(&key)}
 	if key.hz > 0 {
 		v.period = time.Duration(float64(time.Second) / key.hz)
 	}
@@ -278,7 +278,7 @@ func (v *view) reselect() {
 	if v.selection == nil {
 		return
 	}
-	v.selection, v.dictionary, v.told = v.key.selection(), nil, 0
+	v.selection, v.dictionary, v.told = v.hub.selection(&v.key), nil, 0
 	for _, s := range v.members {
 		v.selection.include(s)
 	}
