@@ -78,6 +78,20 @@ var exchanges = []exchange{
 	{of: liveHears, kind: "TypeAuth", path: "v1/live", message: `{"type":"auth","payload":{"token":"weir_abcdefgh_nonsense"}}`,
 		want: strings.Replace(allowed(wire.CodeTokenInvalid), "/unauthenticated", "/token_invalid", 1)},
 	{of: liveHears, kind: "TypePing", path: "v1/live", message: `{"type":"app_ping"}`, want: allowed("", any_...)},
+	{of: liveHears, kind: "TypeJoin", path: "v1/live", message: `{"type":"join","payload":{"room":"t1/ops"}}`,
+		want: allowed("forbidden", "viewer1", "operator1", "admin1", "admin")},
+	{of: liveHears, kind: "TypeLeave", path: "v1/live", message: `{"type":"leave","payload":{"room":"t1/ops"}}`, want: allowed("", any_...)},
+	{of: liveHears, kind: "TypeRooms", path: "v1/live", message: `{"type":"rooms"}`, want: allowed("", any_...)},
+	{of: liveHears, kind: "TypeSend", path: "v1/live", message: `{"type":"send","payload":{"id":"m","room":"t1/ops","type":"chat","payload":1}}`,
+		want: allowed("forbidden", "operator1", "admin1", "admin")},
+	{path: "v1/live", message: `{"type":"send","payload":{"id":"m","user":"t1/_users/ada","type":"chat"}}`,
+		want: allowed("forbidden", "operator1", "admin1", "admin")},
+	// What is done is answered by what the room is told; who may do it is told what is wrong with the user.
+	{of: liveHears, kind: "TypeKick", path: "v1/live", message: `{"type":"kick","payload":{"room":"t1/ops","user":"t1/ada"}}`,
+		want: strings.ReplaceAll(allowed("forbidden", "admin1", "admin"), " ok", " "+wire.CodeFieldValue)},
+	{of: liveHears, kind: "TypeBan", path: "v1/live", message: `{"type":"ban","payload":{"room":"t1/ops","user":"t1/ada"}}`,
+		want: strings.ReplaceAll(allowed("forbidden", "admin1", "admin"), " ok", " "+wire.CodeFieldValue)},
+	{of: liveHears, kind: "TypeAck", path: "v1/live", message: `{"type":"ack","payload":{}}`, want: allowed(wire.CodeFieldMissing)},
 	{path: "v1/live?subscribe=t1/d2/%23", // and says nothing
 		want: strings.Replace(allowed("forbidden", "viewer1", "operator1", "admin1", "admin"), "/unauthenticated", "/auth_timeout", 1)},
 }

@@ -241,6 +241,7 @@ var matrix = []entry{
 	{route: "DELETE /v1/dead-letters/{id}", ask: "DELETE /v1/dead-letters/%s", want: unknown(only(204, "operator1", "admin1", "admin"), "operator2"), before: (*secured).letter},
 	{route: "POST /v1/commands/{device...}", ask: "POST /v1/commands/t1/d1", body: `{"name":"reboot"}`, want: only(202, "operator1", "admin1", "admin")},
 	{route: "GET /v1/commands/{device...}", ask: "GET /v1/commands/t1/d1", want: only(200, "operator1", "admin1", "admin")},
+	{route: "POST /v1/publish", ask: "POST /v1/publish", body: `{"target":{"room":"t1/ops"},"type":"chat"}`, want: only(200, "operator1", "admin1", "admin")},
 
 	// Last, as it ends the tokens it is asked with.
 	{route: "DELETE /v1/session", ask: "DELETE /v1/session", want: strings.ReplaceAll(signedIn, "200", "204")},

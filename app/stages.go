@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"weir/auth"
@@ -15,6 +16,7 @@ import (
 	"weir/nodes"
 	"weir/pipeline"
 	"weir/push"
+	"weir/rooms"
 	"weir/wire"
 )
 
@@ -71,14 +73,20 @@ type build struct {
 	routes  *auth.Router
 	checks  []check
 	catalog catalog
+	nodes   atomic.Pointer[nodes.Registry]
 }
 
 // startRoles starts the stages of the process's roles, and what serves them all: nodes and devices.
 func (a *App) startRoles(ctx context.Context, b *build) error {
 	c := &a.opts.Config
 	t := a.newTable(b.client, b.producer, wire.TopicDevices, b.id.Partitions)
+	self := a.self()
 	if c.Has(config.RolePush) {
-		s, err := a.startPush(b)
+		messages, err := a.startRooms(ctx, b, self.ID)
+		if err != nil {
+			return err
+		}
+		s, err := a.startPush(b, messages)
 		if err != nil {
 			return fmt.Errorf("push: %w", err)
 		}
@@ -95,11 +103,11 @@ func (a *App) startRoles(ctx context.Context, b *build) error {
 			return fmt.Errorf("pipeline: %w", err)
 		}
 	}
-	self := a.self()
 	registry, err := a.startNodes(b.client, b.producer, b.id.Partitions, p, self)
 	if err != nil {
 		return err
 	}
+	b.nodes.Store(registry)
 	registry.Routes(b.routes)
 	a.startSeries(b, p, registry, self.ID)
 	if p != nil {
@@ -120,12 +128,12 @@ func (a *App) startRoles(ctx context.Context, b *build) error {
 	return nil
 }
 
-func (a *App) startPush(b *build) (*push.Server, error) {
+func (a *App) startPush(b *build, messages *rooms.Hub) (*push.Server, error) {
 	c := &a.opts.Config
 	s, err := push.New(push.Options{
 		Logger: a.log.With("component", "push"), Metrics: a.set, Config: c.Push, Kafka: b.client,
 		Epoch: b.id.Epoch, Origin: a.origins(), Gate: a.gate, Proxies: b.proxies, Insecure: c.InsecureOpen,
-		Catalog: &b.catalog,
+		Catalog: &b.catalog, Rooms: messages, Presence: messages.Presence,
 	})
 	if err != nil {
 		return nil, err

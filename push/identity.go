@@ -66,6 +66,7 @@ func (s *Server) renew(c *client, m *wire.Auth) error {
 	if s.become(c, p) {
 		s.hub.confine(c, p)
 		c.send(authenticatedFrame(p, answer))
+		s.attach(c)
 	}
 	return nil
 }

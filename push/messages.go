@@ -67,6 +67,8 @@ func (s *Server) dispatch(c *client, msg *wire.ClientMessage) error {
 	case wire.TypeStats:
 		stats := c.hub.figures(c)
 		c.send(textFrame(stats.Append(nil)))
+	case wire.TypeJoin, wire.TypeLeave, wire.TypeRooms, wire.TypeSend, wire.TypeKick, wire.TypeBan, wire.TypeAck:
+		return s.handleRooms(c, msg)
 	}
 	return nil
 }

@@ -79,6 +79,7 @@ func (s *Server) subscribeEvents(c *client, p *auth.Principal, req *wire.Subscri
 // giveUp is for a connection that ends before it has begun.
 func (s *Server) giveUp(c *client) {
 	c.ended(endedLost)
+	s.detach(c)
 	c.stopWatch()
 	s.hub.leave(c)
 	s.conns.dismiss(c)

@@ -56,6 +56,9 @@ const (
 	CodeSubscriptionNone   = "subscription_unknown"
 	CodeSubscriptionsMany  = "subscriptions_too_many"
 	CodePatternsTooMany    = "patterns_too_many"
+	CodeBanned             = "banned"
+	CodeRoomFull           = "room_full"
+	CodeRoomsTooMany       = "rooms_too_many"
 
 	CodeFormatUnknown    = "format_unknown"
 	CodeFormatSyntax     = "format_syntax"
@@ -193,6 +196,9 @@ var codes = []CodeInfo{
 	{CodeSubscriptionNone, "message", 404, "no subscription of this id exists on the connection"},
 	{CodeSubscriptionsMany, "message", 429, "more subscriptions than one connection may hold"},
 	{CodePatternsTooMany, "message", 400, "more patterns than one subscription may hold"},
+	{CodeBanned, "message", 403, "the user is banned from the room"},
+	{CodeRoomFull, "message", 429, "the room has as many members as it may have"},
+	{CodeRoomsTooMany, "message", 429, "more rooms than a connection may be in, or than there may be"},
 
 	{CodeUnauthenticated, "request", 401, "credentials are needed"},
 	{CodeAuthTimeout, "request", 401, "no credentials came in time"},

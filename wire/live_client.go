@@ -65,12 +65,17 @@ type ClientMessage struct {
 	// The payloads of Ping and Pong alias the message they were read from.
 	Ping Ping
 	Pong Pong
+	// Room is that of the messages about rooms; its Payload aliases the message, too.
+	Room RoomRequest
 }
 
-// SubscriptionID is that of the subscription the message is about, or empty.
+// SubscriptionID is that of the subscription, or of the message to a room, that the message is about, or empty.
 func (m *ClientMessage) SubscriptionID() string {
-	if m.Type == TypeUnsubscribe {
+	switch m.Type {
+	case TypeUnsubscribe:
 		return m.Unsubscribe.ID
+	case TypeSend:
+		return m.Room.ID
 	}
 	return m.Subscribe.ID
 }

@@ -118,11 +118,13 @@ func (d *clientDecoder) payload(payload []byte) bool {
 		body = d.credit
 	case TypeStats:
 		body = d.stats
+	case TypeJoin, TypeLeave, TypeRooms, TypeSend, TypeKick, TypeBan, TypeAck:
+		body = d.room
 	default:
 		return d.refuse(CodeMessageType, "type")
 	}
 	if payload == nil {
-		if d.msg.Type == TypeStats {
+		if d.msg.Type == TypeStats || d.msg.Type == TypeRooms {
 			return true
 		}
 		return d.refuse(CodeFieldMissing, "payload")

@@ -1,0 +1,146 @@
+package app
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// heard is a message of the live protocol as these tests look at it.
+type heard struct {
+	Type    string
+	Payload struct {
+		Code, ID, Room, Event, Session, User, Type string
+		Version                                    int64
+		Payload                                    json.RawMessage
+		Members                                    []struct{ Session string }
+		Messages                                   []struct{ ID string }
+		From                                       struct{ User, Session string }
+	}
+}
+
+// await reads on to the next message of a type.
+func (s *socket) await(t *testing.T, kind string) heard {
+	t.Helper()
+	for {
+		text := s.next(t)
+		if text == nil {
+			t.Fatalf("connection ended before %s", kind)
+		}
+		var m heard
+		must(t, json.Unmarshal(text, &m))
+		if m.Type == kind {
+			return m
+		}
+		if m.Type == "error" {
+			t.Fatalf("waiting for %s: %s", kind, text)
+		}
+	}
+}
+
+func TestAMessageReachesTheRoomOnceAndIsToldToWhoJoinsLater(t *testing.T) {
+	r := start(t, memory())
+	a, b := r.dialFrom("v1/live", ""), r.dialFrom("v1/live", "")
+	self := a.await(t, "welcome").Payload.Session
+	say := func(s *socket, text string) { t.Helper(); must(t, s.conn.WriteString(text)) }
+	say(a, `{"type":"join","payload":{"room":"plant1/ops"}}`)
+	if m := a.await(t, "joined"); len(m.Payload.Members) != 1 || m.Payload.Members[0].Session != self {
+		t.Fatalf("members: %+v", m.Payload.Members)
+	}
+	say(b, `{"type":"join","payload":{"room":"plant1/ops"}}`)
+	b.await(t, "joined")
+	if m := a.await(t, "presence"); m.Payload.Event != "joined" {
+		t.Fatalf("presence %q", m.Payload.Event)
+	}
+	const hello = `{"type":"send","payload":{"id":"m1","room":"plant1/ops","type":"chat","payload":{"text":"<hello>"}}}`
+	say(a, hello)
+	got, own := b.await(t, "message"), a.await(t, "message")
+	receipt := a.await(t, "receipt")
+	if string(got.Payload.Payload) != `{"text":"<hello>"}` || got.Payload.From.Session != self || receipt.Payload.Version != got.Payload.Version ||
+		own.Payload.Version != got.Payload.Version {
+		t.Fatalf("message %+v, receipt %+v", got.Payload, receipt.Payload)
+	}
+	say(a, hello) // again: the first's version, and nobody gets it
+	if again := a.await(t, "receipt"); again.Payload.Version != receipt.Payload.Version {
+		t.Fatalf("the repetition has version %d, the first %d", again.Payload.Version, receipt.Payload.Version)
+	}
+	say(a, `{"type":"send","payload":{"id":"m2","room":"plant1/ops","type":"typing","ephemeral":true}}`)
+	if next := b.await(t, "message"); next.Payload.ID != "m2" {
+		t.Fatalf("got %s", next.Payload.ID)
+	}
+	c := r.dialFrom("v1/live", "")
+	say(c, `{"type":"join","payload":{"room":"plant1/ops"}}`)
+	if m := c.await(t, "joined"); len(m.Payload.Members) != 3 || len(m.Payload.Messages) != 1 || m.Payload.Messages[0].ID != "m1" {
+		t.Fatalf("joined %+v", m.Payload)
+	}
+	_ = a.conn.NetConn().Close()
+	b.await(t, "presence") // c joined
+	if m := b.await(t, "presence"); m.Payload.Event != "left" || m.Payload.Session != self {
+		t.Fatalf("presence %+v", m.Payload)
+	}
+}
+
+func (r *running) publish(body string) (int, string) {
+	r.t.Helper()
+	res, err := asking(r.t).Post(r.URL()+"v1/publish", "application/json", strings.NewReader(body))
+	must(r.t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	must(r.t, err)
+	return res.StatusCode, string(text)
+}
+
+func TestInboxesHistoriesAndBansOutliveARestart(t *testing.T) {
+	c := onDisk(t)
+	r := start(t, c)
+	for _, body := range []string{
+		`{"target":{"room":"plant1/ops"},"type":"chat","payload":1,"id":"one"}`,
+		`{"target":{"user":"_users/anonymous"},"type":"mail","payload":2,"id":"two"}`,
+	} {
+		if status, text := r.publish(body); status != http.StatusOK {
+			t.Fatalf("%s: %d %s", body, status, text)
+		}
+	}
+	s := r.dialFrom("v1/live", "")
+	must(t, s.conn.WriteString(`{"type":"ban","payload":{"room":"plant1/closed","user":"_users/anonymous"}}`))
+	must(t, s.conn.WriteString(`{"type":"join","payload":{"room":"plant1/closed"}}`))
+	if m := s.await(t, "message"); m.Payload.ID != "two" {
+		t.Fatalf("inbox has %+v", m.Payload)
+	}
+	refused := func(s *socket) {
+		t.Helper()
+		var m heard
+		for m.Type != "error" {
+			must(t, json.Unmarshal(s.next(t), &m))
+		}
+		if m.Payload.Code != "banned" {
+			t.Fatalf("refused with %q", m.Payload.Code)
+		}
+	}
+	refused(s)
+	must(t, r.stop())
+
+	r = start(t, c)
+	s = r.dialFrom("v1/live", "")
+	mail := s.await(t, "message")
+	if mail.Payload.ID != "two" {
+		t.Fatalf("inbox has %+v", mail.Payload)
+	}
+	must(t, s.conn.WriteString(`{"type":"join","payload":{"room":"plant1/ops"}}`))
+	if m := s.await(t, "joined"); len(m.Payload.Messages) != 1 || m.Payload.Messages[0].ID != "one" {
+		t.Fatalf("joined %+v", m.Payload)
+	}
+	must(t, s.conn.WriteString(`{"type":"join","payload":{"room":"plant1/closed"}}`))
+	refused(s)
+	for body, want := range map[string]string{
+		`{`: "json_syntax", `{"target":{},"type":"a"}`: "field_missing", `{"target":{"room":"a/+"},"type":"a"}`: "path_wildcard",
+		`{"target":{"user":"plant1/alice"},"type":"a"}`:                                     "field_value",
+		`{"target":{"room":"a"},"type":"a","payload":"` + strings.Repeat("x", 1<<20) + `"}`: "frame_too_large",
+	} {
+		if _, text := r.publish(body); !strings.Contains(text, `"`+want+`"`) {
+			t.Errorf("%.60s: %s, want %s", body, text, want)
+		}
+	}
+}

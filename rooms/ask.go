@@ -1,0 +1,212 @@
+package rooms
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"weir/auth"
+	"weir/wire"
+)
+
+// storeTimeout bounds how long a request waits for room in the producer's buffer.
+const storeTimeout = 5 * time.Second
+
+// Handle does what a session asks for, of type kind. Errors are *wire.Error; answers and later errors are sent to the session.
+func (h *Hub) Handle(id, kind string, r *wire.RoomRequest) error {
+	h.mu.Lock()
+	s := h.sessions[id]
+	h.mu.Unlock()
+	if s == nil {
+		return wire.NewError(wire.CodeNotReady, "")
+	}
+	if r.Room != "" {
+		if refusal := checkRoom(r.Room, "payload.room"); refusal != nil {
+			return refusal
+		}
+	}
+	if r.User != "" && kind == wire.TypeSend {
+		if refusal := checkUser(r.User, "payload.user"); refusal != nil {
+			return refusal
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	var refusal *wire.Error
+	switch kind {
+	case wire.TypeJoin:
+		refusal = h.join(ctx, s, r)
+	case wire.TypeLeave:
+		refusal = h.leave(ctx, s, r.Room)
+	case wire.TypeRooms:
+		list := h.list(s.who)
+		s.send(list.Append(nil))
+	case wire.TypeSend:
+		refusal = h.sendFrom(ctx, s, r)
+	case wire.TypeKick, wire.TypeBan:
+		refusal = h.moderate(ctx, s, kind, r)
+	case wire.TypeAck:
+		h.write(ctx, &wire.RoomRecord{Kind: wire.RecordAck, User: s.user, Version: r.Version}, nil)
+	}
+	if refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+func (h *Hub) join(ctx context.Context, s *session, r *wire.RoomRequest) *wire.Error {
+	if !mayJoin(s.who, r.Room) {
+		return forbidden("payload.room")
+	}
+	last := h.cfg.History
+	if r.HasLast {
+		last = r.Last
+	}
+	h.mu.Lock()
+	in := s.rooms[r.Room]
+	if in == nil {
+		if len(s.rooms) >= h.cfg.RoomsPerSession {
+			h.mu.Unlock()
+			return wire.NewError(wire.CodeRoomsTooMany, "payload.room")
+		}
+		in = new(stay)
+		s.rooms[r.Room] = in
+	}
+	in.joins = append(in.joins, last)
+	h.mu.Unlock()
+	h.write(ctx, &wire.RoomRecord{Kind: wire.RecordJoin, Room: r.Room, User: s.user, Session: s.id, Node: h.opts.Node}, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.answerJoin(s, r.Room, wire.NewError(wire.CodeNotStored, "payload.room"))
+	})
+	return nil
+}
+
+func (h *Hub) leave(ctx context.Context, s *session, room string) *wire.Error {
+	h.mu.Lock()
+	in := s.rooms[room]
+	if in == nil {
+		s.send((&wire.Left{Room: room}).Append(nil))
+		h.mu.Unlock()
+		return nil
+	}
+	in.leaves++
+	h.mu.Unlock()
+	h.leaveOne(ctx, s, room)
+	return nil
+}
+
+func (h *Hub) leaveOne(ctx context.Context, s *session, room string) {
+	h.write(ctx, &wire.RoomRecord{Kind: wire.RecordLeave, Room: room, Session: s.id}, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if in := s.rooms[room]; in != nil && in.leaves > 0 {
+			in.leaves--
+		}
+		s.send((&wire.ErrorMsg{Error: *wire.NewError(wire.CodeNotStored, "payload.room")}).Append(nil))
+	})
+}
+
+// list are the rooms with members that a principal may read.
+func (h *Hub) list(who *auth.Principal) *wire.RoomList {
+	out := &wire.RoomList{}
+	h.mu.Lock()
+	for _, st := range h.states {
+		for name, r := range st.rooms {
+			if there := len(r.there()); there > 0 && mayJoin(who, name) {
+				out.Rooms = append(out.Rooms, wire.RoomInfo{Room: name, Members: there, Version: r.version})
+			}
+		}
+	}
+	h.mu.Unlock()
+	slices.SortFunc(out.Rooms, func(a, b wire.RoomInfo) int { return strings.Compare(a.Room, b.Room) })
+	return out
+}
+
+func (h *Hub) sendFrom(ctx context.Context, s *session, r *wire.RoomRequest) *wire.Error {
+	m := &wire.MessageValue{
+		Target: r.Target, ID: r.ID, Type: r.Type, Payload: slices.Clone(r.Payload), ExcludeSelf: r.ExcludeSelf, Ephemeral: r.Ephemeral,
+		From: wire.Sender{User: s.user, Session: s.id},
+	}
+	if r.TTLMS > 0 {
+		m.Expires = time.Now().UnixMicro() + r.TTLMS*1000
+	}
+	return h.store(ctx, s.who, m, func(version int64, refusal *wire.Error) {
+		if refusal != nil {
+			s.send((&wire.ErrorMsg{Error: *refusal, ID: m.ID}).Append(nil))
+			return
+		}
+		s.send((&wire.MessageReceipt{ID: m.ID, Version: version}).Append(nil))
+	})
+}
+
+// store writes a message of a principal. done is called once, under Hub.mu, unless it is refused at once.
+func (h *Hub) store(ctx context.Context, who *auth.Principal, m *wire.MessageValue, done func(int64, *wire.Error)) *wire.Error {
+	path := m.Room + m.User // one of them, or none: then the tenant is looked at where it is delivered
+	if path == "" {
+		path = who.Tenant
+	}
+	if !maySend(who, path) {
+		return forbidden("payload." + targetName(m))
+	}
+	if m.Session != "" || m.Broadcast {
+		m.Tenant = who.Tenant
+	}
+	key := messageKey{keyOf(m), m.From.User, m.ID}
+	w := &waiter{done}
+	h.mu.Lock()
+	if first, ok := h.stateOf(key.path).ids.versions[key]; ok {
+		h.m.duplicates.Inc()
+		done(first, nil)
+		h.mu.Unlock()
+		return nil
+	}
+	h.waiters[key] = append(h.waiters[key], w)
+	h.mu.Unlock()
+	h.write(ctx, &wire.RoomRecord{Kind: wire.RecordMessage, Message: m}, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if i := slices.Index(h.waiters[key], w); i >= 0 {
+			if h.waiters[key] = slices.Delete(h.waiters[key], i, i+1); len(h.waiters[key]) == 0 {
+				delete(h.waiters, key)
+			}
+			done(0, wire.NewError(wire.CodeNotStored, ""))
+		}
+	})
+	return nil
+}
+
+func targetName(m *wire.MessageValue) string {
+	switch {
+	case m.Room != "":
+		return "room"
+	case m.User != "":
+		return "user"
+	case m.Session != "":
+		return "session"
+	default:
+		return "broadcast"
+	}
+}
+
+func (h *Hub) moderate(ctx context.Context, s *session, kind string, r *wire.RoomRequest) *wire.Error {
+	if !mayModerate(s.who, r.Room) {
+		return forbidden("payload.room")
+	}
+	if refusal := checkUser(r.User, "payload.user"); refusal != nil {
+		return refusal
+	}
+	rec := &wire.RoomRecord{Kind: wire.RecordKick, Room: r.Room, User: r.User, Reason: r.Reason}
+	if kind == wire.TypeBan {
+		lasting := r.ForMS
+		if lasting == 0 {
+			lasting = wire.MaxForMS
+		}
+		rec.Kind, rec.Until = wire.RecordBan, time.Now().UnixMicro()+lasting*1000
+	}
+	h.write(ctx, rec, func() {
+		s.send((&wire.ErrorMsg{Error: *wire.NewError(wire.CodeNotStored, "payload.room")}).Append(nil))
+	})
+	return nil
+}

@@ -1,0 +1,137 @@
+package rooms
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"weir/wire"
+)
+
+// model is a room told in order: what each member has to have been told, and the history.
+type model struct {
+	members map[string]int      // by session: the instance
+	told    map[string][]string // by session: the ids told since it joined
+	history []string
+	seen    map[string]bool
+}
+
+func TestEachMemberIsToldEachMessageOnceInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := DefaultConfig()
+		cfg.History = 5
+		st, down := newState(cfg), map[int]bool{}
+		m := model{members: map[string]int{}, told: map[string][]string{}, seen: map[string]bool{}}
+		got := map[string][]string{}
+		alive := func(node string) bool { return !down[int(node[0]-'0')] }
+		now := time.UnixMicro(1)
+		for offset := range int64(rapid.IntRange(1, 60).Draw(t, "steps")) {
+			session := fmt.Sprintf("s%d", rapid.IntRange(0, 5).Draw(t, "session"))
+			node := int(session[1]-'0') % 3
+			switch rapid.SampledFrom([]string{"join", "leave", "send", "send", "die"}).Draw(t, "what") {
+			case "join":
+				if down[node] {
+					continue
+				}
+				st.apply(offset, 1, &wire.RoomRecord{Kind: wire.RecordJoin, Room: "r", User: "u", Session: session, Node: fmt.Sprint(node)})
+				m.members[session] = node
+			case "leave":
+				st.apply(offset, 1, &wire.RoomRecord{Kind: wire.RecordLeave, Room: "r", Session: session})
+				delete(m.members, session)
+			case "send":
+				id := fmt.Sprint(rapid.IntRange(0, 30).Draw(t, "id"))
+				value := &wire.MessageValue{Target: wire.Target{Room: "r"}, ID: id, Type: "t", From: wire.Sender{User: "u"}}
+				out := st.apply(offset, 1, &wire.RoomRecord{Kind: wire.RecordMessage, Message: value})
+				if out.message != nil {
+					for _, there := range st.rooms["r"].there() {
+						got[there.Session] = append(got[there.Session], out.message.ID)
+					}
+				}
+				if m.seen[id] {
+					continue
+				}
+				m.seen[id] = true
+				m.history = append(m.history, id)
+				for member := range m.members {
+					m.told[member] = append(m.told[member], id)
+				}
+			case "die":
+				down[node] = true
+				now = now.Add(time.Second)
+				st.sweep(now, alive)
+				for member, at := range m.members {
+					if at == node {
+						delete(m.members, member)
+					}
+				}
+			}
+		}
+		for session, want := range m.told {
+			if !slices.Equal(got[session], want) {
+				t.Fatalf("%s was told %v, want %v", session, got[session], want)
+			}
+		}
+		if len(got) != len(m.told) {
+			t.Fatalf("told %v, want %v", got, m.told)
+		}
+		var kept []string
+		if r := st.rooms["r"]; r != nil {
+			for _, k := range r.history.last(100, 2) {
+				kept = append(kept, k.ID)
+			}
+			if len(r.there()) != len(m.members) {
+				t.Fatalf("members %v, want %v", r.there(), m.members)
+			}
+		}
+		if want := m.history[max(0, len(m.history)-5):]; !slices.Equal(kept, want) {
+			t.Fatalf("history %v, want %v", kept, want)
+		}
+	})
+}
+
+func TestMembersOfASilentInstanceComeBackWithIt(t *testing.T) {
+	st := newState(DefaultConfig())
+	st.apply(0, 1, &wire.RoomRecord{Kind: wire.RecordJoin, Room: "r", User: "u", Session: "s", Node: "n"})
+	events := func(up bool) (out []string) {
+		for _, e := range st.sweep(time.UnixMicro(5), func(string) bool { return up }) {
+			out = append(out, e.Event)
+		}
+		return out
+	}
+	if got := slices.Concat(events(true), events(false), events(false), events(true)); !slices.Equal(got, []string{"left", "joined"}) {
+		t.Fatalf("told %v", got)
+	}
+}
+
+func TestBoundsAreRefusedOrDisplaceTheOldest(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Members, cfg.Rooms, cfg.Inbox, cfg.IDs = 1, 2, 2, 2
+	st := newState(cfg)
+	join := func(offset int64, room, session string) string {
+		if e := st.apply(offset, 1, &wire.RoomRecord{Kind: wire.RecordJoin, Room: room, User: "u", Session: session, Node: "n"}).refusal; e != nil {
+			return e.Code
+		}
+		return ""
+	}
+	for i, c := range []struct{ room, session, want string }{
+		{"a", "1", ""}, {"a", "1", ""}, {"a", "2", wire.CodeRoomFull}, {"b", "1", ""}, {"c", "1", wire.CodeRoomsTooMany},
+	} {
+		if got := join(int64(i), c.room, c.session); got != c.want {
+			t.Errorf("%d: %q, want %q", i, got, c.want)
+		}
+	}
+	for i := range int64(3) {
+		st.apply(10+i, 1, &wire.RoomRecord{Kind: wire.RecordMessage, Message: &wire.MessageValue{
+			Target: wire.Target{User: "_users/a"}, ID: fmt.Sprint(i), Type: "t"}})
+	}
+	if in := st.inboxes["_users/a"].messages; len(in) != 2 || in[0].ID != "1" || len(st.ids.versions) != 2 {
+		t.Errorf("inbox %v, ids %v", in, st.ids.versions)
+	}
+	st.apply(20, 1, &wire.RoomRecord{Kind: wire.RecordAck, User: "_users/a", Version: 11<<12 | 1})
+	if in := st.inboxes["_users/a"].messages; len(in) != 1 || in[0].ID != "2" {
+		t.Errorf("after ack: %v", in)
+	}
+}
