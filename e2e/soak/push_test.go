@@ -322,6 +322,9 @@ func (p *pushSoak) report(name string, began time.Time) {
 		total.Alerts = max(total.Alerts, int64(len(v.heard)))
 		v.mu.Unlock()
 	}
+	if total.Resets > total.Resumes/100 {
+		p.Errorf("%d returns began anew, beside %d that went on", total.Resets, total.Resumes)
+	}
 	result := struct {
 		about
 		Viewers int            `json:"viewers"`

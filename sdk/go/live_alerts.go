@@ -3,13 +3,35 @@ package device
 import "weir/telemetry"
 
 // maxEndedAlerts is how many alerts that ended are remembered, the newest: a subscription that goes on from a cursor, or
-// begins anew, may be told again what was told before it.
+// begins anew, may be told again what was told before it. Those that ended since the cursor before the newest are
+// remembered however many there are, as alerts go past frames that wait.
 const maxEndedAlerts = 1024
 
 // alertBook knows which transitions were told: the newest of each alert that is open, or ended lately.
 type alertBook struct {
 	told  map[string]Version
-	ended []string // ids, oldest first
+	ended []endedAlert // oldest first
+	// cursors counts those that came.
+	cursors int
+}
+
+// endedAlert is one that ended when so many cursors had come.
+type endedAlert struct {
+	id      string
+	cursors int
+}
+
+// settle notes a cursor.
+func (b *alertBook) settle() {
+	b.cursors++
+	b.forget()
+}
+
+func (b *alertBook) forget() {
+	for len(b.ended) > maxEndedAlerts && b.ended[0].cursors+2 <= b.cursors {
+		delete(b.told, b.ended[0].id)
+		b.ended = b.ended[1:]
+	}
 }
 
 // isNew reports whether a transition was not told before.
@@ -30,10 +52,8 @@ func (b *alertBook) enter(a *Alert) {
 }
 
 func (b *alertBook) end(id string) {
-	if b.ended = append(b.ended, id); len(b.ended) > maxEndedAlerts {
-		delete(b.told, b.ended[0])
-		b.ended = b.ended[1:]
-	}
+	b.ended = append(b.ended, endedAlert{id, b.cursors})
+	b.forget()
 }
 
 // retain takes for ended what is open no more: a snapshot has said which are.
@@ -45,8 +65,8 @@ func (b *alertBook) retain(open []Alert) {
 	for i := range open {
 		delete(over, open[i].ID)
 	}
-	for _, id := range b.ended {
-		delete(over, id)
+	for _, e := range b.ended {
+		delete(over, e.id)
 	}
 	for id := range over {
 		b.end(id)

@@ -262,6 +262,7 @@ func (s *Subscription) leftLocked(left []uint32) {
 func (s *Subscription) cursorLocked(cursor string) {
 	if cursor != "" {
 		s.cursor = cursor
+		s.book.settle()
 	}
 }
 
