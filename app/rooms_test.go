@@ -6,6 +6,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"weir/config"
 )
 
 // heard is a message of the live protocol as these tests look at it.
@@ -142,5 +146,49 @@ func TestInboxesHistoriesAndBansOutliveARestart(t *testing.T) {
 		if _, text := r.publish(body); !strings.Contains(text, `"`+want+`"`) {
 			t.Errorf("%.60s: %s, want %s", body, text, want)
 		}
+	}
+}
+
+func TestTwoProcessesShareRooms(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	must(t, err)
+	t.Cleanup(cluster.Close)
+	pushing := func() config.Config {
+		c := memory()
+		c.Kafka.Brokers, c.Roles, c.Kafka.ReplicationFactor = cluster.ListenAddrs(), []string{"push"}, 1
+		return c
+	}
+	one, two := start(t, pushing()), start(t, pushing())
+	a, b := one.dialFrom("v1/live", ""), two.dialFrom("v1/live", "")
+	other := b.await(t, "welcome").Payload.Session
+	const join = `{"type":"join","payload":{"room":"plant1/ops"}}`
+	must(t, a.conn.WriteString(join))
+	a.await(t, "joined")
+	must(t, b.conn.WriteString(join))
+	if m := b.await(t, "joined"); len(m.Payload.Members) != 2 {
+		t.Fatalf("members %+v", m.Payload.Members)
+	}
+	// The same message from both sides is told once, and has one version.
+	const body = `{"target":{"room":"plant1/ops"},"type":"chat","id":"m1"}`
+	_, first := one.publish(body)
+	_, again := two.publish(body)
+	if first != again {
+		t.Fatalf("%s and %s", first, again)
+	}
+	one.publish(`{"target":{"room":"plant1/ops"},"type":"chat","id":"m2"}`)
+	for _, s := range []*socket{a, b} {
+		for _, want := range []string{"m1", "m2"} {
+			if m := s.await(t, "message"); m.Payload.ID != want {
+				t.Fatalf("told %s instead of %s", m.Payload.ID, want)
+			}
+		}
+	}
+	must(t, two.stop())
+	for m := a.await(t, "presence"); m.Payload.Event != "left" || m.Payload.Session != other; m = a.await(t, "presence") {
+	}
+	c := one.dialFrom("v1/live", "")
+	must(t, c.conn.WriteString(join))
+	if m := c.await(t, "joined"); len(m.Payload.Members) != 2 || len(m.Payload.Messages) != 2 {
+		t.Fatalf("joined %+v", m.Payload)
 	}
 }
