@@ -20,6 +20,7 @@ type client struct {
 	from     netip.Addr
 	since    time.Time
 	limits   limits
+	probes   bool // it answers pings, so that it can be known how far it has read
 
 	// Owned by the goroutine that reads from the connection.
 	ear                        ear
@@ -63,7 +64,8 @@ type client struct {
 	authBy  time.Time       // until when it has to be known who speaks
 	warned  bool            // the end of who's credentials has been announced
 	credit  credit
-	lagging int // rows in the sets of its subscriptions
+	probe   int64 // when a ping followed rows that had been gathered, until it is answered; 0: none has to be
+	lagging int   // rows in the sets of its subscriptions
 
 	// Who speaks, nil until that is known. Set under mu by the reading goroutine, which reads it without.
 	who *auth.Principal
@@ -151,13 +153,15 @@ func (c *client) offer(s *subscription, f *flush) error {
 		return nil
 	}
 	switch {
-	case s.behind == nil && s.next == nil:
+	case s.behind == nil && s.next == nil && c.probe == 0:
 		s.next, s.waits = f.frame(c.encoding), f.told
 	case s.behind == nil:
 		s.behind = c.hub.laggard()
 		s.behind.from, s.behind.since = s.told, f.pushed
-		s.figures.stalls++
-		c.hub.m.fellBehind.Inc()
+		if c.probe == 0 { // or it has been behind all the time
+			s.figures.stalls++
+			c.hub.m.fellBehind.Inc()
+		}
 		fallthrough
 	default:
 		before := s.behind.len()

@@ -27,6 +27,12 @@ func (ts *testServer) dialRaw(t *testing.T, query string) *rawClient {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return upgradeRaw(t, c, query)
+}
+
+// upgradeRaw makes a WebSocket of a connection.
+func upgradeRaw(t *testing.T, c net.Conn, query string) *rawClient {
+	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
 	fmt.Fprintf(c, "GET /v1/live%s HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+

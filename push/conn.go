@@ -164,7 +164,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, c *client) (spo
 	if err := tune(conn, s.cfg.SendBuffer); err != nil {
 		s.log.Debug("socket options not set", "error", err)
 	}
-	c.conn = conn
+	c.conn, c.probes = conn, true
 	agreed, spoken := s.negotiate(r.Header)
 	c.encoding = agreed.encoding()
 	c.ear.raw = rawOf(conn)

@@ -35,5 +35,5 @@ func (c *client) grant(total int64) error {
 
 // mayTellLocked reports whether there are updates for the client that it takes.
 func (c *client) mayTellLocked() bool {
-	return len(c.due) > 0 && (!c.credit.asked || c.credit.sent < c.credit.granted)
+	return len(c.due) > 0 && c.probe == 0 && (!c.credit.asked || c.credit.sent < c.credit.granted)
 }

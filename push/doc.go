@@ -59,6 +59,10 @@
 // TCP_NOTSENT_LOWAT makes a write wait while 16 KiB are unsent. A write that makes no progress within
 // Config.WriteTimeout ends the connection with 4000, if the client still reads it.
 //
+// A client that is behind is served as fast as it reads. What its subscriptions have gathered is followed by a ping, and
+// until the answer says that it has come so far they gather: one set is on its way at a time, whatever the kernels and
+// proxies in between would hold (probe). Of one that does not answer the kernel's word counts after a second.
+//
 // A client that says how many frames of updates it takes (credit) is, beyond them, behind like one that does not read:
 // its subscriptions gather, and the lossless lane goes on. A private set in which a series has rows and has left goes out
 // as two frames, the second one saying that it left. What each subscription was told, and what waits, is counted

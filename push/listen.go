@@ -172,7 +172,11 @@ func (l listener) pong(now time.Time, payload []byte) {
 	if len(payload) != 8 {
 		return
 	}
-	age := l.c.hub.elapsed(now) - int64(binary.BigEndian.Uint64(payload))
+	at := int64(binary.BigEndian.Uint64(payload))
+	if l.c.caughtUp(at) {
+		l.c.frames.tokens++ // the server may probe more often than a client may send
+	}
+	age := l.c.hub.elapsed(now) - at
 	if age >= 0 && age < int64(l.s.cfg.IdleTimeout) {
 		l.c.rtt.Store(age)
 		l.s.hub.m.pingTime.Update(time.Duration(age).Seconds())

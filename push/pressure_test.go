@@ -106,6 +106,9 @@ func TestWhatWaitsForOneConnectionIsBoundedWithWhatItGathers(t *testing.T) {
 			feed := func(v telemetry.Version) {
 				for i := range names {
 					s.hub.apply(0, []telemetry.Update{single(fmt.Sprintf("p/d%d/m", i), v, 1)}, 0)
+					if i == 0 {
+						synctest.Wait() // until it is in flight
+					}
 				}
 			}
 			feed(0)

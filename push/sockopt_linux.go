@@ -30,6 +30,15 @@ func giveUpAfter(conn net.Conn, d time.Duration) error {
 	})
 }
 
+// unacknowledged is how much of what was sent the other end's kernel does not have, in bytes, as far as this is known.
+func unacknowledged(conn net.Conn) (n int) {
+	_ = setOptions(conn, func(fd int) (err error) {
+		n, err = unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+		return err
+	})
+	return n
+}
+
 func setOptions(conn net.Conn, set func(fd int) error) error {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()

@@ -56,6 +56,9 @@ func (c *client) check(now time.Time, cfg *Config) (moved bool) {
 		c.closeLocked(endedOverflow)
 		return false
 	}
+	if c.probe != 0 && !c.checkProbeLocked(at, cfg) {
+		return false
+	}
 	c.checkIdentityLocked(now)
 	if now.Sub(c.pinged) >= cfg.Heartbeat {
 		c.pinged = now

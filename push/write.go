@@ -81,12 +81,17 @@ func (c *client) takeLocked(parts []part) []part {
 		parts = append(parts, part{kind: kind, frame: it.frame})
 		size += it.frame.size()
 	}
+	own := false
 	for size < parcelBytes && c.mayTellLocked() {
 		p, ok := c.takeDueLocked()
 		if ok {
 			parts = append(parts, p)
 			size += p.frame.size()
+			own = own || p.behind != nil
 		}
+	}
+	if own && c.probes {
+		parts = append(parts, part{kind: frameControl, frame: c.probeLocked()})
 	}
 	// Of a snapshot that is still being made fill tells; the sweeper does not wait beyond cutoff.
 	if len(parts) == 0 && c.state == closing && len(c.lane.items) == 0 {
