@@ -260,7 +260,7 @@ func (l *Live) roomsDueLocked() (messages [][]byte) {
 		}
 		messages = append(messages, envelope{typeJoin, struct {
 			Room string `json:"room"`
-			Last int    `json:"last,omitempty"`
+			Last int    `json:"last"`
 		}{name, last}}.message())
 	}
 	for _, s := range l.sends {
