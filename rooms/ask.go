@@ -38,7 +38,7 @@ func (h *Hub) Handle(id, kind string, r *wire.RoomRequest) error {
 	case wire.TypeJoin:
 		refusal = h.join(ctx, s, r)
 	case wire.TypeLeave:
-		refusal = h.leave(ctx, s, r.Room)
+		h.leave(ctx, s, r.Room)
 	case wire.TypeRooms:
 		list := h.list(s.who)
 		s.send(list.Append(nil))
@@ -83,18 +83,17 @@ func (h *Hub) join(ctx context.Context, s *session, r *wire.RoomRequest) *wire.E
 	return nil
 }
 
-func (h *Hub) leave(ctx context.Context, s *session, room string) *wire.Error {
+func (h *Hub) leave(ctx context.Context, s *session, room string) {
 	h.mu.Lock()
 	in := s.rooms[room]
 	if in == nil {
 		s.send((&wire.Left{Room: room}).Append(nil))
 		h.mu.Unlock()
-		return nil
+		return
 	}
 	in.leaves++
 	h.mu.Unlock()
 	h.leaveOne(ctx, s, room)
-	return nil
 }
 
 func (h *Hub) leaveOne(ctx context.Context, s *session, room string) {

@@ -81,7 +81,7 @@ func DecodeRoomRecord(b []byte) (*RoomRecord, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return nil, errRoomRecord
 	}
-	valid := false
+	var valid bool
 	switch r.Kind {
 	case RecordMessage:
 		valid = r.Message != nil && r.Message.valid()
