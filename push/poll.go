@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"weir/auth"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -17,6 +18,10 @@ const (
 	maxWait     = time.Minute
 	defaultWait = 30 * time.Second
 )
+
+// maxPollsAtOnce is how many requests that have waited may look for their answers at a time, the others take turns: one
+// reading wakes all who wait for it, and they must not crowd out those who ask for a snapshot.
+const maxPollsAtOnce = 16
 
 // waitFor is what a request for a snapshot waits for: what is newer than a cursor, or a version of its one series. The
 // zero value waits for nothing.
@@ -54,18 +59,20 @@ func parseWait(query url.Values, patterns []telemetry.Pattern) (*waitFor, *wire.
 }
 
 // await answers when there is what the request waits for, or its time is up.
-func (s *Server) await(ctx context.Context, patterns []telemetry.Pattern, ask *waitFor) ([]byte, error) {
+func (s *Server) await(asker context.Context, patterns []telemetry.Pattern, ask *waitFor) ([]byte, error) {
 	v, refusal := s.hub.watchView(patterns, s.cfg.DefaultMaxHz)
 	if refusal != nil {
 		return nil, refusal
 	}
 	defer s.hub.unwatchView(v)
-	ctx, cancel := context.WithTimeout(ctx, ask.wait)
+	asker, stop := s.whilePermitted(asker)
+	defer stop()
+	ctx, cancel := context.WithTimeout(asker, ask.wait)
 	defer cancel()
-	for {
+	for waited := false; ; waited = true {
 		news := s.hub.news(v) // before looking, so that none is missed
 		last := ctx.Err() != nil
-		body, err := s.look(ctx, v, patterns, ask, last)
+		body, err := s.lookInTurn(asker, v, patterns, ask, waited, last)
 		if body != nil || err != nil {
 			return body, err
 		}
@@ -73,15 +80,40 @@ func (s *Server) await(ctx context.Context, patterns []telemetry.Pattern, ask *w
 		case <-news:
 		case <-ctx.Done():
 		}
+		if asker.Err() != nil {
+			return nil, context.Cause(asker)
+		}
 		if !s.Ready() {
 			return nil, wire.NewError(wire.CodeDraining, "")
 		}
 	}
 }
 
+// whilePermitted is the context of a request until its credentials end, which is its cause then.
+func (s *Server) whilePermitted(ctx context.Context) (permitted context.Context, stop func()) {
+	permitted, cancel := context.WithCancelCause(ctx)
+	unwatch := s.gate.Watch(auth.PrincipalOf(ctx), func(e *wire.Error) { cancel(e) })
+	return permitted, func() {
+		unwatch()
+		cancel(nil)
+	}
+}
+
+// lookInTurn looks, with those that have waited in their turn.
+func (s *Server) lookInTurn(ctx context.Context, v *view, patterns []telemetry.Pattern, ask *waitFor, waited, last bool) ([]byte, error) {
+	if waited {
+		select {
+		case s.polls <- struct{}{}:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		defer func() { <-s.polls }()
+	}
+	return s.look(ctx, v, patterns, ask, last)
+}
+
 // look returns the answer if there is one, and with last in any case.
 func (s *Server) look(ctx context.Context, v *view, patterns []telemetry.Pattern, ask *waitFor, last bool) ([]byte, error) {
-	ctx = context.WithoutCancel(ctx)
 	if ask.series != "" {
 		switch {
 		case s.hub.version(ask.series) >= ask.version:
@@ -191,6 +223,8 @@ func writeSnapshotError(w http.ResponseWriter, err error) {
 		status = http.StatusServiceUnavailable
 	case wire.CodeWaitTimeout:
 		status = http.StatusGatewayTimeout
+	case wire.CodeTokenRevoked, wire.CodeTokenExpired, wire.CodeTokenInvalid:
+		status = http.StatusUnauthorized
 	}
 	wire.WriteError(w, status, refused)
 }

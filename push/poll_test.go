@@ -3,6 +3,7 @@ package push
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"testing"
 
 	"weir/telemetry"
@@ -127,4 +128,70 @@ func (ts *testServer) waiting(pattern string) bool {
 		}
 	}
 	return false
+}
+
+func TestLongPollsThatOneReadingWakesAreAllAnswered(t *testing.T) {
+	const polls = 3 * maxSnapshotRequests
+	s := startServer(t, nil)
+	s.tailed()
+	s.write(single("p/a/m", 0, 1))
+	query := "/v1/snapshot?series=p/%23&wait=1m&cursor=" + url.QueryEscape(s.snapshotOf(t, "series=p/%23").Cursor)
+	answers := make(chan int, polls)
+	for n := 1; n <= polls; n++ {
+		go func() {
+			status, _ := s.get(t, query)
+			answers <- status
+		}()
+		eventually(t, "the request waits", func() bool { return s.pollers() == n })
+	}
+	var held int
+	eventually(t, "no encoder is free", func() bool {
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		for s.hub.encoders.take() {
+			held++
+		}
+		return held == cap(s.hub.deflater.compressors)
+	})
+	s.write(single("p/a/m", 1, 2))
+	eventually(t, "requests wait for an encoder", func() bool {
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		return s.hub.encoders.requests >= maxPollsAtOnce
+	})
+	for range held {
+		s.hub.releaseEncoder()
+	}
+	for range polls {
+		if status := <-answers; status != 200 {
+			t.Fatalf("status %d", status)
+		}
+	}
+}
+
+// pollers is how many requests use the one view there is.
+func (ts *testServer) pollers() (n int) {
+	ts.hub.mu.Lock()
+	defer ts.hub.mu.Unlock()
+	for _, v := range ts.hub.views {
+		n += v.users
+	}
+	return n
+}
+
+func TestALongPollEndsWithItsCredentials(t *testing.T) {
+	s, gate := startGuarded(t, nil)
+	s.tailed()
+	s.write(single("p/a/m", 0, 1))
+	ended := make(chan string, 1)
+	go func() {
+		status, body := s.get(t, "/v1/snapshot?series=p/a/m&min_version=1&wait=1m", "Authorization", "Bearer p")
+		ended <- strconv.Itoa(status) + " " + errorCode(body)
+	}()
+	eventually(t, "the request waits", func() bool { return s.waiting("p/a/m") && gate.watched() == 1 })
+	gate.end("anna", wire.CodeTokenRevoked)
+	if got, want := <-ended, "401 "+wire.CodeTokenRevoked; got != want {
+		t.Errorf("%s, not %s", got, want)
+	}
+	eventually(t, "nothing is left of it", func() bool { return gate.watched() == 0 && s.hub.m.views.Load() == 0 })
 }

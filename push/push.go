@@ -57,6 +57,7 @@ type Server struct {
 	source   func(context.Context) error // feeds the hub until its context ends
 	conns    registry
 	pressure pressure
+	polls    chan struct{} // turns of requests that have waited for news
 
 	descriptions *descriptions
 
@@ -103,6 +104,7 @@ func build(opts Options) (*Server, error) {
 		}),
 		conns:        newRegistry(opts.Config),
 		pressure:     newPressure(),
+		polls:        make(chan struct{}, maxPollsAtOnce),
 		descriptions: newDescriptions(),
 	}
 	s.hub.catalog = opts.Catalog

@@ -22,6 +22,7 @@ type source struct {
 	log   *slog.Logger
 	// behind counts the tails that have not yet passed what was there when they began.
 	behind atomic.Int64
+	thrift thrift // guards the log from those who come back again and again
 
 	mu    sync.Mutex
 	tails []*tail
@@ -29,7 +30,7 @@ type source struct {
 }
 
 func newSource(s *Server, client *kafka.Client) *source {
-	return &source{kafka: client, hub: s.hub, cfg: &s.cfg, log: s.log}
+	return &source{kafka: client, hub: s.hub, cfg: &s.cfg, log: s.log, thrift: newThrift(s.hub.now())}
 }
 
 // lastReading bounds how long what was written before the end of run's context may take to be read.
@@ -108,7 +109,14 @@ func (src *source) finish(ctx context.Context) {
 func (src *source) readBack(ctx context.Context, topic string, partition int, from, to int64) (out []stored, err error) {
 	var fence kafka.FenceFilter
 	size := 0
+	read := src.thrift.begin(src.hub.now)
+	if !read.spend(0) {
+		return nil, errTooOld
+	}
 	err = src.kafka.ReadRange(ctx, topic, partition, from, to, func(r *kafka.Record) error {
+		if !read.spend(len(r.Value)) {
+			return errTooOld
+		}
 		if !fence.Accept(r) {
 			return nil
 		}
