@@ -37,3 +37,17 @@ func (c *client) grant(total int64) error {
 func (c *client) mayTellLocked() bool {
 	return len(c.due) > 0 && c.probe == 0 && (!c.credit.asked || c.credit.sent < c.credit.granted)
 }
+
+// raisesCredit takes a message that came too fast if it grants more than was granted. A client that grants a frame for
+// each that it has painted sends as many messages as it gets frames, and one that is dropped would leave it waiting for good.
+// There are no more of these than frames were sent, and maxCredit.
+func (c *client) raisesCredit(data []byte) bool {
+	msg, err := wire.DecodeClientMessage(data)
+	if err != nil || msg.Type != wire.TypeCredit {
+		return false
+	}
+	c.mu.Lock()
+	more := msg.Credit.Frames > c.credit.granted
+	c.mu.Unlock()
+	return more && c.grant(msg.Credit.Frames) == nil
+}

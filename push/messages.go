@@ -24,6 +24,9 @@ func (s *Server) handle(c *client, data []byte) {
 		return
 	}
 	if !c.messages.take(now) {
+		if c.raisesCredit(data) {
+			return
+		}
 		c.refuse(now, &wire.Error{Code: wire.CodeOverloaded, Message: "messages come too fast; this one was dropped"}, "")
 		return
 	}
