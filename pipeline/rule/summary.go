@@ -44,7 +44,11 @@ func (t *turn) trouble() string {
 	case Absence:
 		return fmt.Sprintf("%s has sent nothing for %s; the last value was %s", series, humanizeSeconds(t.observed), t.quantity(t.value))
 	case Anomaly:
-		return fmt.Sprintf("%s is %s%s%s", series, t.quantity(t.value), t.expected(", "), t.judgement())
+		band := t.expected(", ")
+		if t.lo <= t.value && t.value <= t.hi {
+			band = "" // it is not for its value that the head speaks
+		}
+		return fmt.Sprintf("%s is %s%s%s", series, t.quantity(t.value), band, t.judgement())
 	case Rate:
 		return fmt.Sprintf("%s is %s and changes by %s per second, %s%s%s", series, t.quantity(t.value), number(t.observed),
 			t.side(), t.duration(), t.expected("; "))

@@ -205,6 +205,18 @@ func TestAbsenceFiresByATickAndEndsWithTheNextReading(t *testing.T) {
 	}
 }
 
+func TestASummaryNamesTheBandOnlyOfAValueOutsideIt(t *testing.T) {
+	spec := Default()
+	spec.Flapping.Off = true
+	b := newBed(t, *spec)
+	o := b.observation(1, 100)
+	o.Onset, o.Head, o.State, o.Score, o.Lo, o.Hi = true, "shift", telemetry.Alerting, 0.83, 98, 102
+	x := b.one(b.w.Observe(&b.s, &o, nil), telemetry.Firing, telemetry.Raised)
+	if want := "plant1/press7/temperature is 100 °C: moved to another level, where it stays (shift, score 0.83)"; x.Summary != want {
+		t.Errorf("summary %q, want %q", x.Summary, want)
+	}
+}
+
 func TestAnomalyFollowsTheDetector(t *testing.T) {
 	spec := Default()
 	spec.Heads, spec.Flapping.Off = []string{"novelty"}, true
