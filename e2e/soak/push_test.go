@@ -4,6 +4,7 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -218,7 +219,7 @@ func (p *pushSoak) settle() {
 		for _, v := range p.viewers {
 			if err := v.has(want); err != nil {
 				stats, refused := v.live.ServerStats(ctx)
-				return fmt.Errorf("%s: %w; the server says %+v, %v; here %v, %+v, %+v", v.name, err, stats, refused, v.live.State(), v.live.Stats(), v.sub.Stats())
+				return errors.Join(fmt.Errorf("%s: %w; the server says %+v; here %v, %+v, %+v", v.name, err, stats, v.live.State(), v.live.Stats(), v.sub.Stats()), refused)
 			}
 		}
 		return nil
