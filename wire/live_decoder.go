@@ -10,7 +10,8 @@ import (
 )
 
 // ServerMessage is one of *Welcome, *Subscribed, *SeriesMsg, *Updates, *AlertMsg, *Resync, *ErrorMsg,
-// *Draining, *Pong, *Stats, *Authenticated, *TokenExpiring and *Other.
+// *Draining, *Ping, *Pong, *Stats, *Authenticated, *TokenExpiring, *Joined, *Left, *RoomList, *RoomMessage,
+// *RoomPresence, *MessageReceipt and *Other.
 type ServerMessage interface{ Append(dst []byte) []byte }
 
 // Other is a message of a type this package does not know.
@@ -127,10 +128,34 @@ func (d *LiveDecoder) payload(kind string, payload []byte) (ServerMessage, error
 		return unmarshal(payload, new(TokenExpiring))
 	case TypeStats:
 		return unmarshal(payload, new(Stats))
+	case TypePing:
+		return &Ping{Payload: slices.Clone(payload)}, nil
 	case TypePong:
 		return &Pong{Payload: slices.Clone(payload)}, nil
 	}
+	if m := ofRooms(kind); m != nil {
+		return unmarshal(payload, m)
+	}
 	return &Other{Type: kind, Payload: slices.Clone(payload)}, nil
+}
+
+// ofRooms is an empty message about rooms, or nil.
+func ofRooms(kind string) ServerMessage {
+	switch kind {
+	case TypeJoined:
+		return new(Joined)
+	case TypeLeft:
+		return new(Left)
+	case TypeRooms:
+		return new(RoomList)
+	case TypeMessage:
+		return new(RoomMessage)
+	case TypePresence:
+		return new(RoomPresence)
+	case TypeReceipt:
+		return new(MessageReceipt)
+	}
+	return nil
 }
 
 func unmarshal(payload []byte, m ServerMessage) (ServerMessage, error) {
@@ -246,6 +271,8 @@ func (d *LiveDecoder) subscribed() (*Subscribed, error) {
 			return json.Unmarshal(raw, &m.MaxHz)
 		case "resumed":
 			return json.Unmarshal(raw, &m.Resumed)
+		case "alerts_resumed":
+			return json.Unmarshal(raw, &m.AlertsResumed)
 		case "left":
 			return json.Unmarshal(raw, &m.Left)
 		case "cursor":

@@ -1,6 +1,9 @@
 package wire
 
-import "strconv"
+import (
+	"encoding/json"
+	"strconv"
+)
 
 // Limits of messages to rooms and users.
 const (
@@ -67,12 +70,17 @@ type Sender struct {
 // RoomMessage is a message as its readers are told it. Its target is one of Target's fields.
 type RoomMessage struct {
 	Target
-	Version   int64
-	ID, Type  string
-	From      Sender
-	Time      int64 // µs
-	Payload   []byte
-	Ephemeral bool
+	// Version grows in a room, and in what a user gets.
+	Version int64 `json:"version"`
+	// ID is the sender's choice, Type the application's.
+	ID   string `json:"id"`
+	Type string `json:"type"`
+	From Sender `json:"from"`
+	// Time is when it was stored, in microseconds.
+	Time    int64           `json:"time"`
+	Payload json.RawMessage `json:"payload"`
+	// Ephemeral messages are neither kept nor told again.
+	Ephemeral bool `json:"ephemeral,omitempty"`
 }
 
 // RoomMember is a session in a room.
@@ -82,37 +90,77 @@ type RoomMember struct {
 	Since         int64 // µs
 }
 
+// roomMember is a RoomMember as JSON has it.
+type roomMember struct {
+	User    string `json:"user"`
+	Session string `json:"session"`
+	State   string `json:"state"`
+	Since   int64  `json:"since"`
+}
+
+const (
+	memberActive = "active"
+	memberAway   = "away"
+)
+
+func (m *RoomMember) json() roomMember {
+	state := memberActive
+	if m.Away {
+		state = memberAway
+	}
+	return roomMember{m.User, m.Session, state, m.Since}
+}
+
+// MarshalJSON writes the member as Joined has it.
+func (m RoomMember) MarshalJSON() ([]byte, error) { return json.Marshal(m.json()) }
+
+// UnmarshalJSON reads a member.
+func (m *RoomMember) UnmarshalJSON(b []byte) error {
+	var r roomMember
+	err := json.Unmarshal(b, &r)
+	*m = RoomMember{r.User, r.Session, r.State == memberAway, r.Since}
+	return err
+}
+
 // Joined answers join with the room as it is. What follows continues from it.
 type Joined struct {
-	Room     string
-	Members  []RoomMember
-	Messages []*RoomMessage
-	Version  int64
+	Room     string         `json:"room"`
+	Members  []RoomMember   `json:"members"`
+	Messages []*RoomMessage `json:"messages"`
+	Version  int64          `json:"version"`
 }
 
 // RoomPresence tells of a session in a room. Event is joined, left, away, active or kicked.
 type RoomPresence struct {
-	Room, Event, User, Session string
-	Time                       int64 // µs
+	Room    string `json:"room"`
+	Event   string `json:"event"`
+	User    string `json:"user"`
+	Session string `json:"session"`
+	Time    int64  `json:"time"` // µs
 }
 
 // RoomInfo is a room in a list.
 type RoomInfo struct {
-	Room    string
-	Members int
-	Version int64
+	Room string `json:"room"`
+	// Members is how many there are, Version that of the newest message.
+	Members int   `json:"members"`
+	Version int64 `json:"version"`
 }
 
 // RoomList answers rooms.
-type RoomList struct{ Rooms []RoomInfo }
+type RoomList struct {
+	Rooms []RoomInfo `json:"rooms"`
+}
 
 // Left answers leave.
-type Left struct{ Room string }
+type Left struct {
+	Room string `json:"room"`
+}
 
 // MessageReceipt says that a message is stored.
 type MessageReceipt struct {
-	ID      string
-	Version int64
+	ID      string `json:"id"`
+	Version int64  `json:"version"`
 }
 
 // Append appends the message.
@@ -154,11 +202,7 @@ func (m *Joined) Append(dst []byte) []byte {
 		member := &m.Members[i]
 		dst = stringField(separate(dst, i), `{"user":`, member.User)
 		dst = stringField(dst, `,"session":`, member.Session)
-		state := "active"
-		if member.Away {
-			state = "away"
-		}
-		dst = stringField(dst, `,"state":`, state)
+		dst = stringField(dst, `,"state":`, member.json().State)
 		dst = append(intField(dst, `,"since":`, member.Since), '}')
 	}
 	dst = append(dst, `],"messages":[`...)

@@ -294,6 +294,7 @@ func TestServerMessagesReadBack(t *testing.T) {
 		&SeriesMsg{View: 3, Changed: []Entry{{I: 5, Series: "a/b", Meta: sampleMeta()}}},
 		&SeriesMsg{View: 3, Removed: []int{5, 7}},
 		&Subscribed{ID: "a", View: 3, Resumed: true, Dictionary: []Entry{{I: 0, Series: "a/b"}}, Left: []uint32{0, 4}},
+		&Subscribed{ID: "a", View: 3, AlertsResumed: true, Dictionary: []Entry{{I: 0, Series: "a/b"}}, Alerts: []telemetry.Alert{alert}},
 		&Stats{RTTMS: 12.5, Subscriptions: []SubscriptionStats{
 			{ID: "a\n", View: 1, Frames: 2, Rows: 3, Readings: 4, Merged: 5, Held: 6, Depth: 7, LagMS: 8.5, Stalls: 9}, {ID: "b"},
 		}},
@@ -306,7 +307,7 @@ func TestServerMessagesReadBack(t *testing.T) {
 		&Authenticated{Subject: "a\n", Roles: []string{"viewer", "x"}, Read: []string{"p/#"}, ExpiresAt: time.Unix(1760000000, 0).UTC()},
 		&Authenticated{Subject: "a", Roles: []string{"device"}},
 		&TokenExpiring{ExpiresAt: time.Unix(1760000000, 0).UTC()},
-		&Other{Type: "presence", Payload: []byte(`{"x":1}`)},
+		&Other{Type: "novelty", Payload: []byte(`{"x":1}`)},
 	} {
 		text := m.Append(nil)
 		var d LiveDecoder
