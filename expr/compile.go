@@ -46,17 +46,7 @@ type compiler struct {
 
 // fail records a fault of the node.
 func (c *compiler) fail(n ast.Node, format string, args ...any) operand {
-	line, column := 1, 1
-	for i, r := range []rune(c.source) {
-		if i >= n.Location().From {
-			break
-		}
-		column++
-		if r == '\n' {
-			line, column = line+1, 1
-		}
-	}
-	c.faults = append(c.faults, &Error{Line: line, Column: column, Reason: fmt.Sprintf(format, args...)})
+	c.faults = append(c.faults, At(c.source, n, fmt.Sprintf(format, args...)))
 	return operand{}
 }
 

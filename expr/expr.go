@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
@@ -107,8 +108,9 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("column %d: %s", e.Column, e.Reason)
 }
 
-// Compile checks an expression. Its error joins an *Error for every fault.
-func Compile(source string, o Options) (p *Program, err error) {
+// Parse reads an expression of the whole language within the bounds; what of it is possible is for the caller to check. Its
+// error is an *Error.
+func Parse(source string) (node ast.Node, err error) {
 	if len(source) > MaxSource {
 		return nil, &Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the expression is longer than %d bytes", MaxSource)}
 	}
@@ -118,7 +120,7 @@ func Compile(source string, o Options) (p *Program, err error) {
 	// The source is foreign; a fault of the parser must not end the process.
 	defer func() {
 		if fault := recover(); fault != nil {
-			p, err = nil, &Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the expression cannot be read: %v", fault)}
+			node, err = nil, &Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the expression cannot be read: %v", fault)}
 		}
 	}()
 	settings := conf.CreateNew()
@@ -127,11 +129,41 @@ func Compile(source string, o Options) (p *Program, err error) {
 	if err != nil {
 		return nil, parseError(err)
 	}
+	return tree.Node, nil
+}
+
+// At is a fault of a node of the source.
+func At(source string, n ast.Node, reason string) *Error {
+	line, column := 1, 1
+	for i, r := range []rune(source) {
+		if i >= n.Location().From {
+			break
+		}
+		column++
+		if r == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	return &Error{Line: line, Column: column, Reason: reason}
+}
+
+// Compile checks an expression. Its error joins an *Error for every fault.
+func Compile(source string, o Options) (p *Program, err error) {
+	node, err := Parse(source)
+	if err != nil {
+		return nil, err
+	}
+	// Nor must one of what follows.
+	defer func() {
+		if fault := recover(); fault != nil {
+			p, err = nil, &Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the expression cannot be read: %v", fault)}
+		}
+	}()
 	c := compiler{options: o, source: source, vars: slices.Clone(o.Vars)}
 	c.used = make([]bool, len(c.vars))
-	result := c.compile(tree.Node)
+	result := c.compile(node)
 	if len(c.faults) == 0 && result.kind != o.Result {
-		c.fail(tree.Node, "the result is %s, and must be %s", result.kind, o.Result)
+		c.fail(node, "the result is %s, and must be %s", result.kind, o.Result)
 	}
 	if len(c.faults) > 0 {
 		return nil, errors.Join(c.faults...)
