@@ -99,19 +99,16 @@ func (r *Registry) handleGet(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	p := auth.PrincipalOf(req.Context())
-	switch {
-	case !deviceIn(w, device):
-	case !mayKnow(p, device):
-		wire.Refuse(w, wire.NewError(wire.CodeForbidden, "device"))
-	case r.ready(w):
-		d, ok := r.describe(device, mayKnowAll(p, device))
-		if !ok {
-			wire.Refuse(w, wire.NewError(wire.CodeDeviceUnknown, "device"))
-			return
-		}
-		w.Header().Set("ETag", etag(d.Version))
-		wire.WriteJSON(w, http.StatusOK, d)
+	if !r.mayAnswer(w, p, device) {
+		return
 	}
+	d, ok := r.describe(device, mayKnowAll(p, device))
+	if !ok {
+		wire.Refuse(w, wire.NewError(wire.CodeDeviceUnknown, "device"))
+		return
+	}
+	w.Header().Set("ETag", etag(d.Version))
+	wire.WriteJSON(w, http.StatusOK, d)
 }
 
 func (r *Registry) handleHealth(w http.ResponseWriter, req *http.Request) {
@@ -120,18 +117,28 @@ func (r *Registry) handleHealth(w http.ResponseWriter, req *http.Request) {
 
 func (r *Registry) answerHealth(w http.ResponseWriter, req *http.Request, device string) {
 	p := auth.PrincipalOf(req.Context())
-	switch {
-	case !deviceIn(w, device):
-	case !mayKnow(p, device):
-		wire.Refuse(w, wire.NewError(wire.CodeForbidden, "device"))
-	case r.ready(w):
-		report, ok := r.Health(device, mayKnowAll(p, device))
-		if !ok {
-			wire.Refuse(w, wire.NewError(wire.CodeDeviceUnknown, "device"))
-			return
-		}
-		wire.WriteJSON(w, http.StatusOK, report)
+	if !r.mayAnswer(w, p, device) {
+		return
 	}
+	report, ok := r.Health(device, mayKnowAll(p, device))
+	if !ok {
+		wire.Refuse(w, wire.NewError(wire.CodeDeviceUnknown, "device"))
+		return
+	}
+	wire.WriteJSON(w, http.StatusOK, report)
+}
+
+// mayAnswer reports whether there is a device to tell of, to one who may know of it, and what is known has been read; if
+// not, that is answered.
+func (r *Registry) mayAnswer(w http.ResponseWriter, p *auth.Principal, device string) bool {
+	if !deviceIn(w, device) {
+		return false
+	}
+	if !mayKnow(p, device) {
+		wire.Refuse(w, wire.NewError(wire.CodeForbidden, "device"))
+		return false
+	}
+	return r.ready(w)
 }
 
 func (r *Registry) handlePut(w http.ResponseWriter, req *http.Request) {

@@ -50,14 +50,7 @@ func (s *emit) relieve(d *outbox) error {
 		return nil
 	}
 	for _, record := range d.take() {
-		landed := d.early.begin()
-		err := s.producer.Produce(s.ctx, d.topic, s.partition, []kafka.Record{record}, func(base int64, err error) {
-			landed(base, err)
-			if err != nil {
-				s.fail(err)
-			}
-		})
-		if err != nil {
+		if err := s.launch(&d.early, d.topic, s.partition, record); err != nil {
 			return err
 		}
 	}

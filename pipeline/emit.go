@@ -207,18 +207,22 @@ func (s *emit) sendPartials(all []partial) error {
 	for i := range all {
 		p := &all[i]
 		record := kafka.Record{Key: []byte(p.control.Device), Value: wire.AppendControl(nil, &p.control)}
-		landed := s.partials.begin()
-		err := s.producer.Produce(s.ctx, wire.TopicReadings, p.partition, []kafka.Record{record}, func(base int64, err error) {
-			landed(base, err)
-			if err != nil {
-				s.fail(err)
-			}
-		})
-		if err != nil {
+		if err := s.launch(&s.partials, wire.TopicReadings, p.partition, record); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// launch writes a record that a checkpoint waits for by its flight.
+func (s *emit) launch(f *flight, topic string, partition int, record kafka.Record) error {
+	landed := f.begin()
+	return s.producer.Produce(s.ctx, topic, partition, []kafka.Record{record}, func(base int64, err error) {
+		landed(base, err)
+		if err != nil {
+			s.fail(err)
+		}
+	})
 }
 
 // settle completes a barrier.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"weir/internal/spelling"
 )
 
 // field is what a key of a section fills. whole: nothing of what stood there before stays.
@@ -70,35 +72,5 @@ func hint(key string, fields map[string]field) string {
 
 // nearest is the key that was probably meant, or "".
 func nearest(key string, fields map[string]field) string {
-	best, distance := "", 3
-	for _, k := range slices.Sorted(maps.Keys(fields)) {
-		if e := edits(key, k); e < distance {
-			best, distance = k, e
-		}
-	}
-	return best
-}
-
-// edits is the Levenshtein distance; keys that no name is near are not compared.
-func edits(a, b string) int {
-	if len(a) > len(b)+2 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return spelling.Near(key, slices.Sorted(maps.Keys(fields)))
 }

@@ -3,6 +3,7 @@ package plan
 import (
 	"go.yaml.in/yaml/v3"
 
+	"weir/internal/spelling"
 	"weir/pipeline/rule"
 )
 
@@ -53,7 +54,7 @@ func (p *Plan) ruleNames(root *yaml.Node, f *faults) map[string]bool {
 // everyName collects what stands under keys that could mean name.
 func everyName(n *yaml.Node, names map[string]bool) {
 	for i, c := range n.Content {
-		if n.Kind == yaml.MappingNode && i%2 == 1 && c.Kind == yaml.ScalarNode && edits(n.Content[i-1].Value, "name") < 3 {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && c.Kind == yaml.ScalarNode && spelling.Near(n.Content[i-1].Value, []string{"name"}) != "" {
 			names[c.Value] = true
 		}
 		everyName(c, names)
