@@ -230,16 +230,10 @@ func (p *proof) readLetters() {
 	})
 }
 
-// checkUpdates adds up weir.updates by series, as a reader that honours fences, and follows each series' chain.
-func (p *proof) checkUpdates() {
-	want := map[string]uint64{}
-	for key, s := range p.stored {
-		for _, row := range s.rows[wire.TopicReadings] {
-			want[key.device+"/"+row.Metric]++
-			p.Live++
-		}
-	}
-	got, chain, fences := map[string]uint64{}, map[string]telemetry.Version{}, map[int]*kafka.FenceFilter{}
+// eachUpdate reads weir.updates from its beginning, as a reader that honours fences.
+func (p *proof) eachUpdate(take func(partition int, r *kafka.Record, u *telemetry.Update)) {
+	p.Helper()
+	fences := map[int]*kafka.FenceFilter{}
 	p.each(wire.TopicUpdates, func(partition int, r *kafka.Record) {
 		if fences[partition] == nil {
 			fences[partition] = &kafka.FenceFilter{}
@@ -253,20 +247,34 @@ func (p *proof) checkUpdates() {
 			return
 		}
 		for i := range updates {
-			u := &updates[i]
-			series := strings.Clone(u.Series)
-			last, known := chain[series]
-			if !known {
-				last = telemetry.NoVersion
-			}
-			if u.Since != last {
-				p.violation("%s/%d@%d %s: since %d after version %d", wire.TopicUpdates, partition, r.Offset, series, u.Since, last)
-			}
-			chain[series] = u.Version
-			got[series] += u.N + u.Late + u.Invalid
-			p.Updates += u.N + u.Late + u.Invalid
-			p.UpdatesLate += u.Late
+			take(partition, r, &updates[i])
 		}
+	})
+}
+
+// checkUpdates adds up weir.updates by series, and follows each series' chain.
+func (p *proof) checkUpdates() {
+	want := map[string]uint64{}
+	for key, s := range p.stored {
+		for _, row := range s.rows[wire.TopicReadings] {
+			want[key.device+"/"+row.Metric]++
+			p.Live++
+		}
+	}
+	got, chain := map[string]uint64{}, map[string]telemetry.Version{}
+	p.eachUpdate(func(partition int, r *kafka.Record, u *telemetry.Update) {
+		series := strings.Clone(u.Series)
+		last, known := chain[series]
+		if !known {
+			last = telemetry.NoVersion
+		}
+		if u.Since != last {
+			p.violation("%s/%d@%d %s: since %d after version %d", wire.TopicUpdates, partition, r.Offset, series, u.Since, last)
+		}
+		chain[series] = u.Version
+		got[series] += u.N + u.Late + u.Invalid
+		p.Updates += u.N + u.Late + u.Invalid
+		p.UpdatesLate += u.Late
 	})
 	for series, n := range want {
 		if got[series] != n {

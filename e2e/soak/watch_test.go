@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"weir/kafka"
-	"weir/wire"
+	"weir/telemetry"
 )
 
 // watched is what a server took while it was overloaded.
@@ -144,24 +144,8 @@ func (p *poster) run(ctx context.Context) {
 	}
 }
 
-// sumUpdates is how many readings are in weir.updates, as a reader that honours fences sees it.
+// sumUpdates is how many readings are in weir.updates.
 func (p *proof) sumUpdates() (sum uint64) {
-	fences := map[int]*kafka.FenceFilter{}
-	p.each(wire.TopicUpdates, func(partition int, r *kafka.Record) {
-		if fences[partition] == nil {
-			fences[partition] = &kafka.FenceFilter{}
-		}
-		if !fences[partition].Accept(r) {
-			return
-		}
-		updates, err := wire.DecodeUpdateBatch(r.Value, nil, nil)
-		if err != nil {
-			p.Errorf("%s/%d@%d: %v", wire.TopicUpdates, partition, r.Offset, err)
-			return
-		}
-		for i := range updates {
-			sum += updates[i].N + updates[i].Late + updates[i].Invalid
-		}
-	})
+	p.eachUpdate(func(_ int, _ *kafka.Record, u *telemetry.Update) { sum += u.N + u.Late + u.Invalid })
 	return sum
 }
