@@ -1,10 +1,6 @@
 package ingest
 
-import (
-	"encoding/binary"
-
-	"weir/internal/wsframe"
-)
+import "weir/internal/wsframe"
 
 // Take implements wsframe.Receiver.
 func (c *conn) Take(kind byte, compressed bool, message []byte) bool {
@@ -31,16 +27,13 @@ func (c *conn) Control(opcode byte, payload []byte) bool {
 
 // bidden answers a close frame, and notes whether the client meant to go.
 func (c *conn) bidden(payload []byte) {
-	if len(payload) == 0 {
-		c.echo([]byte{finalFrame | opClose, 0})
+	code, wrong := wsframe.Goodbye(payload)
+	switch {
+	case wrong != 0:
+		c.Break(wrong)
 		return
-	}
-	code := uint16(0)
-	if len(payload) > 1 {
-		code = binary.BigEndian.Uint16(payload)
-	}
-	if !wsframe.MayClose(code) {
-		c.breaks(badFrame)
+	case code == 0:
+		c.echo([]byte{finalFrame | opClose, 0})
 		return
 	}
 	c.orderly = code == closeNormal || code == closeGoingAway
@@ -52,11 +45,14 @@ func (c *conn) bidden(payload []byte) {
 
 // Break implements wsframe.Receiver.
 func (c *conn) Break(f wsframe.Fault) {
-	b := badFrame
-	if f == wsframe.TooLarge {
-		b = tooLarge
+	switch f {
+	case wsframe.TooLarge:
+		c.breaks(tooLarge)
+	case wsframe.NotText:
+		c.breaks(notText)
+	default:
+		c.breaks(badFrame)
 	}
-	c.breaks(b)
 }
 
 func (c *conn) echo(frame []byte) {

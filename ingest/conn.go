@@ -164,7 +164,7 @@ func (c *conn) countClose(code uint16) {
 	switch code {
 	case wire.CloseTooLarge:
 		byCode(c.srv.metrics.rejectedFrames, wire.CodeFrameTooLarge).Inc()
-	case closeProtocol, wire.CloseProtocolError:
+	case closeProtocol, wire.CloseNotText, wire.CloseProtocolError:
 		c.srv.metrics.closedProtocol.Inc()
 	}
 }
@@ -175,6 +175,8 @@ func (c *conn) breaks(b breach) {
 	switch b {
 	case badLength, reservedBits, badFrame:
 		code = closeProtocol
+	case notText:
+		code = wire.CloseNotText
 	case earlyLarge, tooLarge:
 		code, reason = wire.CloseTooLarge, wire.ReasonFrameTooLarge
 	}

@@ -93,6 +93,7 @@ const (
 	earlyLarge
 	badFrame
 	tooLarge
+	notText
 	notBinary
 	notUnpacked
 	badPacket
@@ -101,7 +102,7 @@ const (
 func (b breach) String() string {
 	return [...]string{"none", "length beyond 2^63", "reserved bits", "too many fragments", "too many control frames",
 		"too many messages", "large message before credentials", "illegal frame", "too large a message",
-		"MQTT in a text message", "damaged compression", "illegal MQTT"}[b]
+		"close reason not UTF-8", "MQTT in a text message", "damaged compression", "illegal MQTT"}[b]
 }
 
 // squeezes reports whether the header that is complete begins a message and marks it as compressed (RFC 7692), as it may.

@@ -55,6 +55,9 @@ func TestIllegalFramesEndTheConnectionWithTheReasonOfTheTable(t *testing.T) {
 		{"reserved bit", clientFrame(0xc1, "x"), 1002, wire.ReasonProtocolError, endedProtocol},
 		{"reserved opcode", clientFrame(0x8b, ""), 1002, wire.ReasonProtocolError, endedProtocol},
 		{"continuation of nothing", clientFrame(0x80, "x"), 1002, wire.ReasonProtocolError, endedProtocol},
+		{"close with half a code", clientFrame(0x88, "\x03"), 1002, wire.ReasonProtocolError, endedProtocol},
+		{"close with a code that is reserved", clientFrame(0x88, "\x03\xedbye"), 1002, wire.ReasonProtocolError, endedProtocol},
+		{"close with a reason that is not UTF-8", clientFrame(0x88, "\x03\xe8bye\xff"), 1007, wire.ReasonProtocolError, endedProtocol},
 		{"ping in fragments", clientFrame(0x09, ""), 1002, wire.ReasonProtocolError, endedProtocol},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -185,29 +185,27 @@ func (l listener) pong(now time.Time, payload []byte) {
 
 // bidden answers a close frame.
 func (l listener) bidden(payload []byte) {
-	if len(payload) == 0 {
+	code, wrong := wsframe.Goodbye(payload)
+	switch {
+	case wrong != 0:
+		l.Break(wrong)
+	case code == 0:
 		l.c.closeWith(controlFrame(opClose, nil), endedByClient)
-		return
+	case code < 3000:
+		l.c.closeWith(closeFrame(wire.CloseNormal, ""), endedByClient)
+	default:
+		l.c.closeWith(closeFrame(code, ""), endedByClient)
 	}
-	code := uint16(0)
-	if len(payload) > 1 {
-		code = binary.BigEndian.Uint16(payload)
-	}
-	if !wsframe.MayClose(code) {
-		l.Break(wsframe.Illegal)
-		return
-	}
-	if code < 3000 {
-		code = wire.CloseNormal
-	}
-	l.c.closeWith(closeFrame(code, ""), endedByClient)
 }
 
 // Break implements wsframe.Receiver.
 func (l listener) Break(f wsframe.Fault) {
-	if f == wsframe.TooLarge {
+	switch f {
+	case wsframe.TooLarge:
 		l.c.closeWith(closeFrame(wire.CloseTooLarge, wire.ReasonFrameTooLarge), endedTooLarge)
-		return
+	case wsframe.NotText:
+		l.c.closeWith(closeFrame(wire.CloseNotText, wire.ReasonProtocolError), endedProtocol)
+	default:
+		l.c.closeWith(closeFrame(wire.CloseMalformed, wire.ReasonProtocolError), endedProtocol)
 	}
-	l.c.closeWith(closeFrame(wire.CloseMalformed, wire.ReasonProtocolError), endedProtocol)
 }

@@ -8,6 +8,7 @@ const (
 	CloseNormal    uint16 = 1000
 	CloseDraining  uint16 = 1001
 	CloseMalformed uint16 = 1002
+	CloseNotText   uint16 = 1007
 	CloseRefused   uint16 = 1008
 	CloseTooLarge  uint16 = 1009
 	CloseInternal  uint16 = 1011
@@ -77,6 +78,7 @@ var closeCodes = []CloseInfo{
 	{CloseNormal, ReasonNormal, ActionNone, "the connection has served its purpose"},
 	{CloseDraining, ReasonDraining, ActionReconnect, "the server is stopping; another one, or its successor, takes over"},
 	{CloseMalformed, ReasonProtocolError, ActionStop, "the client's frames are not WebSocket's"},
+	{CloseNotText, ReasonProtocolError, ActionStop, "the reason in the client's close frame is not UTF-8"},
 	{CloseRefused, ReasonUnauthenticated, ActionToken, "credentials are needed"},
 	{CloseRefused, ReasonAuthTimeout, ActionToken, "no credentials came in time"},
 	{CloseRefused, ReasonTokenInvalid, ActionToken, "the credentials are not valid"},

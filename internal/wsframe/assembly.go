@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"sync"
+	"unicode/utf8"
 )
 
 // maxControl is the longest payload of a control frame (RFC 6455 §5.5).
@@ -17,6 +18,8 @@ const (
 	Illegal Fault = iota + 1
 	// TooLarge are messages beyond the limit.
 	TooLarge
+	// NotText is a reason in a close frame that is not UTF-8.
+	NotText
 )
 
 // Receiver is who gets what is assembled, and is told of the frame that breaks the rules. It is false when the connection
@@ -191,8 +194,26 @@ func (a *Assembly) forget() {
 	a.kept, a.room = nil, nil
 }
 
-// MayClose reports whether a client may end the connection with a code (RFC 6455 §7.4).
-func MayClose(code uint16) bool {
+// Goodbye reads the payload of a client's close frame (RFC 6455 §5.5.1): the code that it ends the connection with, 0
+// without one, or what is wrong with it.
+func Goodbye(payload []byte) (code uint16, wrong Fault) {
+	if len(payload) == 0 {
+		return 0, 0
+	}
+	if len(payload) > 1 {
+		code = binary.BigEndian.Uint16(payload)
+	}
+	switch {
+	case !mayClose(code):
+		return 0, Illegal
+	case !utf8.Valid(payload[2:]):
+		return 0, NotText
+	}
+	return code, 0
+}
+
+// mayClose reports whether a client may end the connection with a code (RFC 6455 §7.4).
+func mayClose(code uint16) bool {
 	switch code {
 	case 1004, 1005, 1006, 1014, 1015:
 		return false

@@ -106,3 +106,25 @@ func (k *taken) Control(_ byte, payload []byte) bool {
 }
 
 func (*taken) Break(Fault) {}
+
+func TestAGoodbyeIsACodeThatMayBeGivenAndAReasonInUTF8(t *testing.T) {
+	for payload, want := range map[string]struct {
+		code  uint16
+		wrong Fault
+	}{
+		"":                        {0, 0},
+		"\x03\xe8":                {1000, 0},
+		"\x0f\xa0à bientôt":       {4000, 0},
+		"\x03":                    {0, Illegal},
+		"\x03\xedno such":         {0, Illegal},
+		"\x03\xe8bye\xff":         {0, NotText},
+		"\x03\xe8half of \xc3":    {0, NotText},
+		"\x03\xe8\xed\xa0\x80":    {0, NotText}, // a surrogate
+		"\x03\xed and not \xff":   {0, Illegal},
+		"\x0b\xb8of an extension": {3000, 0},
+	} {
+		if code, wrong := Goodbye([]byte(payload)); code != want.code || wrong != want.wrong {
+			t.Errorf("%q: code %d, fault %d, want %d, %d", payload, code, wrong, want.code, want.wrong)
+		}
+	}
+}

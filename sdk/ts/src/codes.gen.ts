@@ -7,6 +7,7 @@ export const CLOSE_TABLE: readonly (readonly [number, string, CloseAction])[] = 
   [1000,"normal","none"],
   [1001,"draining","reconnect"],
   [1002,"protocol_error","stop"],
+  [1007,"protocol_error","stop"],
   [1008,"unauthenticated","token"],
   [1008,"auth_timeout","token"],
   [1008,"token_invalid","token"],

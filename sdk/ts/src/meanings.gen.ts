@@ -6,6 +6,7 @@ export const CLOSE_MEANINGS: Readonly<Record<string, string>> = {
   "1000 normal": "the connection has served its purpose",
   "1001 draining": "the server is stopping; another one, or its successor, takes over",
   "1002 protocol_error": "the client's frames are not WebSocket's",
+  "1007 protocol_error": "the reason in the client's close frame is not UTF-8",
   "1008 unauthenticated": "credentials are needed",
   "1008 auth_timeout": "no credentials came in time",
   "1008 token_invalid": "the credentials are not valid",
