@@ -93,6 +93,8 @@ type snapshot struct {
 	cursor     string
 	pushed     int64
 	resumed    bool // rows and alerts are what was missed, not the state
+	// alertsResumed: of alerts those are missed transitions that come first.
+	alertsResumed bool
 }
 
 // answer is what subscriptions that join together are told, encoded once for each encoding. It is shared but for the id.
@@ -131,13 +133,21 @@ func (a *answer) encode(e encoding) []byte {
 // message is the snapshot as a message for nobody yet.
 func (s *snapshot) message() *wire.Subscribed {
 	msg := &wire.Subscribed{
-		View: int(s.view), MaxHz: s.hz, Resumed: s.resumed, Cursor: s.cursor, PushTime: s.pushed,
+		View: int(s.view), MaxHz: s.hz, Resumed: s.resumed, AlertsResumed: s.alertsResumed, Cursor: s.cursor, PushTime: s.pushed,
 		Columns: s.columns, Dictionary: s.dictionary, Rows: wireRows(s.rows), Alerts: s.alerts,
 	}
-	for i, idx := range s.index {
-		msg.Rows[i].I = int(idx)
+	for i := range msg.Rows {
+		msg.Rows[i].I = int(s.place(i))
 	}
 	return msg
+}
+
+// place is the index of the i-th row's series.
+func (s *snapshot) place(i int) uint32 {
+	if s.index == nil {
+		return uint32(i)
+	}
+	return s.index[i]
 }
 
 // frame completes the shared part for the subscription of that id.

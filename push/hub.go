@@ -25,7 +25,6 @@ type hub struct {
 	window   *window
 	catalog  Catalog
 	filters  filters
-	readBack readBack // what the window does not have any more; nil: nothing
 
 	mu     sync.Mutex
 	closed bool

@@ -19,8 +19,9 @@ const (
 	defaultWait = 30 * time.Second
 )
 
-// maxPollsAtOnce is how many requests that have waited may look for their answers at a time, the others take turns: one
-// reading wakes all who wait for it, and they must not crowd out those who ask for a snapshot.
+// maxPollsAtOnce is how many requests may look for their answers at a time, the others take turns: one reading wakes all
+// who wait for it, and they must not crowd out those who ask for a snapshot; and what each has missed takes memory. One
+// that asks for a version has its first look at once, which costs nothing.
 const maxPollsAtOnce = 16
 
 // waitFor is what a request for a snapshot waits for: what is newer than a cursor, or a version of its one series. The
@@ -99,9 +100,9 @@ func (s *Server) whilePermitted(ctx context.Context) (permitted context.Context,
 	}
 }
 
-// lookInTurn looks, with those that have waited in their turn.
+// lookInTurn looks, with all but the first look for a version in turn.
 func (s *Server) lookInTurn(ctx context.Context, v *view, patterns []telemetry.Pattern, ask *waitFor, waited, last bool) ([]byte, error) {
-	if waited {
+	if waited || ask.returning != nil {
 		select {
 		case s.polls <- struct{}{}:
 		case <-ctx.Done():
@@ -123,18 +124,15 @@ func (s *Server) look(ctx context.Context, v *view, patterns []telemetry.Pattern
 		}
 		return nil, nil
 	}
-	if err := s.hub.acquireEncoder(ctx); err != nil {
-		return nil, err
-	}
 	body, err := s.hub.missedBy(ctx, v, ask.returning, last)
-	s.hub.releaseEncoder()
 	if errors.Is(err, errTooOld) || errors.Is(err, errInexact) {
 		return s.encodeSnapshot(ctx, patterns)
 	}
 	return body, err
 }
 
-// missedBy is what has happened in a view since a cursor; nil if nothing has, unless asked for all the same.
+// missedBy is what has happened in a view since a cursor; nil if nothing has, unless asked for all the same. Nobody else
+// waits while the log is read: an encoder is taken after it.
 func (h *hub) missedBy(ctx context.Context, v *view, r *returning, emptyToo bool) ([]byte, error) {
 	h.mu.Lock()
 	if r.refusal(&h.at) != "" {
@@ -142,11 +140,13 @@ func (h *hub) missedBy(ctx context.Context, v *view, r *returning, emptyToo bool
 		return nil, errTooOld
 	}
 	state := v.snapshot()
-	back := &catchUp{window: h.window, readBack: h.readBack, to: h.at.clone(), patterns: v.patterns, rows: state.rows}
+	back := h.catchUpLocked(v.patterns, state)
 	now := h.now().UnixMicro()
 	h.mu.Unlock()
-	if err := back.load(ctx, []*positions{r.at}); err != nil {
-		return nil, err
+	for _, topic := range []string{wire.TopicUpdates, wire.TopicAlerts} {
+		if err := back.load(ctx, topic, map[string]*positions{r.cursor: r.at}); err != nil {
+			return nil, err
+		}
 	}
 	m, err := back.since(r.at)
 	if err != nil {
@@ -155,6 +155,10 @@ func (h *hub) missedBy(ctx context.Context, v *view, r *returning, emptyToo bool
 	if len(m.rows) == 0 && len(m.alerts) == 0 && !emptyToo {
 		return nil, nil
 	}
+	if err := h.acquireEncoder(ctx); err != nil {
+		return nil, err
+	}
+	defer h.releaseEncoder()
 	snap := wire.Snapshot{Epoch: back.to.epoch, Cursor: state.cursor, ServerTime: now, Resumed: true, Alerts: m.alerts}
 	for i := range m.rows {
 		snap.Dictionary = append(snap.Dictionary, wire.Entry{I: i, Series: m.rows[i].Series, Meta: state.dictionary[m.index[i]].Meta})

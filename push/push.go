@@ -75,7 +75,7 @@ func New(opts Options) (*Server, error) {
 		return nil, err
 	}
 	src := newSource(s, opts.Kafka)
-	s.source, s.hub.readBack = src.run, src.readBack
+	s.source, s.hub.window.readBack = src.run, src.readBack
 	return s, nil
 }
 

@@ -32,21 +32,23 @@ var (
 	errInexact = errors.New("push: what happened since the cursor does not join up")
 )
 
-// readBack reads what the window does not have any more: the records that count of a partition's [from, to).
-type readBack func(ctx context.Context, topic string, partition int, from, to int64) ([]stored, error)
-
-// catchUp merges what happened in a view since some cursors. It is made under hub.mu, when nothing is pending in the
-// view, and works without.
+// catchUp merges what happened in a view since some cursors. It is made when nothing is pending in the view, and works
+// without hub.mu.
 type catchUp struct {
 	window   *window
-	readBack readBack
 	to       *positions
 	patterns []telemetry.Pattern
-	rows     []telemetry.Update // the series' newest, by index: where each chain has to end
-	index    map[string]uint32  // of the dictionary
+	state    *snapshot // where each chain has to end
 
+	index   map[string]standing
 	spans   map[spanKey][]since
 	updates int // merged so far
+}
+
+// standing is where a series stands: its index in the dictionary, and its newest version.
+type standing struct {
+	index   uint32
+	version telemetry.Version
 }
 
 type spanKey struct {
@@ -68,28 +70,37 @@ type missed struct {
 	alerts []telemetry.Alert // transitions, in order of their partition
 }
 
-// load reads the records since the oldest of the cursors, once for all of them.
-func (c *catchUp) load(ctx context.Context, cursors []*positions) error {
+// catchUpLocked is for a view whose state is of this moment.
+func (h *hub) catchUpLocked(patterns []telemetry.Pattern, state *snapshot) *catchUp {
+	return &catchUp{window: h.window, to: h.at.clone(), patterns: patterns, state: state, spans: make(map[spanKey][]since)}
+}
+
+// load reads the records of a topic since the oldest of the cursors, once for all of them.
+func (c *catchUp) load(ctx context.Context, topic string, cursors map[string]*positions) error {
 	ctx, cancel := context.WithTimeout(ctx, readBackTime)
 	defer cancel()
-	c.index = make(map[string]uint32, len(c.rows))
-	for i := range c.rows {
-		c.index[c.rows[i].Series] = uint32(i)
+	if c.index == nil {
+		c.index = c.state.standings()
 	}
-	c.spans = make(map[spanKey][]since)
-	for _, topic := range []string{wire.TopicUpdates, wire.TopicAlerts} {
-		to := c.to.of(topic)
-		for p := range to {
-			from := to[p]
-			for _, at := range cursors {
-				from = min(from, at.of(topic)[p])
-			}
-			if err := c.loadSpan(ctx, spanKey{topic, p}, from, to[p]); err != nil {
-				return err
-			}
+	for p, to := range c.to.of(topic) {
+		from := to
+		for _, at := range cursors {
+			from = min(from, at.of(topic)[p])
+		}
+		if err := c.loadSpan(ctx, spanKey{topic, p}, from, to); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// standings says where each series stands.
+func (s *snapshot) standings() map[string]standing {
+	out := make(map[string]standing, len(s.rows))
+	for i := range s.rows {
+		out[s.rows[i].Series] = standing{s.place(i), s.rows[i].Version}
+	}
+	return out
 }
 
 // of is the positions in a topic, by partition.
@@ -114,16 +125,9 @@ func (c *catchUp) loadSpan(ctx context.Context, at spanKey, from, to int64) erro
 	if from >= to {
 		return nil
 	}
-	records, have := c.window.span(at.topic, at.partition, from, to)
-	if have > from {
-		if c.readBack == nil {
-			return errTooOld
-		}
-		older, err := c.readBack(ctx, at.topic, at.partition, from, have)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errTooOld, err)
-		}
-		records = append(older, records...)
+	records, err := c.window.read(ctx, at.topic, at.partition, from, to)
+	if err != nil {
+		return err
 	}
 	for i := range records {
 		s, err := c.decode(at.topic, &records[i])
@@ -181,19 +185,25 @@ func (c *catchUp) since(cursor *positions) (*missed, error) {
 			return nil, err
 		}
 	}
-	for i, idx := range out.index {
-		if out.rows[i].Version != c.rows[idx].Version {
+	for i := range out.rows {
+		if out.rows[i].Version != c.index[out.rows[i].Series].version {
 			return nil, errInexact
 		}
 	}
+	out.alerts = c.transitions(cursor)
+	return out, nil
+}
+
+// transitions are those of alerts after a cursor.
+func (c *catchUp) transitions(cursor *positions) (out []telemetry.Alert) {
 	for p, from := range cursor.alerts {
 		for _, s := range c.spans[spanKey{wire.TopicAlerts, p}] {
 			if s.offset >= from {
-				out.alerts = append(out.alerts, *s.alert)
+				out = append(out, *s.alert)
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 func (c *catchUp) mergeSpan(out *missed, span []since, from int64) error {
@@ -219,7 +229,7 @@ func (c *catchUp) mergeSpan(out *missed, span []since, from int64) error {
 
 // merge adds an update as the hub did: a repetition is left out, and anything else that does not join up is an error.
 func (c *catchUp) merge(out *missed, u *telemetry.Update) error {
-	idx := c.index[u.Series]
+	idx := c.index[u.Series].index
 	seen, known := out.version(idx)
 	if known && u.Follow(seen) == telemetry.Replay {
 		return nil

@@ -26,6 +26,7 @@ func newScriptedLog(partitions, budget int) *scriptedLog {
 		window: newWindow(budget), records: make(map[spanKey][]stored), last: make(map[string]telemetry.Update),
 		at: &positions{epoch: "e", updates: make([]int64, partitions), alerts: make([]int64, partitions)},
 	}
+	l.window.readBack = l.readBack
 	for p := range partitions {
 		l.window.begin(wire.TopicUpdates, p, 0)
 		l.window.begin(wire.TopicAlerts, p, 0)
@@ -54,15 +55,25 @@ func (l *scriptedLog) readBack(_ context.Context, topic string, partition int, f
 
 // catchUp is for the series of the names, as a view has them.
 func (l *scriptedLog) catchUp(names []string) *catchUp {
-	c := &catchUp{window: l.window, readBack: l.readBack, to: l.at.clone(), patterns: []telemetry.Pattern{mustPattern("#")}}
+	state := new(snapshot)
 	for _, name := range names {
 		u, ok := l.last[name]
 		if !ok {
 			u = telemetry.Update{Series: name, Version: telemetry.NoVersion, Since: telemetry.NoVersion}
 		}
-		c.rows = append(c.rows, u)
+		state.rows = append(state.rows, u)
 	}
-	return c
+	return &catchUp{
+		window: l.window, to: l.at.clone(), patterns: []telemetry.Pattern{mustPattern("#")}, state: state, spans: make(map[spanKey][]since),
+	}
+}
+
+func loadAll(t interface{ Fatal(args ...any) }, c *catchUp, cursors map[string]*positions) {
+	for _, topic := range []string{wire.TopicUpdates, wire.TopicAlerts} {
+		if err := c.load(context.Background(), topic, cursors); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func mustPattern(text string) telemetry.Pattern {
@@ -131,19 +142,17 @@ func TestWhatHappenedSinceACursorIsMergedExactly(t *testing.T) {
 			}
 		}
 		c := l.catchUp(names)
-		var cursors []*positions
+		cursors := make(map[string]*positions)
 		for _, r := range resumers {
 			p, err := parseCursor(r.cursor)
 			if err != nil || p.epoch != "e" || !p.reached(c.to) {
 				t.Fatalf("%v, %+v", err, p)
 			}
-			cursors = append(cursors, p)
+			cursors[r.cursor] = p
 		}
-		if err := c.load(context.Background(), cursors); err != nil {
-			t.Fatal(err)
-		}
+		loadAll(t, c, cursors)
 		for i, r := range resumers {
-			got, err := c.since(cursors[i])
+			got, err := c.since(cursors[r.cursor])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +203,7 @@ func TestWhatDoesNotJoinUpIsNotTold(t *testing.T) {
 			l, cursor := begin()
 			tc.spoil(l)
 			c := l.catchUp([]string{"a/b/x"})
-			err := c.load(t.Context(), []*positions{cursor})
+			err := c.load(t.Context(), wire.TopicUpdates, map[string]*positions{"": cursor})
 			if err == nil {
 				_, err = c.since(cursor)
 			}
@@ -209,8 +218,8 @@ func TestWhatDoesNotJoinUpIsNotTold(t *testing.T) {
 		cursor := l.at.clone()
 		l.write(0, "a/b/x", 2, 0)
 		c := l.catchUp([]string{"a/b/x"})
-		c.readBack = nil
-		if err := c.load(t.Context(), []*positions{cursor}); !errors.Is(err, errTooOld) {
+		l.window.readBack = nil
+		if err := c.load(t.Context(), wire.TopicUpdates, map[string]*positions{"": cursor}); !errors.Is(err, errTooOld) {
 			t.Errorf("%v", err)
 		}
 	})

@@ -128,11 +128,12 @@ func (t *tail) reload(ctx context.Context, gone *kafka.ErrOffsetOutOfRange) (int
 		return 0, err
 	}
 	from := t.after(l, kafka.OffsetRange{First: gone.First, End: gone.End})
-	t.hub.window.begin(t.topic, t.partition, from)
 	if t.topic == wire.TopicUpdates {
+		t.hub.window.begin(t.topic, t.partition, from)
 		t.hub.apply(t.partition, l.updateList(), from)
 		return from, nil
 	}
+	t.hub.begin(t.topic, t.partition, from) // nobody comes back to before
 	t.hub.loadAlerts(t.partition, l.alertList())
 	t.hub.resyncAll(resyncLog)
 	return from, nil

@@ -262,6 +262,7 @@ func (v *view) restart() {
 	f := resyncFrame(v.number, v.broken)
 	for _, s := range v.subs {
 		s.client.restart(s, f)
+		s.returning = v.hub.stayLocked(v.broken)
 		if v.hub.turnLocked(s) {
 			v.waiting = append(v.waiting, s)
 		}

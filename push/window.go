@@ -3,6 +3,8 @@ package push
 import (
 	"slices"
 	"sync"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // blockBytes is how much of a log is kept, and let go, at a time.
@@ -12,11 +14,13 @@ const blockBytes = 64 << 10
 // told what happened meanwhile. It has a lock of its own: tails add to it before the hub applies a record, so what
 // the hub has applied is in it.
 type window struct {
-	budget int // bytes of all logs together; each has an equal part
+	budget   int      // bytes of all logs together; when there are more, the largest gives way
+	readBack readBack // fixed before the first read: what is older; nil: nothing
+	readings singleflight.Group
 
-	mu   sync.Mutex
-	logs map[string][]*recent // by topic and partition
-	n    int                  // logs
+	mu    sync.Mutex
+	logs  map[string][]*recent // by topic and partition
+	bytes int                  // of all logs
 }
 
 // recent are the newest records of one partition.
@@ -48,9 +52,9 @@ func (w *window) begin(topic string, partition int, from int64) {
 	defer w.mu.Unlock()
 	for len(w.logs[topic]) <= partition {
 		w.logs[topic] = append(w.logs[topic], &recent{})
-		w.n++
 	}
 	if r := w.logs[topic][partition]; r.next != from {
+		w.bytes -= r.bytes
 		*r = recent{from: from, next: from}
 	}
 }
@@ -61,12 +65,45 @@ func (w *window) add(topic string, partition int, records []stored, next int64) 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := w.logs[topic][partition]
+	w.bytes -= r.bytes
 	for i := range records {
 		r.add(&records[i])
 	}
 	r.next = next
-	for r.bytes > w.budget/w.n && len(r.blocks) > 0 {
-		r.drop()
+	w.bytes += r.bytes
+	w.shrinkLocked()
+}
+
+// prepend takes the records that count of a partition's [from, to), which were read of the log, unless they do not join
+// up any more with what is here. The values are copied.
+func (w *window) prepend(topic string, partition int, records []stored, from, to int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.logs[topic][partition]
+	if r.from != to {
+		return
+	}
+	older := recent{from: from, next: to}
+	for i := range records {
+		older.add(&records[i])
+	}
+	r.from, r.blocks, r.bytes = from, append(older.blocks, r.blocks...), r.bytes+older.bytes
+	w.bytes += older.bytes
+	w.shrinkLocked()
+}
+
+// shrinkLocked lets the oldest of the largest log go until all are within the budget.
+func (w *window) shrinkLocked() {
+	for w.bytes > w.budget {
+		var largest *recent
+		for _, logs := range w.logs {
+			for _, r := range logs {
+				if largest == nil || r.bytes > largest.bytes {
+					largest = r
+				}
+			}
+		}
+		w.bytes -= largest.drop()
 	}
 }
 
@@ -89,15 +126,17 @@ func (r *recent) add(s *stored) {
 // blockRecords bounds the records of a block; small ones fill it before its bytes do.
 const blockRecords = 512
 
-// drop lets the oldest block go.
-func (r *recent) drop() {
+// drop lets the oldest block go, and returns how large it was.
+func (r *recent) drop() (size int) {
 	b := r.blocks[0]
-	r.bytes -= cap(b.bytes) + 16*blockRecords
+	size = cap(b.bytes) + 16*blockRecords
+	r.bytes -= size
 	r.blocks = slices.Delete(r.blocks, 0, 1)
 	r.from = r.next
 	if len(r.blocks) > 0 {
 		r.from = r.blocks[0].offsets[0]
 	}
+	return size
 }
 
 // span returns the records of a partition with from <= offset < to, oldest first; have is the first offset from

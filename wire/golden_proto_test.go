@@ -50,6 +50,8 @@ func TestGoldenLiveProto(t *testing.T) {
 	}
 	resumed := &Subscribed{ID: "ä \"b\"", View: 19, Resumed: true, Left: []uint32{4}, Cursor: "AQI", PushTime: serverTime}
 	add("subscribed: resumed, nothing missed", resumed.AppendProto(nil), resumed.Append(nil))
+	anew := &Subscribed{ID: "a", View: 20, AlertsResumed: true, Alerts: []telemetry.Alert{sampleAlert()}, Cursor: "AQI", PushTime: serverTime}
+	add("subscribed: anew, with the alerts missed", anew.AppendProto(nil), anew.Append(nil))
 	nothing := &Updates{View: 19, PushTime: serverTime, Left: []uint32{0}}
 	add("updates: no rows", nothing.AppendProto(nil, 0), nothing.Append(nil))
 	pong := (&Pong{Payload: []byte(`{"t":1}`)}).Append(nil)

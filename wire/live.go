@@ -59,6 +59,9 @@ type Subscribed struct {
 	// Resumed: Rows and Alerts are what the client has missed since the cursor it named, rows merged and transitions in
 	// order, and not the state.
 	Resumed bool
+	// AlertsResumed: Rows are the state, and Alerts the transitions that the client has missed, in order, and then the other
+	// open alerts.
+	AlertsResumed bool
 	// View is what Updates and SeriesMsg name. Subscriptions to the same patterns and rate share one.
 	View  int
 	MaxHz float64
@@ -66,7 +69,7 @@ type Subscribed struct {
 	Columns    ColumnSet
 	Dictionary []Entry
 	Rows       []Row
-	// Alerts are the open alerts of the series.
+	// Alerts are the open alerts of the series, unless told otherwise above.
 	Alerts []telemetry.Alert
 	// Left are series that left the view since the cursor, if Resumed.
 	Left   []uint32
@@ -96,10 +99,12 @@ type Resync struct {
 	Reason string `json:"reason"`
 }
 
-// ErrorMsg reports a message that was refused; ID is that of the subscription it was about, if any.
+// ErrorMsg reports a message that was refused; ID is that of the subscription, or of the message to a room, that it was
+// about, and Room the room, if any.
 type ErrorMsg struct {
 	Error
-	ID string `json:"id,omitempty"`
+	ID   string `json:"id,omitempty"`
+	Room string `json:"room,omitempty"`
 }
 
 // Draining announces that the server stops: reconnect after ReconnectAfterMS plus a random part of JitterMS.
@@ -165,6 +170,9 @@ func (m *Subscribed) Append(dst []byte) []byte {
 	dst = numberField(dst, `,"max_hz":`, m.MaxHz)
 	if m.Resumed {
 		dst = append(dst, `,"resumed":true`...)
+	}
+	if m.AlertsResumed {
+		dst = append(dst, `,"alerts_resumed":true`...)
 	}
 	dst = appendState(append(dst, ','), m.Columns, m.Dictionary, m.Rows, m.Alerts)
 	dst = leftField(dst, m.Left)
@@ -263,9 +271,10 @@ func (m *Resync) Append(dst []byte) []byte {
 func (m *ErrorMsg) Append(dst []byte) []byte {
 	dst = head(dst, TypeError)
 	dst = m.append(dst)
-	if m.ID != "" {
-		dst = stringField(dst[:len(dst)-1], `,"id":`, m.ID)
-		dst = append(dst, '}')
+	for _, f := range []struct{ name, text string }{{`,"id":`, m.ID}, {`,"room":`, m.Room}} {
+		if f.text != "" {
+			dst = append(stringField(dst[:len(dst)-1], f.name, f.text), '}')
+		}
 	}
 	return append(dst, '}')
 }

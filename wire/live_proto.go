@@ -33,6 +33,7 @@ const (
 	subscribedLeft
 	subscribedCursor
 	subscribedPushTime
+	subscribedAlertsResumed
 )
 
 // Fields of weir.v1.LiveSeries, LiveUpdates and LiveEntry.
@@ -149,7 +150,11 @@ func (m *Subscribed) AppendProtoShared(dst []byte) []byte {
 	if m.Cursor != "" {
 		dst = appendStringField(dst, subscribedCursor, m.Cursor)
 	}
-	return appendVarintField(dst, subscribedPushTime, uint64(m.PushTime))
+	dst = appendVarintField(dst, subscribedPushTime, uint64(m.PushTime))
+	if m.AlertsResumed {
+		dst = appendVarintField(dst, subscribedAlertsResumed, 1)
+	}
+	return dst
 }
 
 func appendProtoEntries(dst []byte, field int, entries []Entry) []byte {

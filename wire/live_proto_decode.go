@@ -227,6 +227,8 @@ func (m *Subscribed) protoField(f *protoField, names *[]string, rows *[]byte) er
 		return f.text(&m.Cursor)
 	case subscribedPushTime:
 		return f.whole(&m.PushTime)
+	case subscribedAlertsResumed:
+		m.AlertsResumed = f.number != 0
 	}
 	return nil
 }

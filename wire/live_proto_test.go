@@ -69,7 +69,7 @@ func drawLiveRows(t *rapid.T, series int) (rows []Row) {
 func told(m ServerMessage) string {
 	switch m := m.(type) {
 	case *Subscribed:
-		text := fmt.Sprintf("%q %v %v %v %v %v %v %v %v %d alerts", m.ID, m.View, m.MaxHz, m.Resumed, m.Columns, m.Left, m.Cursor, m.PushTime, rowsTold(m.Rows), len(m.Alerts))
+		text := fmt.Sprintf("%q %v %v %v %v %v %v %v %v %d alerts", m.ID, m.View, m.MaxHz, [2]bool{m.Resumed, m.AlertsResumed}, m.Columns, m.Left, m.Cursor, m.PushTime, rowsTold(m.Rows), len(m.Alerts))
 		return text + string(appendEntries(nil, m.Dictionary))
 	case *Updates:
 		return fmt.Sprintf("%v %q %v %v %s", m.View, m.Cursor, m.PushTime, m.Left, rowsTold(m.Rows))
@@ -122,7 +122,7 @@ func TestProtobufTellsWhatJSONDoes(t *testing.T) {
 		chosen, series := drawColumns(t), rapid.IntRange(0, 5).Draw(t, "series")
 		sub := &Subscribed{
 			ID: "ä \"b\"", View: rapid.IntRange(0, 300).Draw(t, "view"), MaxHz: rapid.SampledFrom([]float64{0, 0.5, 20}).Draw(t, "hz"),
-			Resumed: rapid.Bool().Draw(t, "resumed"), Columns: chosen, Dictionary: drawLiveEntries(t, 0, series), Rows: drawLiveRows(t, series),
+			Resumed: rapid.Bool().Draw(t, "resumed"), AlertsResumed: rapid.Bool().Draw(t, "alerts resumed"), Columns: chosen, Dictionary: drawLiveEntries(t, 0, series), Rows: drawLiveRows(t, series),
 			Cursor: "AQ", PushTime: serverTime, Left: rapid.SliceOf(rapid.Uint32()).Draw(t, "left"),
 		}
 		if sub.Resumed {

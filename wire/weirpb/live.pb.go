@@ -151,10 +151,12 @@ type LiveSubscribed struct {
 	Dictionary []*LiveEntry `protobuf:"bytes,6,rep,name=dictionary,proto3" json:"dictionary,omitempty"`
 	Rows       *LiveRows    `protobuf:"bytes,7,opt,name=rows,proto3" json:"rows,omitempty"`
 	// JSON objects as in weir.v1.json.
-	Alerts        []string `protobuf:"bytes,8,rep,name=alerts,proto3" json:"alerts,omitempty"`
-	Left          []uint32 `protobuf:"varint,9,rep,packed,name=left,proto3" json:"left,omitempty"`
-	Cursor        string   `protobuf:"bytes,10,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	PushTime      int64    `protobuf:"varint,11,opt,name=push_time,json=pushTime,proto3" json:"push_time,omitempty"`
+	Alerts   []string `protobuf:"bytes,8,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	Left     []uint32 `protobuf:"varint,9,rep,packed,name=left,proto3" json:"left,omitempty"`
+	Cursor   string   `protobuf:"bytes,10,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	PushTime int64    `protobuf:"varint,11,opt,name=push_time,json=pushTime,proto3" json:"push_time,omitempty"`
+	// Alerts are the transitions missed, and then the other open ones.
+	AlertsResumed bool `protobuf:"varint,12,opt,name=alerts_resumed,json=alertsResumed,proto3" json:"alerts_resumed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -264,6 +266,13 @@ func (x *LiveSubscribed) GetPushTime() int64 {
 		return x.PushTime
 	}
 	return 0
+}
+
+func (x *LiveSubscribed) GetAlertsResumed() bool {
+	if x != nil {
+		return x.AlertsResumed
+	}
+	return false
 }
 
 type LiveSeries struct {
@@ -681,7 +690,7 @@ const file_weir_v1_live_proto_rawDesc = "" +
 	"\aupdates\x18\x03 \x01(\v2\x14.weir.v1.LiveUpdatesR\aupdates\x12\x12\n" +
 	"\x04json\x18\x04 \x01(\tR\x04json\"#\n" +
 	"\rClientMessage\x12\x12\n" +
-	"\x04json\x18\x01 \x01(\tR\x04json\"\xbb\x02\n" +
+	"\x04json\x18\x01 \x01(\tR\x04json\"\xe2\x02\n" +
 	"\x0eLiveSubscribed\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04view\x18\x02 \x01(\rR\x04view\x12\x15\n" +
@@ -696,7 +705,8 @@ const file_weir_v1_live_proto_rawDesc = "" +
 	"\x04left\x18\t \x03(\rR\x04left\x12\x16\n" +
 	"\x06cursor\x18\n" +
 	" \x01(\tR\x06cursor\x12\x1b\n" +
-	"\tpush_time\x18\v \x01(\x03R\bpushTime\"\x92\x01\n" +
+	"\tpush_time\x18\v \x01(\x03R\bpushTime\x12%\n" +
+	"\x0ealerts_resumed\x18\f \x01(\bR\ralertsResumed\"\x92\x01\n" +
 	"\n" +
 	"LiveSeries\x12\x12\n" +
 	"\x04view\x18\x01 \x01(\rR\x04view\x12(\n" +
