@@ -18,7 +18,7 @@ func (b *build) alive(self string) func(node string) bool {
 // startRooms begins to carry messages between the sessions of all processes, and waits until what there is has been read.
 func (a *App) startRooms(ctx context.Context, b *build, self string) (*rooms.Hub, error) {
 	h, err := rooms.New(rooms.Options{
-		Config: rooms.DefaultConfig(), Client: b.client, Producer: b.producer, Partitions: b.id.Partitions,
+		Config: a.opts.Config.Rooms, Client: b.client, Producer: b.producer, Partitions: b.id.Partitions,
 		Node: self, Alive: b.alive(self), Logger: a.log.With("component", "rooms"), Metrics: a.set,
 	})
 	if err != nil {

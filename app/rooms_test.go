@@ -2,8 +2,10 @@ package app
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,14 +17,17 @@ import (
 // heard is a message of the live protocol as these tests look at it.
 type heard struct {
 	Type    string
-	Payload struct {
-		Code, ID, Room, Event, Session, User, Type string
-		Version                                    int64
-		Payload                                    json.RawMessage
-		Members                                    []struct{ Session string }
-		Messages                                   []struct{ ID string }
-		From                                       struct{ User, Session string }
-	}
+	Payload payload
+}
+
+type payload struct {
+	Code, ID, Room, Event, Session, User, Type string
+	Version                                    int64
+	Payload                                    json.RawMessage
+	Members                                    []struct{ Session string }
+	Messages                                   []struct{ ID string }
+	Gap                                        bool
+	From                                       struct{ User, Session string }
 }
 
 // await reads on to the next message of a type.
@@ -190,5 +195,72 @@ func TestTwoProcessesShareRooms(t *testing.T) {
 	must(t, c.conn.WriteString(join))
 	if m := c.await(t, "joined"); len(m.Payload.Members) != 2 || len(m.Payload.Messages) != 2 {
 		t.Fatalf("joined %+v", m.Payload)
+	}
+}
+
+func TestWhoComesBackToARoomIsToldWhatItMissed(t *testing.T) {
+	c := onDisk(t)
+	c.Partitions, c.Rooms.History = 1, 2
+	r := start(t, c)
+	s := r.dialFrom("v1/live", "")
+	say := func(text string) { t.Helper(); must(t, s.conn.WriteString(text)) }
+	say(`{"type":"join","payload":{"room":"plant1/ops"}}`)
+	s.await(t, "joined")
+	for i := range 6 {
+		r.publish(fmt.Sprintf(`{"target":{"room":"plant1/ops"},"type":"chat","id":"m%d"}`, i))
+	}
+	first := s.await(t, "message").Payload.Version
+	back := func(more string) (ids []string, gap bool) {
+		t.Helper()
+		say(fmt.Sprintf(`{"type":"join","payload":{"room":"plant1/ops","after":%d%s}}`, first, more))
+		got := s.await(t, "joined").Payload
+		for _, m := range got.Messages {
+			ids = append(ids, m.ID)
+		}
+		return ids, got.Gap
+	}
+	check := func() {
+		t.Helper()
+		// Memory has two, the others are in the log.
+		if ids, gap := back(""); gap || !slices.Equal(ids, []string{"m1", "m2", "m3", "m4", "m5"}) {
+			t.Errorf("told %v, gap %v", ids, gap)
+		}
+		if ids, gap := back(`,"last":3`); !gap || !slices.Equal(ids, []string{"m3", "m4", "m5"}) {
+			t.Errorf("of the newest three: %v, gap %v", ids, gap)
+		}
+	}
+	check()
+	must(t, r.stop())
+	r = start(t, c)
+	s = r.dialFrom("v1/live", "")
+	check()
+	must(t, r.stop())
+	c.Rooms.ReadBack = 0
+	r = start(t, c)
+	s = r.dialFrom("v1/live", "")
+	if ids, gap := back(""); !gap || !slices.Equal(ids, []string{"m4", "m5"}) {
+		t.Errorf("from memory alone: %v, gap %v", ids, gap)
+	}
+}
+
+func TestRefusalsNameTheRoomAndTheMessage(t *testing.T) {
+	r := start(t, memory())
+	s := r.dialFrom("v1/live", "")
+	for request, want := range map[string]heard{
+		`{"type":"join","payload":{"room":"a/+"}}`:                                        {Payload: payload{Room: "a/+"}},
+		`{"type":"join","payload":{"room":"a","lost":1}}`:                                 {Payload: payload{Room: "a"}},
+		`{"type":"leave","payload":{"room":"a/+"}}`:                                       {Payload: payload{Room: "a/+"}},
+		`{"type":"kick","payload":{"room":"a","user":"b"}}`:                               {Payload: payload{Room: "a"}},
+		`{"type":"send","payload":{"id":"m1","room":"a/+","type":"chat","payload":1}}`:    {Payload: payload{ID: "m1", Room: "a/+"}},
+		`{"type":"send","payload":{"id":"m2","user":"nobody","type":"chat","payload":1}}`: {Payload: payload{ID: "m2"}},
+	} {
+		must(t, s.conn.WriteString(request))
+		var got heard
+		for got.Type != "error" {
+			must(t, json.Unmarshal(s.next(t), &got))
+		}
+		if got.Payload.ID != want.Payload.ID || got.Payload.Room != want.Payload.Room {
+			t.Errorf("%s: id %q, room %q", request, got.Payload.ID, got.Payload.Room)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"weir/kafka/embedded"
 	"weir/pipeline"
 	"weir/push"
+	"weir/rooms"
 )
 
 // Roles a process can have.
@@ -70,6 +71,7 @@ type Config struct {
 	Ingest    ingest.Config   `koanf:"ingest"`
 	Pipeline  pipeline.Config `koanf:"pipeline"`
 	Push      push.Config     `koanf:"push"`
+	Rooms     rooms.Config    `koanf:"rooms"`
 	Commands  commands.Config `koanf:"commands"`
 	Devices   devices.Config  `koanf:"devices"`
 	Auth      auth.Config     `koanf:"auth"`

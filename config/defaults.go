@@ -10,6 +10,7 @@ import (
 	"weir/kafka/embedded"
 	"weir/pipeline"
 	"weir/push"
+	"weir/rooms"
 	"weir/wire"
 )
 
@@ -49,6 +50,7 @@ func Default() Config {
 		Ingest:    ingest.DefaultConfig(),
 		Pipeline:  pipeline.DefaultConfig(),
 		Push:      push.DefaultConfig(),
+		Rooms:     rooms.DefaultConfig(),
 		Commands:  commands.DefaultConfig(),
 		Devices:   devices.DefaultConfig(),
 		Auth:      auth.DefaultConfig(),

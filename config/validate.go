@@ -37,6 +37,7 @@ func (c *Config) Validate() error {
 		prefixed("ingest.", c.Ingest.Validate()),
 		prefixed("pipeline.", c.Pipeline.Validate()),
 		prefixed("push.", c.Push.Validate()),
+		prefixed("rooms.", c.Rooms.Validate()),
 		prefixed("commands.", c.Commands.Validate()),
 		prefixed("devices.", c.Devices.Validate()),
 		prefixed("auth.", c.Auth.Validate()),

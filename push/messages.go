@@ -27,7 +27,7 @@ func (s *Server) handle(c *client, data []byte) {
 		if c.raisesCredit(data) {
 			return
 		}
-		c.refuse(now, &wire.Error{Code: wire.CodeOverloaded, Message: "messages come too fast; this one was dropped"}, "")
+		c.refuse(now, &wire.Error{Code: wire.CodeOverloaded, Message: "messages come too fast; this one was dropped"}, &wire.ClientMessage{})
 		return
 	}
 	msg, err := wire.DecodeClientMessage(data)
@@ -36,17 +36,18 @@ func (s *Server) handle(c *client, data []byte) {
 	}
 	var refusal *wire.Error
 	if errors.As(err, &refusal) {
-		c.refuse(now, refusal, msg.SubscriptionID())
+		c.refuse(now, refusal, &msg)
 	}
 }
 
-func (c *client) refuse(now time.Time, err *wire.Error, id string) {
+// refuse answers a message, or what was understood of it.
+func (c *client) refuse(now time.Time, err *wire.Error, msg *wire.ClientMessage) {
 	c.hub.m.messageError(err.Code).Inc()
 	if !c.mistakes.take(now) {
 		c.expel(endedProtocol)
 		return
 	}
-	c.send(errorFrame(err, id))
+	c.send(textFrame((&wire.ErrorMsg{Error: *err, ID: msg.SubscriptionID(), Room: msg.Room.Room}).Append(nil)))
 }
 
 func (s *Server) dispatch(c *client, msg *wire.ClientMessage) error {

@@ -59,10 +59,7 @@ func (h *Hub) join(ctx context.Context, s *session, r *wire.RoomRequest) *wire.E
 	if !mayJoin(s.who, r.Room) {
 		return forbidden("payload.room")
 	}
-	last := h.cfg.History
-	if r.HasLast {
-		last = r.Last
-	}
+	want := h.wanted(ctx, r)
 	h.mu.Lock()
 	in := s.rooms[r.Room]
 	if in == nil {
@@ -73,12 +70,12 @@ func (h *Hub) join(ctx context.Context, s *session, r *wire.RoomRequest) *wire.E
 		in = new(stay)
 		s.rooms[r.Room] = in
 	}
-	in.joins = append(in.joins, last)
+	in.joins = append(in.joins, want)
 	h.mu.Unlock()
 	h.write(ctx, &wire.RoomRecord{Kind: wire.RecordJoin, Room: r.Room, User: s.user, Session: s.id, Node: h.opts.Node}, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.answerJoin(s, r.Room, wire.NewError(wire.CodeNotStored, "payload.room"))
+		h.answerJoin(s, r.Room, outcome{refusal: wire.NewError(wire.CodeNotStored, "payload.room")})
 	})
 	return nil
 }
@@ -103,7 +100,7 @@ func (h *Hub) leaveOne(ctx context.Context, s *session, room string) {
 		if in := s.rooms[room]; in != nil && in.leaves > 0 {
 			in.leaves--
 		}
-		s.send((&wire.ErrorMsg{Error: *wire.NewError(wire.CodeNotStored, "payload.room")}).Append(nil))
+		s.refuse(wire.NewError(wire.CodeNotStored, "payload.room"), room)
 	})
 }
 
@@ -133,7 +130,7 @@ func (h *Hub) sendFrom(ctx context.Context, s *session, r *wire.RoomRequest) *wi
 	}
 	return h.store(ctx, s.who, m, func(version int64, refusal *wire.Error) {
 		if refusal != nil {
-			s.send((&wire.ErrorMsg{Error: *refusal, ID: m.ID}).Append(nil))
+			s.send((&wire.ErrorMsg{Error: *refusal, ID: m.ID, Room: m.Room}).Append(nil))
 			return
 		}
 		s.send((&wire.MessageReceipt{ID: m.ID, Version: version}).Append(nil))
@@ -155,6 +152,12 @@ func (h *Hub) store(ctx context.Context, who *auth.Principal, m *wire.MessageVal
 	key := messageKey{keyOf(m), m.From.User, m.ID}
 	w := &waiter{done}
 	h.mu.Lock()
+	if room := h.stateOf(key.path).rooms[m.Room]; room != nil { // here, too, so that it need not be told from others when the log is read
+		if refusal := room.banned(m.From.User, time.Now().UnixMicro()); refusal != nil {
+			h.mu.Unlock()
+			return refusal
+		}
+	}
 	if first, ok := h.stateOf(key.path).ids.versions[key]; ok {
 		h.m.duplicates.Inc()
 		done(first, nil)
@@ -205,7 +208,7 @@ func (h *Hub) moderate(ctx context.Context, s *session, kind string, r *wire.Roo
 		rec.Kind, rec.Until = wire.RecordBan, time.Now().UnixMicro()+lasting*1000
 	}
 	h.write(ctx, rec, func() {
-		s.send((&wire.ErrorMsg{Error: *wire.NewError(wire.CodeNotStored, "payload.room")}).Append(nil))
+		s.refuse(wire.NewError(wire.CodeNotStored, "payload.room"), r.Room)
 	})
 	return nil
 }

@@ -8,25 +8,28 @@ import (
 // Config bounds rooms. Rooms, inboxes and ids are counted per partition of weir.messages, so that all instances agree.
 type Config struct {
 	// History is how many messages of a room are kept, HistoryBytes how large they may be together.
-	History      int
-	HistoryBytes int
+	History      int `koanf:"history"`
+	HistoryBytes int `koanf:"history_bytes"`
+	// ReadBack is how many records of its partition a room's history is looked for in, for those who come back; 0: none.
+	ReadBack int `koanf:"read_back"`
 	// Rooms is how many there may be; those without members are forgotten first.
-	Rooms int
+	Rooms int `koanf:"rooms"`
 	// Members is how many sessions a room may have.
-	Members int
+	Members int `koanf:"members"`
 	// RoomsPerSession is how many rooms a session may be in.
-	RoomsPerSession int
+	RoomsPerSession int `koanf:"rooms_per_session"`
 	// Inbox is how many messages wait for a user, Inboxes for how many users.
-	Inbox, Inboxes int
+	Inbox   int `koanf:"inbox"`
+	Inboxes int `koanf:"inboxes"`
 	// IDs is how many ids of messages are known as sent.
-	IDs int
+	IDs int `koanf:"ids"`
 }
 
 // DefaultConfig is what an installation without configuration runs with.
 func DefaultConfig() Config {
 	return Config{
 		History: 100, HistoryBytes: 256 << 10, Rooms: 1000, Members: 1000, RoomsPerSession: 100,
-		Inbox: 100, Inboxes: 1000, IDs: 20_000,
+		Inbox: 100, Inboxes: 1000, ReadBack: 20_000, IDs: 20_000,
 	}
 }
 
@@ -34,15 +37,15 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	var errs []error
 	for _, f := range []struct {
-		name        string
-		value, most int
+		name               string
+		value, least, most int
 	}{
-		{"history", c.History, 1000}, {"history_bytes", c.HistoryBytes, 64 << 20}, {"rooms", c.Rooms, 1 << 20},
-		{"members", c.Members, 1 << 20}, {"rooms_per_session", c.RoomsPerSession, 10_000}, {"inbox", c.Inbox, 1000},
-		{"inboxes", c.Inboxes, 1 << 20}, {"ids", c.IDs, 1 << 24},
+		{"history", c.History, 1, 1000}, {"history_bytes", c.HistoryBytes, 1, 64 << 20}, {"read_back", c.ReadBack, 0, 1 << 20},
+		{"rooms", c.Rooms, 1, 1 << 20}, {"members", c.Members, 1, 1 << 20}, {"rooms_per_session", c.RoomsPerSession, 1, 10_000},
+		{"inbox", c.Inbox, 1, 1000}, {"inboxes", c.Inboxes, 1, 1 << 20}, {"ids", c.IDs, 1, 1 << 24},
 	} {
-		if f.value < 1 || f.value > f.most {
-			errs = append(errs, fmt.Errorf("%s: must be between 1 and %d, is %d", f.name, f.most, f.value))
+		if f.value < f.least || f.value > f.most {
+			errs = append(errs, fmt.Errorf("%s: must be between %d and %d, is %d", f.name, f.least, f.most, f.value))
 		}
 	}
 	return errors.Join(errs...)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/sync/singleflight"
 
 	"weir/auth"
 	"weir/kafka"
@@ -48,6 +49,9 @@ type Hub struct {
 	users    map[string]map[string]*session // by the user's path and the session
 	waiters  map[messageKey][]*waiter
 	loading  int
+
+	readings singleflight.Group
+	reading  chan struct{} // as many as read at once
 }
 
 // session is one that is attached here. Guarded by Hub.mu.
@@ -58,10 +62,14 @@ type session struct {
 	rooms    map[string]*stay
 }
 
-// stay is what a session wants of a room: joins that are not answered yet, each with how many messages it wants, and
-// leaves.
+// refuse tells the session what it is refused in a room.
+func (s *session) refuse(refusal *wire.Error, room string) {
+	s.send((&wire.ErrorMsg{Error: *refusal, Room: room}).Append(nil))
+}
+
+// stay is what a session wants of a room: joins that are not answered yet, each with the messages it wants, and leaves.
 type stay struct {
-	joins  []int
+	joins  []wanted
 	leaves int
 	in     bool
 }
@@ -77,7 +85,7 @@ type stir struct {
 	away    bool
 }
 
-type meters struct{ delivered, duplicates, malformed, misplaced, unstored, dropped *metrics.Counter }
+type meters struct{ delivered, duplicates, malformed, misplaced, unstored, dropped, readBack, gaps *metrics.Counter }
 
 // New makes a Hub. It knows nothing before Run has read the topic.
 func New(o Options) (*Hub, error) {
@@ -96,7 +104,7 @@ func New(o Options) (*Hub, error) {
 	h := &Hub{
 		opts: o, cfg: o.Config, log: o.Logger, ready: make(chan struct{}), stirs: make(chan stir, 1024),
 		sessions: make(map[string]*session), users: make(map[string]map[string]*session),
-		waiters: make(map[messageKey][]*waiter), loading: o.Partitions,
+		waiters: make(map[messageKey][]*waiter), loading: o.Partitions, reading: make(chan struct{}, maxReadings),
 		m: meters{
 			delivered:  o.Metrics.NewCounter(`weir_rooms_messages_delivered_total`),
 			duplicates: o.Metrics.NewCounter(`weir_rooms_messages_repeated_total`),
@@ -104,6 +112,8 @@ func New(o Options) (*Hub, error) {
 			misplaced:  o.Metrics.NewCounter(`weir_rooms_records_skipped_total{reason="wrong_partition"}`),
 			unstored:   o.Metrics.NewCounter(`weir_rooms_records_unstored_total`),
 			dropped:    o.Metrics.NewCounter(`weir_rooms_presence_dropped_total`),
+			readBack:   o.Metrics.NewCounter(`weir_rooms_records_read_back_total`),
+			gaps:       o.Metrics.NewCounter(`weir_rooms_gaps_total`),
 		},
 	}
 	for range o.Partitions {

@@ -10,10 +10,14 @@ type kept struct {
 
 func (k kept) over(now int64) bool { return k.expires > 0 && now >= k.expires }
 
-// history are the newest messages of a room, the oldest first.
+// size is about what it takes, in bytes.
+func (k kept) size() int { return len(k.Payload) + overhead }
+
+// history are the newest messages of a room, the oldest first. What may have been before them is not newer than dropped.
 type history struct {
 	messages []kept
 	bytes    int
+	dropped  int64 // a version
 }
 
 // overhead is about what a message takes beside its payload.
@@ -21,9 +25,10 @@ const overhead = 512
 
 func (h *history) add(k kept, most, bytes int) {
 	h.messages = append(h.messages, k)
-	h.bytes += len(k.Payload) + overhead
+	h.bytes += k.size()
 	for len(h.messages) > most || h.bytes > bytes && len(h.messages) > 1 {
-		h.bytes -= len(h.messages[0].Payload) + overhead
+		h.bytes -= h.messages[0].size()
+		h.dropped = h.messages[0].Version
 		h.messages[0] = kept{}
 		h.messages = h.messages[1:]
 	}

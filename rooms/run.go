@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"weir/auth"
 	"weir/kafka"
 	"weir/kafka/table"
@@ -31,6 +33,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	var all sync.WaitGroup
 	for p := range h.opts.Partitions {
+		h.states[p].forgot = ends[p].First << 12
 		all.Go(func() { h.follow(ctx, p, ends[p]) })
 	}
 	all.Go(func() { h.tend(ctx) })
@@ -47,7 +50,10 @@ func (h *Hub) follow(ctx context.Context, partition int, there kafka.OffsetRange
 				h.take(partition, &f.Records[i])
 			}
 		},
-		Lost: func(n, _ int64, err error) {
+		Lost: func(n, next int64, err error) {
+			h.mu.Lock()
+			h.states[partition].holed = next << 12
+			h.mu.Unlock()
 			h.log.Error("messages lost to damage in the log", "partition", partition, "offsets", n, "error", err)
 		},
 	})
@@ -139,18 +145,27 @@ func (h *Hub) stir(ctx context.Context, which stir) {
 	}
 }
 
+// decode reads a record. It returns nil for what is not of rooms, and for what is skipped, with the counter of that.
+func (h *Hub) decode(partition int, record *kafka.Record) (r *wire.RoomRecord, skipped *metrics.Counter) {
+	r, err := wire.DecodeRoomRecord(record.Value)
+	switch {
+	case errors.Is(err, wire.ErrNotOfRooms):
+		return nil, nil
+	case err != nil || !soundPaths(r):
+		return nil, h.m.malformed
+	case kafka.PartitionFor(recordKey(r), h.opts.Partitions) != partition:
+		return nil, h.m.misplaced
+	}
+	return r, nil
+}
+
 // take applies a record and tells what came of it.
 func (h *Hub) take(partition int, record *kafka.Record) {
-	r, err := wire.DecodeRoomRecord(record.Value)
-	if errors.Is(err, wire.ErrNotOfRooms) {
-		return
+	r, skipped := h.decode(partition, record)
+	if skipped != nil {
+		skipped.Inc()
 	}
-	if err != nil || !soundPaths(r) {
-		h.m.malformed.Inc()
-		return
-	}
-	if kafka.PartitionFor(recordKey(r), h.opts.Partitions) != partition {
-		h.m.misplaced.Inc()
+	if r == nil {
 		return
 	}
 	h.mu.Lock()
@@ -272,29 +287,29 @@ func (h *Hub) joined(r *wire.RoomRecord, out outcome) {
 	if s == nil || s.user != r.User {
 		return
 	}
-	h.answerJoin(s, r.Room, out.refusal)
+	h.answerJoin(s, r.Room, out)
 }
 
 // answerJoin answers the session's oldest join of a room.
-func (h *Hub) answerJoin(s *session, name string, refusal *wire.Error) {
+func (h *Hub) answerJoin(s *session, name string, out outcome) {
 	in := s.rooms[name]
 	if in == nil || len(in.joins) == 0 {
 		return // of joins that are written anew there is nothing to answer
 	}
-	last := in.joins[0]
+	want := in.joins[0]
 	in.joins = in.joins[1:]
-	if refusal != nil {
-		s.send((&wire.ErrorMsg{Error: *refusal}).Append(nil))
+	if out.refusal != nil {
+		s.refuse(out.refusal, name)
 		if !in.in && len(in.joins) == 0 && in.leaves == 0 {
 			delete(s.rooms, name)
 		}
 		return
 	}
 	in.in = true
-	r := h.stateOf(name).rooms[name]
-	s.send((&wire.Joined{
-		Room: name, Members: r.there(), Messages: r.history.last(last, time.Now().UnixMicro()), Version: r.version,
-	}).Append(nil))
+	st := h.stateOf(name)
+	r := st.rooms[name]
+	messages, gap := st.missed(r, want, h.cfg.HistoryBytes, time.Now().UnixMicro())
+	s.send((&wire.Joined{Room: name, Members: r.there(), Messages: messages, Version: r.version, Gap: gap}).Append(nil))
 }
 
 func (h *Hub) hasLeft(r *wire.RoomRecord) {

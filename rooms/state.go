@@ -14,6 +14,11 @@ type state struct {
 	inboxes map[string]*inbox
 	waiting []string // the users of inboxes, the oldest first
 	ids     seenIDs
+	next    int64 // the offset behind the newest record
+	// forgot is the version up to which there may have been messages of rooms that are not known (any more).
+	forgot int64
+	// holed is the version behind what was lost to damage in the log.
+	holed int64
 }
 
 func newState(cfg Config) *state {
@@ -48,9 +53,13 @@ type outcome struct {
 	removed  []string // sessions put out of the room
 }
 
+// versionOf is the version of what is at an offset: not 0, which is what a client has that has seen none.
+func versionOf(offset int64) int64 { return offset<<12 | 1 }
+
 // apply takes a record at an offset; at is when it was stored, µs.
 func (s *state) apply(offset, at int64, r *wire.RoomRecord) outcome {
-	version := offset<<12 | 1 // not 0, which is what a client has that has seen none
+	version := versionOf(offset)
+	s.next = offset + 1
 	switch r.Kind {
 	case wire.RecordMessage:
 		return s.message(version, at, r.Message)
@@ -78,6 +87,7 @@ func (s *state) room(name string, version int64) *room {
 			return nil
 		}
 		r = &room{name: name, members: make(map[string]*member), bans: make(map[string]int64)}
+		r.history.dropped = s.forgot
 		s.rooms[name] = r
 	}
 	r.used = version
@@ -95,18 +105,19 @@ func (s *state) evict() bool {
 	if oldest == nil {
 		return false
 	}
-	delete(s.rooms, oldest.name)
+	s.forget(oldest)
 	return true
+}
+
+func (s *state) forget(r *room) {
+	delete(s.rooms, r.name)
+	s.forgot = max(s.forgot, r.version)
 }
 
 // banned says until when a user is kept out, or returns nil.
 func (r *room) banned(user string, at int64) *wire.Error {
 	until, ok := r.bans[user]
-	switch {
-	case !ok:
-		return nil
-	case at >= until:
-		delete(r.bans, user)
+	if !ok || at >= until {
 		return nil
 	}
 	return &wire.Error{
@@ -236,7 +247,7 @@ func (r *room) ban(user string, until, at int64, most int) {
 // tidy forgets a room of which nothing is left.
 func (s *state) tidy(r *room) {
 	if len(r.members) == 0 && len(r.bans) == 0 && len(r.history.messages) == 0 {
-		delete(s.rooms, r.name)
+		s.forget(r)
 	}
 }
 
@@ -253,7 +264,12 @@ func (r *room) sessions() []string {
 // forgetLost is after how long the members of a silent instance cannot come back.
 const forgetLost = 10 * time.Minute
 
-// sweep removes the members whose instance is silent, and takes back those whose instance is heard of again.
+// forgetBan is how long after its end a ban is forgotten, so that no instance forgets it that others still know: clocks
+// differ.
+const forgetBan = time.Minute
+
+// sweep removes the members whose instance is silent, and takes back those whose instance is heard of again. It
+// forgets bans that have ended.
 func (s *state) sweep(now time.Time, alive func(node string) bool) (out []wire.RoomPresence) {
 	for _, r := range s.rooms {
 		for session, m := range r.members {
@@ -266,6 +282,11 @@ func (s *state) sweep(now time.Time, alive func(node string) bool) (out []wire.R
 				out = append(out, r.tell("joined", m, now.UnixMicro()))
 			case !up && now.Sub(m.lost) > forgetLost:
 				delete(r.members, session)
+			}
+		}
+		for user, until := range r.bans {
+			if now.Sub(time.UnixMicro(until)) > forgetBan {
+				delete(r.bans, user)
 			}
 		}
 		s.tidy(r)

@@ -49,6 +49,9 @@ type RoomRequest struct {
 	// Last is how many messages join wants; without HasLast as many as are kept.
 	Last    int
 	HasLast bool
+	// After, of a join with HasAfter, is the version of the newest message that the client knows: what came after it is wanted.
+	After    int64
+	HasAfter bool
 	// ID, Type, Payload (JSON), ExcludeSelf, Ephemeral and TTLMS are those of send; TTLMS 0: as long as it is kept.
 	ID, Type               string
 	Payload                []byte
@@ -128,6 +131,8 @@ type Joined struct {
 	Members  []RoomMember   `json:"members"`
 	Messages []*RoomMessage `json:"messages"`
 	Version  int64          `json:"version"`
+	// Gap says that between what the client said it knows and Messages some may be missing.
+	Gap bool `json:"gap,omitempty"`
 }
 
 // RoomPresence tells of a session in a room. Event is joined, left, away, active or kicked.
@@ -209,7 +214,11 @@ func (m *Joined) Append(dst []byte) []byte {
 	for i, message := range m.Messages {
 		dst = message.body(separate(dst, i))
 	}
-	return append(intField(append(dst, ']'), `,"version":`, m.Version), "}}"...)
+	dst = intField(append(dst, ']'), `,"version":`, m.Version)
+	if m.Gap {
+		dst = append(dst, `,"gap":true`...)
+	}
+	return append(dst, "}}"...)
 }
 
 // Append appends the message.

@@ -30,6 +30,9 @@ func (r *RoomRequest) Append(dst []byte, kind string) []byte {
 		if r.HasLast {
 			dst = intField(dst, `,"last":`, int64(r.Last))
 		}
+		if r.HasAfter {
+			dst = intField(dst, `,"after":`, r.After)
+		}
 	case TypeSend:
 		text(`,"user":`, r.User)
 		text(`,"session":`, r.Session)

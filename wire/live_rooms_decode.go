@@ -7,7 +7,7 @@ type roomField func(d *clientDecoder, path string) bool
 
 // roomFields are the fields of each type's payload.
 var roomFields = map[string]map[string]roomField{
-	TypeJoin:  {"room": readRoom, "last": readLast},
+	TypeJoin:  {"room": readRoom, "last": readLast, "after": readAfter},
 	TypeLeave: {"room": readRoom},
 	TypeRooms: {},
 	TypeSend: {
@@ -73,6 +73,7 @@ func (d *clientDecoder) roomComplete() bool {
 
 func (d *clientDecoder) filled(into *string, path string, most int) (ok bool) {
 	if *into, ok = d.text(path); ok && (*into == "" || len(*into) > most) {
+		*into = "" // it is not repeated in the refusal
 		return d.refuse(CodeFieldRange, path)
 	}
 	return ok
@@ -120,6 +121,12 @@ func readRoomPayload(d *clientDecoder, path string) (ok bool) {
 func readLast(d *clientDecoder, path string) bool {
 	last, ok := d.whole(path, 0, MaxLast)
 	d.msg.Room.Last, d.msg.Room.HasLast = int(last), true
+	return ok
+}
+
+func readAfter(d *clientDecoder, path string) (ok bool) {
+	d.msg.Room.After, ok = d.whole(path, 0, math.MaxInt64)
+	d.msg.Room.HasAfter = ok
 	return ok
 }
 

@@ -17,13 +17,15 @@ func TestMessagesAboutRoomsAreReadAsTheyWereWritten(t *testing.T) {
 	for _, m := range []ServerMessage{
 		&message, &toUser, &toAll, &toSession,
 		&Joined{
-			Room: "p/ops", Version: 9, Messages: []*RoomMessage{&message},
+			Room: "p/ops", Version: 9, Gap: true, Messages: []*RoomMessage{&message},
 			Members: []RoomMember{{User: "p/_users/a", Session: "s1", Since: 3}, {User: "p/_users/b", Session: "s2", Away: true}},
 		},
 		&Left{Room: "p/ops"},
 		&RoomPresence{Room: "p/ops", Event: "kicked", User: "p/_users/a", Session: "s1", Time: 7},
 		&RoomList{Rooms: []RoomInfo{{Room: "p/ops", Members: 2, Version: 9}}},
 		&MessageReceipt{ID: "m1", Version: 9},
+		&ErrorMsg{Error: *NewError(CodeForbidden, "payload.room"), ID: "m1", Room: "p/ops"},
+		&ErrorMsg{Error: *NewError(CodeForbidden, "payload.room"), Room: "p/ops"},
 		&Ping{Payload: []byte(`{"t":5}`)},
 	} {
 		text := m.Append(nil)
@@ -55,7 +57,8 @@ func object(t *testing.T, text []byte) (o map[string]any) {
 
 func TestRequestsAboutRoomsAreReadAsTheyWereWritten(t *testing.T) {
 	for kind, requests := range map[string][]RoomRequest{
-		TypeJoin:  {{Target: Target{Room: "p/ops"}}, {Target: Target{Room: "p/ops"}, HasLast: true}, {Target: Target{Room: "p/ops"}, Last: 5, HasLast: true}},
+		TypeJoin: {{Target: Target{Room: "p/ops"}}, {Target: Target{Room: "p/ops"}, HasLast: true}, {Target: Target{Room: "p/ops"}, Last: 5, HasLast: true},
+			{Target: Target{Room: "p/ops"}, HasAfter: true}, {Target: Target{Room: "p/ops"}, After: 4097, HasAfter: true}},
 		TypeLeave: {{Target: Target{Room: "p/ops"}}},
 		TypeRooms: {{}},
 		TypeSend: {
