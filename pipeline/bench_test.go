@@ -298,7 +298,7 @@ func BenchmarkRestore(b *testing.B) {
 		b.Fatal(err)
 	}
 	w.drain(windowRounds * n)
-	p := w.pipeline(func(o *Options) { o.Config = DefaultConfig() })
+	p := w.pipeline(keepingAll)
 	var spent, used time.Duration
 	for b.Loop() {
 		o := p.newOwner(0, -1, nil)
