@@ -2,8 +2,6 @@ package device
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -34,25 +32,25 @@ type Live struct {
 	fresh chan freshToken // to run
 	work  sync.WaitGroup
 
-	mu      sync.Mutex
-	state   LiveState
-	failure error     // why the Live has ended
-	current *liveLink // nil: no connection is in use
-	subs    []*Subscription
-	byID    map[string]*Subscription // on this connection, by the id they have there
-	byView  map[int]*Subscription
-	rooms   map[string]*Room
-	joining *Room // its answer is awaited
-	number  uint64
-	sends   map[string]*sending
-	asks    asks
-	out     [][]byte // messages that wait for run
-	gone    []string // ids of subscriptions that are to be ended
-	credit  credit
-	rtt     time.Duration
-	welcome *Welcome
-
-	seenUser, seenAll Version // of the newest message to the user, to all
+	mu         sync.Mutex
+	state      LiveState
+	failure    error     // why the Live has ended
+	current    *liveLink // nil: no connection is in use
+	subs       []*Subscription
+	byID       map[string]*Subscription // on this connection, by the id they have there
+	byView     map[int]*Subscription
+	rooms      map[string]*Room
+	leaving    map[string]int // by room: answers to Leave that are to come
+	number     uint64
+	sends      map[string]*sending
+	asks       asks
+	out        [][]byte     // messages that wait for run
+	moderation []moderation // those that kick and ban
+	gone       []string     // ids of subscriptions that are to be ended
+	credit     credit
+	rtt        time.Duration
+	welcome    *Welcome
+	inbox      int64 // version of the newest message to the user
 }
 
 // LiveState is where a Live stands.
@@ -91,7 +89,7 @@ func NewLive(o LiveOptions) (*Live, error) {
 		o: o, log: o.Logger, wake: make(chan struct{}, 1), cut: make(chan time.Duration, 1), done: make(chan struct{}),
 		fresh: make(chan freshToken, 1),
 		byID:  make(map[string]*Subscription), byView: make(map[int]*Subscription),
-		rooms: make(map[string]*Room), sends: make(map[string]*sending), seenUser: -1, seenAll: -1,
+		rooms: make(map[string]*Room), leaving: make(map[string]int), sends: make(map[string]*sending),
 	}
 	l.ctx, l.end = context.WithCancel(context.Background())
 	go l.run()
@@ -140,68 +138,6 @@ func (l *Live) Interrupt(away time.Duration) {
 	case l.cut <- away:
 	default:
 	}
-}
-
-// ServerStats are what the server counts for this connection.
-type ServerStats = wire.Stats
-
-// ServerStats asks the server for its figures.
-func (l *Live) ServerStats(ctx context.Context) (*ServerStats, error) {
-	answer, err := l.ask(ctx, &l.asks.stats, new(wire.AskStats).Append(nil))
-	if err != nil {
-		return nil, fmt.Errorf("live: ask for figures: %w", err)
-	}
-	stats := new(ServerStats)
-	return stats, json.Unmarshal(answer, stats)
-}
-
-// asks are questions on their way, of which answers of a kind come in order.
-type asks struct {
-	stats, rooms []chan json.RawMessage
-}
-
-// errLost ends what waits for an answer on a connection.
-var errLost = errors.New("the connection was lost")
-
-func (l *Live) ask(ctx context.Context, queue *[]chan json.RawMessage, message []byte) (json.RawMessage, error) {
-	answer := make(chan json.RawMessage, 1)
-	l.mu.Lock()
-	switch {
-	case l.failure != nil:
-		defer l.mu.Unlock()
-		return nil, l.failure
-	case l.state != LiveOpen:
-		defer l.mu.Unlock()
-		return nil, errLost
-	}
-	*queue = append(*queue, answer)
-	l.out = append(l.out, message)
-	l.signal()
-	l.mu.Unlock()
-	select {
-	case text, ok := <-answer:
-		if !ok {
-			return nil, errLost
-		}
-		return text, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func answer(queue *[]chan json.RawMessage, text json.RawMessage) {
-	if len(*queue) == 0 {
-		return
-	}
-	(*queue)[0] <- text
-	*queue = (*queue)[1:]
-}
-
-func lose(queue *[]chan json.RawMessage) {
-	for _, c := range *queue {
-		close(c)
-	}
-	*queue = nil
 }
 
 func (l *Live) signal() {

@@ -30,9 +30,9 @@ func (c *credit) begin(window int64) { *c = credit{granted: window, told: -1} }
 // unused is what the server may still send.
 func (c *credit) unused() int64 { return max(0, c.granted-c.got) }
 
-// due is the message that tells what was granted, or nil.
-func (c *credit) due() []byte {
-	if c.granted == c.told {
+// due is the message that tells what was granted, or nil. Of a window half is saved up, so that not every frame is answered.
+func (c *credit) due(window int) []byte {
+	if c.granted == c.told || c.told >= 0 && c.granted-c.told < int64(window+1)/2 {
 		return nil
 	}
 	c.told = c.granted

@@ -62,6 +62,39 @@ func TestCreditIsGrantedWhenFramesWereRead(t *testing.T) {
 	})
 }
 
+func TestCreditIsGrantedInSteps(t *testing.T) {
+	for window, messages := range map[int]int{1: 65, 2: 65, 3: 33, 16: 9, 100: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newLiveServer()
+			s.add("p/a/t", 1, 1)
+			l := startLive(t, s, func(o *LiveOptions) { o.Credit = window })
+			sub := follow(t, l, SubscribeOptions{})
+			next(t, sub)
+			for range 64 {
+				s.add("p/a/t", 1, 1)
+				s.flush()
+				next(t, sub)
+				synctest.Wait()
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := sub.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			credits := s.peer().said("credit")
+			if len(credits) != messages {
+				t.Errorf("window %d: %d messages, want %d", window, len(credits), messages)
+			}
+			// The server may always send on when all was read.
+			m, err := wire.DecodeClientMessage([]byte(credits[len(credits)-1]))
+			if err != nil || m.Credit.Frames <= 64 {
+				t.Errorf("window %d: %s", window, credits[len(credits)-1])
+			}
+			finishLive(s, l)
+		})
+	}
+}
+
 func TestCreditMayBeGrantedByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newLiveServer()

@@ -1,9 +1,7 @@
 package device
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -42,7 +40,11 @@ func (l *Live) dial(ctx context.Context, token string) (*liveLink, error) {
 	if token != "" && !l.o.TokenInMessage {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	header.Set("Sec-WebSocket-Protocol", wire.LiveProtocol)
+	protocol := wire.LiveProtocol
+	if l.o.Protobuf {
+		protocol = wire.LiveProtocolProto + ", " + protocol
+	}
+	header.Set("Sec-WebSocket-Protocol", protocol)
 	to := endpoint{url: l.o.URL, tls: l.o.TLS, dial: l.o.Dial}
 	//nolint:bodyclose // the body of the answer to an upgrade is the connection itself
 	conn, resp, err := to.shake(ctx, k, &gws.ClientOption{
@@ -65,18 +67,13 @@ func (k *liveLink) OnMessage(_ *gws.Conn, m *gws.Message) {
 	defer func() { _ = m.Close() }()
 	k.hear()
 	at := time.Now()
-	frame := m.Bytes()
-	kind := kindOf(frame)
-	var message wire.ServerMessage
-	var payload json.RawMessage
-	var err error
-	if own[kind] {
-		payload, err = payloadOf(frame)
-	} else {
-		message, err = k.decoder.Decode(frame)
+	decode := k.decoder.Decode
+	if m.Opcode == gws.OpcodeBinary {
+		decode = k.decoder.DecodeProto
 	}
-	if err == nil && kind == typeMessage {
-		k.live.takeMessage(k, payload)
+	message, err := decode(m.Bytes())
+	if said, ok := message.(*Message); ok && err == nil {
+		k.live.takeMessage(k, said)
 		return
 	}
 	k.live.mu.Lock()
@@ -85,8 +82,6 @@ func (k *liveLink) OnMessage(_ *gws.Conn, m *gws.Message) {
 	case k.live.current != k:
 	case err != nil:
 		k.giveUpLocked(fmt.Errorf("a message that cannot be read: %w", err))
-	case message == nil:
-		k.live.takeOwnLocked(k, kind, payload)
 	default:
 		k.live.takeLocked(k, message, at)
 	}
@@ -96,34 +91,4 @@ func (k *liveLink) OnMessage(_ *gws.Conn, m *gws.Message) {
 func (k *liveLink) giveUpLocked(why error) {
 	k.fault = why
 	k.live.signal()
-}
-
-// own are the types that wire has no messages for.
-var own = map[string]bool{
-	wire.TypeStats: true, wire.TypeError: true, wire.TypeReceipt: true, wire.TypePing: true,
-	typeJoined: true, typeLeft: true, typeRooms: true, typeMessage: true, typePresence: true,
-}
-
-var kindStart = []byte(`{"type":"`)
-
-// kindOf is the type of a message.
-func kindOf(frame []byte) string {
-	if rest, ok := bytes.CutPrefix(frame, kindStart); ok {
-		if end := bytes.IndexByte(rest, '"'); end >= 0 && bytes.IndexByte(rest[:end], '\\') < 0 {
-			return string(rest[:end])
-		}
-	}
-	var head struct {
-		Type string `json:"type"`
-	}
-	_ = json.Unmarshal(frame, &head)
-	return head.Type
-}
-
-func payloadOf(frame []byte) (json.RawMessage, error) {
-	var m struct {
-		Payload json.RawMessage `json:"payload"`
-	}
-	err := json.Unmarshal(frame, &m)
-	return m.Payload, err
 }

@@ -105,6 +105,10 @@ func (s *liveServer) mergedLocked(pattern string, from int) (rows []wire.Row, al
 	return rows, alerts
 }
 
+func modelEntry(i int, series string) wire.Entry {
+	return wire.Entry{I: i, Series: series, Meta: &SeriesMeta{Unit: "°C", Tags: map[string]string{"of": series}}}
+}
+
 func (p *livePeer) subscribe(r *wire.Subscribe) {
 	s := p.s
 	pattern := r.Patterns[0].String()
@@ -114,7 +118,7 @@ func (p *livePeer) subscribe(r *wire.Subscribe) {
 	m := &wire.Subscribed{ID: r.ID, View: p.next(), MaxHz: 20, Cursor: s.cursorLocked(len(s.log)), PushTime: 1}
 	for i, series := range s.order {
 		if matches(pattern, series) {
-			m.Dictionary = append(m.Dictionary, wire.Entry{I: i, Series: series})
+			m.Dictionary = append(m.Dictionary, modelEntry(i, series))
 		}
 	}
 	reason := ""
@@ -173,7 +177,7 @@ func (p *livePeer) flush() {
 		for _, r := range rows {
 			if told := p.told[added.View]; !told[r.Update.Series] {
 				told[r.Update.Series] = true
-				added.Added = append(added.Added, wire.Entry{I: r.I, Series: r.Update.Series})
+				added.Added = append(added.Added, modelEntry(r.I, r.Update.Series))
 			}
 		}
 		if len(added.Added) > 0 {

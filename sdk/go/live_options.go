@@ -36,7 +36,9 @@ type LiveOptions struct {
 	// ManualCredit grants nothing but what Grant does.
 	ManualCredit bool
 
-	// Compress offers permessage-deflate.
+	// Protobuf asks for the same in fewer bytes: at 20 Hz a row takes about a quarter.
+	Protobuf bool
+	// Compress offers permessage-deflate, which costs both sides work: rows take about a third, and in protobuf a little less.
 	Compress bool
 	// MaxMessage bounds a message in bytes, 64 MiB by default. A snapshot has about 180 for each series.
 	MaxMessage int

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -108,6 +109,7 @@ func hostile(t *testing.T, seed uint64) {
 		if seed%2 == 1 {
 			o.Credit = 3
 		}
+		o.Protobuf = seed%4 >= 2
 	})
 	followers := []*follower{newFollower(t), newFollower(t)}
 	var subs []*Subscription
@@ -156,6 +158,71 @@ func hostile(t *testing.T, seed uint64) {
 	}
 	finishLive(s, l)
 	readers.Wait()
+}
+
+// Whichever encoding was chosen, the application is told the same.
+func TestBothEncodingsTellTheSame(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) { encodings(t, seed) })
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func encodings(t *testing.T, seed uint64) {
+	draw := rand.New(rand.NewPCG(seed, 9))
+	s := newLiveServer()
+	var lives []*Live
+	var subs []*Subscription
+	for i := range 3 {
+		l := startLive(t, s, func(o *LiveOptions) {
+			o.Protobuf, o.Compress = i > 0, i > 1
+			o.Retry = Retry{First: 100 * time.Millisecond, Max: time.Second}
+		})
+		lives, subs = append(lives, l), append(subs, follow(t, l, SubscribeOptions{Patterns: []string{"p/#"}}))
+	}
+	transitions := alertsOf(s, draw)
+	told := 0
+	for range 100 {
+		for range draw.IntN(5) {
+			s.add(fmt.Sprintf("p/d%d/t", draw.IntN(6)), 1+draw.IntN(3), []float64{0, 21.5, -1e300, 1e-300, draw.NormFloat64()}[draw.IntN(5)])
+		}
+		switch draw.IntN(6) {
+		case 0:
+			transitions()
+		case 1:
+			for _, p := range s.open() {
+				p.cut()
+			}
+			time.Sleep(5 * time.Second) // all are back
+		default:
+			s.flush()
+		}
+		synctest.Wait()
+		var all []*Changes
+		for _, sub := range subs {
+			c, err := sub.take()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c != nil {
+				c.Received, c.PushTime = time.Time{}, 0
+				told += len(c.Rows) + len(c.Alerts)
+			}
+			all = append(all, c)
+		}
+		if !reflect.DeepEqual(all[0], all[1]) || !reflect.DeepEqual(all[0], all[2]) {
+			t.Fatalf("JSON\n%+v\nprotobuf\n%+v\ncompressed\n%+v", all[0], all[1], all[2])
+		}
+	}
+	if told < 200 {
+		t.Errorf("only %d rows and transitions were compared", told)
+	}
+	for _, l := range lives {
+		l.Close()
+	}
+	s.wg.Wait()
 }
 
 func checkFollower(t *testing.T, s *liveServer, f *follower, n SubscriptionStats) {

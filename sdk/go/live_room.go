@@ -3,47 +3,35 @@ package device
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
+
+	"weir/wire"
 )
 
 // maxRoomEvents is how many events of a room may wait for who reads; of more, the oldest are dropped, and counted.
 const maxRoomEvents = 1024
 
-// rejoinLast is how many messages are asked for after a connection was lost, to find those that were missed.
-const rejoinLast = 100
-
 // Member is a session of a user in a room.
-type Member struct {
-	User    string `json:"user"`
-	Session string `json:"session"`
-	// State is active or away.
-	State string `json:"state"`
-	// Since is in microseconds.
-	Since int64 `json:"since"`
-}
+type Member = wire.RoomMember
 
 // Presence is what a member does: joined, left, away, active or kicked.
-type Presence struct {
-	Room    string `json:"room"`
-	Event   string `json:"event"`
-	User    string `json:"user"`
-	Session string `json:"session"`
-	Time    int64  `json:"time"`
-}
+type Presence = wire.RoomPresence
 
 // RoomEvent is a message, or what a member does. One of the fields is set.
 type RoomEvent struct {
 	Message  *Message
 	Presence *Presence
-	// Missed: messages are missing here: more came while nobody read, or while the connection was lost, than were kept.
+	// Missed: messages may be missing here: more came while nobody read, or while the connection was lost, than are kept.
 	Missed bool
+	// Refused is why the server did not kick or ban a user.
+	Refused *Error
 }
 
 // Room is a stay in a room. It survives lost connections: the room is joined again, and the messages that were missed are
-// told. One goroutine at a time may call Next.
+// told, in order and once. One goroutine at a time may call Next; its other methods are safe for concurrent use.
 type Room struct {
 	live *Live
 	name string
@@ -54,8 +42,10 @@ type Room struct {
 	phase   phase
 	joined  chan struct{} // closed with the first answer, or the end
 	begun   bool
-	joiners int     // who waits in Join
-	seen    Version // of the newest message told
+	joiners int       // who waits in Join
+	after   time.Time // not asked for before
+	seen    int64     // version up to which all is told, or -1
+	missed  bool      // what came before the next answer cannot be told
 	members map[string]Member
 	events  []RoomEvent
 	err     error
@@ -64,13 +54,16 @@ type Room struct {
 
 // JoinOptions say how to join a room.
 type JoinOptions struct {
-	// Last is how many of the newest messages are told at first.
+	// Last is how many of the newest messages are told at first, at most those that the server keeps: 100.
 	Last int
 }
 
 // Join enters a room and waits until the server has answered, or ctx ends. To join a room again is to get the same Room.
-// The server's refusal is an *Error.
+// The server's refusal is an *Error, and concerns this room only.
 func (l *Live) Join(ctx context.Context, room string, o JoinOptions) (*Room, error) {
+	if _, err := sound(joinRequest(room, o.Last), wire.TypeJoin); err != nil {
+		return nil, fmt.Errorf("live: join: %w", err)
+	}
 	l.mu.Lock()
 	if l.failure != nil {
 		defer l.mu.Unlock()
@@ -79,7 +72,7 @@ func (l *Live) Join(ctx context.Context, room string, o JoinOptions) (*Room, err
 	r := l.rooms[room]
 	if r == nil {
 		r = &Room{
-			live: l, name: room, last: max(0, o.Last), news: make(chan struct{}, 1), joined: make(chan struct{}), seen: -1,
+			live: l, name: room, last: o.Last, news: make(chan struct{}, 1), joined: make(chan struct{}), seen: -1,
 			members: make(map[string]Member),
 		}
 		l.rooms[room] = r
@@ -122,11 +115,11 @@ func (r *Room) Members() []Member {
 }
 
 // Send sends a message to the room and waits for its receipt: see Live.Send.
-func (r *Room) Send(ctx context.Context, kind string, payload any) (Version, error) {
+func (r *Room) Send(ctx context.Context, kind string, payload any) (version int64, err error) {
 	return r.live.Send(ctx, Outgoing{Target: Target{Room: r.name}, Type: kind, Payload: payload})
 }
 
-// Leave ends the stay.
+// Leave ends the stay: Next returns ErrClosed when everything was read.
 func (r *Room) Leave() {
 	l := r.live
 	l.mu.Lock()
@@ -135,10 +128,8 @@ func (r *Room) Leave() {
 		return
 	}
 	if r.phase == open || r.phase == asked {
-		l.postLocked(envelope{typeLeave, map[string]any{"room": r.name}}.message())
-	}
-	if l.joining == r {
-		l.joining = nil
+		l.leaving[r.name]++
+		l.postLocked((&wire.RoomRequest{Target: Target{Room: r.name}}).Append(nil, wire.TypeLeave))
 	}
 	delete(l.rooms, r.name)
 	r.endLocked(ErrClosed)
@@ -169,8 +160,8 @@ func (r *Room) Next(ctx context.Context) (RoomEvent, error) {
 
 // WaitFor waits until a message of that version, or a newer one, is what Next returns or has returned, or ctx ends. So a
 // sender sees its own message: Send returns its version.
-func (r *Room) WaitFor(ctx context.Context, version Version) error {
-	w := &waiter{version: version, done: make(chan error, 1)}
+func (r *Room) WaitFor(ctx context.Context, version int64) error {
+	w := &waiter{version: Version(version), done: make(chan error, 1)}
 	l := r.live
 	l.mu.Lock()
 	if r.seen >= version || r.err != nil {
@@ -231,118 +222,21 @@ func (r *Room) messageLocked(m *Message) {
 	if r.phase != open || m.Version <= r.seen {
 		return
 	}
-	r.seen = m.Version
 	r.tellLocked(RoomEvent{Message: m})
+	r.reachedLocked(m.Version)
+}
+
+// reachedLocked notes that all up to a version is told. While the room is not joined there may be gaps.
+func (r *Room) reachedLocked(version int64) {
+	if r.phase != open || version <= r.seen {
+		return
+	}
+	r.seen = version
 	r.waiters = slices.DeleteFunc(r.waiters, func(w *waiter) bool {
-		there := w.version <= r.seen
+		there := int64(w.version) <= r.seen
 		if there {
 			w.done <- nil
 		}
 		return there
 	})
-}
-
-// roomsDueLocked are the messages about rooms that are to be sent now. Rooms are joined one by one, as an error does not say
-// which room it is about.
-func (l *Live) roomsDueLocked() (messages [][]byte) {
-	for _, name := range slices.Sorted(maps.Keys(l.rooms)) {
-		r := l.rooms[name]
-		if l.joining != nil {
-			break
-		}
-		if r.phase != idle {
-			continue
-		}
-		l.joining, r.phase = r, asked
-		last := r.last
-		if r.begun {
-			last = max(last, rejoinLast)
-		}
-		messages = append(messages, envelope{typeJoin, struct {
-			Room string `json:"room"`
-			Last int    `json:"last"`
-		}{name, last}}.message())
-	}
-	for _, s := range l.sends {
-		if !s.sent {
-			s.sent = true
-			messages = append(messages, s.text)
-		}
-	}
-	return messages
-}
-
-func (l *Live) joinedLocked(payload json.RawMessage) error {
-	var m struct {
-		Room     string    `json:"room"`
-		Members  []Member  `json:"members"`
-		Messages []Message `json:"messages"`
-		Version  Version   `json:"version"`
-	}
-	if err := json.Unmarshal(payload, &m); err != nil {
-		return err
-	}
-	r := l.rooms[m.Room]
-	if r == nil {
-		return nil
-	}
-	if l.joining == r {
-		l.joining = nil
-		l.signal()
-	}
-	r.phase = open
-	r.members = make(map[string]Member, len(m.Members))
-	for _, member := range m.Members {
-		r.members[member.Session] = member
-	}
-	asked := max(r.last, rejoinLast)
-	if r.begun && len(m.Messages) >= asked && m.Messages[0].Version > r.seen {
-		r.tellLocked(RoomEvent{Missed: true})
-	}
-	for i := range m.Messages {
-		m.Messages[i].Room = m.Room
-		r.messageLocked(&m.Messages[i])
-	}
-	if !r.begun {
-		r.begun, r.seen = true, max(r.seen, m.Version)
-		close(r.joined)
-	}
-	r.notify()
-	return nil
-}
-
-func (l *Live) presenceLocked(k *liveLink, payload json.RawMessage) error {
-	p := new(Presence)
-	if err := json.Unmarshal(payload, p); err != nil {
-		return fmt.Errorf("presence: %w", err)
-	}
-	r := l.rooms[p.Room]
-	if r == nil {
-		return nil
-	}
-	member, known := r.members[p.Session]
-	switch p.Event {
-	case "joined":
-		r.members[p.Session] = Member{User: p.User, Session: p.Session, State: "active", Since: p.Time}
-	case "away", "active":
-		if known {
-			member.State = p.Event
-			r.members[p.Session] = member
-		}
-	case "left":
-		delete(r.members, p.Session)
-	case "kicked":
-		mine := r.members[k.session]
-		maps.DeleteFunc(r.members, func(session string, m Member) bool {
-			return session == p.Session || p.Session == "" && m.User == p.User
-		})
-		if p.Session == k.session && k.session != "" || p.Session == "" && mine.User == p.User && mine.User != "" {
-			delete(l.rooms, p.Room)
-			r.tellLocked(RoomEvent{Presence: p})
-			r.endLocked(ErrKicked)
-			return nil
-		}
-	}
-	r.tellLocked(RoomEvent{Presence: p})
-	return nil
 }

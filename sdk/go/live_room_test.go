@@ -18,58 +18,88 @@ import (
 type roomServer struct {
 	*liveServer
 	history []Message
-	ids     map[string]Version
-	mute    atomic.Bool // no receipts
+	ids     map[string]int64
+	mute    atomic.Bool  // no receipts
+	crowded atomic.Int32 // so many joins and messages are refused for the moment
 }
 
+const roomHistory = 100
+
 func newRoomServer() *roomServer {
-	s := &roomServer{liveServer: newLiveServer(), ids: make(map[string]Version)}
+	s := &roomServer{liveServer: newLiveServer(), ids: make(map[string]int64)}
 	s.heard = s.hear
 	return s
 }
 
-func (s *roomServer) hear(p *livePeer, kind string, payload json.RawMessage) bool {
-	var m struct {
-		ID, Room, Type string
-		Last           int
-		Payload        json.RawMessage
+func (s *roomServer) hear(p *livePeer, kind string, _ json.RawMessage) bool {
+	c, err := wire.DecodeClientMessage([]byte(p.newestText()))
+	if err != nil {
+		panic(err)
 	}
-	_ = json.Unmarshal(payload, &m)
+	m := &c.Room
+	refuse := func(code, path string) {
+		p.write(&wire.ErrorMsg{Error: *wire.NewError(code, path), ID: m.ID, Room: m.Room})
+	}
 	switch {
-	case kind == typeJoin && m.Room == "p/secret":
-		p.write(&wire.ErrorMsg{Error: *wire.NewError(wire.CodeForbidden, "payload.room")})
-	case kind == typeJoin:
-		last := s.history[max(0, len(s.history)-m.Last):]
-		answer, _ := json.Marshal(map[string]any{"type": "joined", "payload": map[string]any{
-			"room": m.Room, "messages": last, "version": len(s.history) * 10,
-			"members": []Member{{User: "p/_users/me", Session: fmt.Sprintf("s%d", p.number), State: "active"}, {User: "p/_users/bob", Session: "b1", State: "away"}},
-		}})
-		p.text(string(answer))
-	case kind == typeSend && m.Type == "bad":
-		p.write(&wire.ErrorMsg{Error: *wire.NewError(wire.CodeForbidden, "payload.type"), ID: m.ID})
-	case kind == typeSend:
+	case kind == wire.TypeJoin && m.Room == "p/secret", kind == wire.TypeKick && m.User == "p/_users/boss":
+		refuse(wire.CodeForbidden, "payload.room")
+	case kind == wire.TypeJoin && s.crowded.Add(-1) >= 0:
+		refuse(wire.CodeNotStored, "payload.room")
+	case kind == wire.TypeJoin:
+		s.join(p, m)
+	case kind == wire.TypeLeave:
+		p.write(&wire.Left{Room: m.Room})
+	case kind == wire.TypeSend && m.Type == "bad":
+		refuse(wire.CodeForbidden, "payload.type")
+	case kind == wire.TypeSend && s.crowded.Add(-1) >= 0:
+		refuse(wire.CodeNotStored, "")
+	case kind == wire.TypeSend:
 		version, known := s.ids[m.ID]
 		if !known {
 			version = s.post(m.Room, m.ID, string(m.Payload))
 			s.ids[m.ID] = version
 		}
 		if !s.mute.Load() {
-			p.text(fmt.Sprintf(`{"type":"receipt","payload":{"id":%q,"version":%d}}`, m.ID, version))
+			p.write(&wire.MessageReceipt{ID: m.ID, Version: version})
 		}
-	case kind == typeRooms:
-		p.text(`{"type":"rooms","payload":{"rooms":[{"room":"p/ops","members":2,"version":40}]}}`)
+	case kind == wire.TypeRooms:
+		p.write(&wire.RoomList{Rooms: []RoomInfo{{Room: "p/ops", Members: 2, Version: 40}}})
 	default:
 		return false
 	}
 	return true
 }
 
+// join answers as a server that keeps roomHistory messages.
+func (s *roomServer) join(p *livePeer, m *wire.RoomRequest) {
+	told := make([]*Message, 0)
+	gap := false
+	for i := range s.history {
+		if !m.HasAfter || s.history[i].Version > m.After {
+			told = append(told, &s.history[i])
+		}
+	}
+	most := roomHistory
+	if m.HasLast {
+		most = min(most, m.Last)
+	}
+	if over := len(told) - most; over > 0 {
+		told, gap = told[over:], m.HasAfter
+	}
+	p.write(&wire.Joined{
+		Room: m.Room, Messages: told, Version: int64(len(s.history)) * 10, Gap: gap,
+		Members: []Member{
+			{User: "p/_users/me", Session: fmt.Sprintf("s%d", p.number)}, {User: "p/_users/bob", Session: "b1", Away: true},
+		},
+	})
+}
+
 // post stores a message and tells whoever is connected.
-func (s *roomServer) post(room, id, payload string) Version {
-	m := Message{Target: Target{Room: room}, ID: id, Type: "chat", Payload: json.RawMessage(payload), Version: Version(len(s.history)+1) * 10}
+func (s *roomServer) post(room, id, payload string) int64 {
+	m := Message{Target: Target{Room: room}, ID: id, Type: "chat", Payload: json.RawMessage(payload), Version: int64(len(s.history)+1) * 10}
 	s.history = append(s.history, m)
 	for _, p := range s.open() {
-		p.text(string(envelope{typeMessage, m}.message()))
+		p.write(&m)
 	}
 	return m.Version
 }
@@ -123,7 +153,7 @@ func TestARoomTellsItsLastMessagesAndThoseThatFollow(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 		s.peer().text(`{"type":"presence","payload":{"room":"p/ops","event":"active","user":"p/_users/bob","session":"b1","time":5}}`)
-		if e := event(t, r); e.Presence == nil || e.Presence.Event != "active" || r.Members()[0].State != "active" {
+		if e := event(t, r); e.Presence == nil || e.Presence.Event != "active" || r.Members()[0].Away {
 			t.Errorf("%+v", e)
 		}
 		r.Leave()
@@ -151,13 +181,13 @@ func TestARoomIsJoinedAgainAndMissedMessagesAreTold(t *testing.T) {
 		}
 		s.peer().cut()
 		synctest.Wait()
-		for i := range rejoinLast + 5 {
+		for i := range roomHistory + 5 {
 			s.post("p/ops", fmt.Sprint(i), "4")
 		}
 		if e := event(t, r); !e.Missed {
 			t.Errorf("%+v", e)
 		}
-		for i := range rejoinLast {
+		for i := range roomHistory {
 			if e := event(t, r); e.Message.ID != fmt.Sprint(i+5) {
 				t.Fatalf("%+v", e)
 			}
@@ -251,7 +281,7 @@ func TestWhoIsKickedIsOut(t *testing.T) {
 		if len(r.Members()) != 1 {
 			t.Errorf("%+v", r.Members())
 		}
-		s.peer().text(`{"type":"presence","payload":{"room":"p/ops","event":"kicked","user":"p/_users/me","time":5}}`)
+		s.peer().text(`{"type":"presence","payload":{"room":"p/ops","event":"kicked","user":"p/_users/me","session":"s1","time":5}}`)
 		event(t, r)
 		if _, err := r.Next(t.Context()); !errors.Is(err, ErrKicked) {
 			t.Errorf("%v", err)

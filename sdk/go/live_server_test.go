@@ -167,6 +167,13 @@ func (p *livePeer) OnMessage(_ *gws.Conn, message *gws.Message) {
 	}
 }
 
+// newestText is the message that came last.
+func (p *livePeer) newestText() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.got[len(p.got)-1]
+}
+
 // all are the messages.
 func (p *livePeer) all() []string {
 	p.mu.Lock()
@@ -186,11 +193,31 @@ func (p *livePeer) said(kind string) (out []string) {
 	return out
 }
 
-func (p *livePeer) write(m wire.ServerMessage) { p.text(string(m.Append(nil))) }
+// write says a message in the encoding that was agreed on.
+func (p *livePeer) write(m wire.ServerMessage) {
+	if p.socket.SubProtocol() != wire.LiveProtocolProto {
+		p.text(string(m.Append(nil)))
+		return
+	}
+	var message []byte
+	switch m := m.(type) {
+	case *wire.Subscribed:
+		message = m.AppendProto(nil)
+	case *wire.SeriesMsg:
+		message = m.AppendProto(nil)
+	case *wire.Updates:
+		message = m.AppendProto(nil, 0)
+	default:
+		message = wire.AppendServerJSON(nil, m.Append(nil))
+	}
+	p.say(gws.OpcodeBinary, message)
+}
 
-func (p *livePeer) text(text string) {
+func (p *livePeer) text(text string) { p.say(gws.OpcodeText, []byte(text)) }
+
+func (p *livePeer) say(opcode gws.Opcode, message []byte) {
 	_ = p.socket.SetWriteDeadline(time.Now().Add(time.Second))
-	_ = p.socket.WriteString(text)
+	_ = p.socket.WriteMessage(opcode, message)
 }
 
 func (p *livePeer) close(code uint16, reason string) {

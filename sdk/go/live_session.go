@@ -145,22 +145,23 @@ func (s *liveSession) due(ctx context.Context) (messages [][]byte, again time.Du
 		s.begin()
 	}
 	if l.o.Credit > 0 || l.o.ManualCredit {
-		messages = appendMessage(messages, l.credit.due())
+		messages = appendMessage(messages, l.credit.due(l.o.Credit))
 	}
 	for _, id := range l.gone {
 		messages = append(messages, (&wire.Unsubscribe{ID: id}).Append(nil))
 	}
-	l.gone = nil
-	for _, sub := range l.subs {
-		m, wait := sub.dueLocked(time.Now())
-		messages = appendMessage(messages, m)
-		if wait > 0 && (again == 0 || wait < again) {
-			again = wait
-		}
-	}
-	messages = append(messages, l.roomsDueLocked()...)
+	// What was asked before is said before: a room may be left and joined again.
 	messages = append(messages, l.out...)
-	l.out = nil
+	l.gone, l.out = nil, nil
+	now := time.Now()
+	for _, sub := range l.subs {
+		m, wait := sub.dueLocked(now)
+		messages, again = appendMessage(messages, m), sooner(again, wait)
+	}
+	for _, due := range []func(time.Time) ([][]byte, time.Duration){l.roomsDueLocked, l.sendsDueLocked} {
+		more, wait := due(now)
+		messages, again = append(messages, more...), sooner(again, wait)
+	}
 	return messages, again, nil
 }
 
@@ -217,9 +218,10 @@ func (s *liveSession) renewed(t freshToken) error {
 // groundLocked forgets a connection.
 func (l *Live) groundLocked() {
 	l.current = nil
+	clear(l.leaving)
 	clear(l.byID)
 	clear(l.byView)
-	l.out, l.gone, l.joining = nil, nil, nil
+	l.out, l.gone, l.moderation = nil, nil, nil
 	lose(&l.asks.stats)
 	lose(&l.asks.rooms)
 	for _, s := range l.subs {

@@ -65,7 +65,7 @@ func (s *Subscription) Stats() SubscriptionStats {
 }
 
 // pongLocked measures the way to the server and back.
-func (l *Live) pongLocked(k *liveLink, payload json.RawMessage) {
+func (l *Live) pongLocked(k *liveLink, payload []byte) {
 	var p struct {
 		T int64 `json:"t"`
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -133,7 +134,7 @@ func (s *server) serve(conn net.Conn, dial int) {
 
 func subprotocols(r *http.Request) []string {
 	if asked := r.Header.Get("Sec-WebSocket-Protocol"); asked != "" {
-		return []string{asked}
+		return strings.Split(asked, ", ")
 	}
 	return nil
 }

@@ -42,40 +42,6 @@ func (s *Subscription) dueLocked(now time.Time) (message []byte, wait time.Durat
 	return r.Append(nil), 0
 }
 
-// takeLocked does what a message of the server asks for.
-func (l *Live) takeLocked(k *liveLink, message wire.ServerMessage, at time.Time) {
-	switch m := message.(type) {
-	case *wire.Welcome:
-		k.greeted, k.heartbeat, k.session = true, time.Duration(m.HeartbeatMS)*time.Millisecond, m.Session
-		l.welcome = m
-		l.signal()
-	case *wire.Subscribed:
-		if s := l.byID[m.ID]; s != nil {
-			k.used = true
-			s.subscribedLocked(m, at)
-		}
-	case *wire.SeriesMsg:
-		if s := l.byView[m.View]; s != nil {
-			s.nameLocked(m, at)
-		}
-	case *wire.Updates:
-		l.updatesLocked(m, at)
-	case *wire.AlertMsg:
-		for _, s := range l.subs {
-			s.alertLocked(&m.Alert, at)
-		}
-	case *wire.Resync:
-		l.resyncLocked(m)
-	case *wire.Draining:
-		k.away = awayFor(m)
-	case *wire.TokenExpiring:
-		k.renew, k.expires = true, m.ExpiresAt
-		l.signal()
-	case *wire.Pong:
-		l.pongLocked(k, m.Payload)
-	}
-}
-
 func (l *Live) resyncLocked(m *wire.Resync) {
 	s := l.byID[m.ID]
 	if m.ID == "" {
