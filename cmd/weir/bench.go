@@ -22,16 +22,16 @@ type benchCmd struct {
 
 type benchE2ECmd struct {
 	Profile       string        `enum:"frames,single" default:"frames" help:"frames: 100 readings a frame, 100 dashboards that see everything. single: one reading a frame, 20 dashboards that each see 5 of 50 devices, unlimited rate."`
-	Rate          float64       `help:"Readings per second over all devices (default: 200000 for frames, 10000 for single)."`
-	MaxHz         *float64      `name:"max-hz" help:"Limit of each dashboard's frames per second, 0 = unlimited (default: 20 for frames, 0 for single)."`
+	Rate          float64       `placeholder:"N" help:"Readings per second over all devices (default: 200000 for frames, 10000 for single)."`
+	MaxHz         *float64      `name:"max-hz" placeholder:"HZ" help:"Limit of each dashboard's frames per second, 0 = unlimited (default: 20 for frames, 0 for single)."`
 	Devices       int           `default:"50" help:"Simulated devices, each on a connection of its own."`
 	Metrics       int           `default:"4" help:"Metrics per device, 1 to 10."`
-	FrameReadings int           `name:"frame" help:"Readings per frame (default: by profile)."`
-	Dashboards    int           `help:"Dashboards (default: by profile)."`
+	FrameReadings int           `name:"frame" placeholder:"N" help:"Readings per frame (default: by profile)."`
+	Dashboards    int           `placeholder:"N" help:"Dashboards (default: by profile)."`
 	Sees          int           `default:"-1" help:"Devices that each dashboard subscribes to, 0 = all (default: by profile)."`
 	Warm          time.Duration `default:"5s" help:"Warm-up before measuring."`
 	Duration      time.Duration `default:"10s" help:"Length of the measurement."`
-	ServerLog     string        `type:"path" help:"File for the server's log (default: discarded)."`
+	ServerLog     string        `type:"path" placeholder:"FILE" help:"File for the server's log (default: discarded)."`
 	JSON          bool          `help:"Print the result as one JSON line instead of a table."`
 }
 

@@ -28,7 +28,7 @@ type benchPipelineCmd struct {
 	Rate         float64           `default:"100000" help:"Steady load in readings per second, 10 a record, over all those series."`
 	Duration     time.Duration     `default:"20s" help:"How long the steady load is measured, with and without checkpoints."`
 	Set          map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Any setting of the server by its full path."`
-	ServerLog    string            `type:"path" help:"File for the log of the processes (default: discarded)."`
+	ServerLog    string            `type:"path" placeholder:"FILE" help:"File for the log of the processes (default: discarded)."`
 	JSON         bool              `help:"Print the result as one JSON line instead of a table."`
 }
 

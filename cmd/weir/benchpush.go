@@ -17,12 +17,12 @@ import (
 )
 
 type benchPushCmd struct {
-	Cases     []string          `default:"fanout,memory,isolation,glass" enum:"fanout,memory,isolation,glass" help:"What to measure: ${enum}."`
+	Cases     []string          `default:"fanout,memory,isolation,glass" placeholder:"CASE" enum:"fanout,memory,isolation,glass" help:"What to measure: fanout, memory, isolation, glass (all of them)."`
 	Devices   int               `default:"10" help:"Devices, each on a connection of its own; it sends all its metrics in one frame."`
 	Metrics   int               `default:"5" help:"Metrics per device, 1 to 10: every dashboard sees all series."`
 	Hz        float64           `default:"20" help:"Readings per second of each series."`
-	Conns     []int             `default:"1000,5000" help:"Numbers of dashboards of the fan-out."`
-	Views     []int             `default:"1,50,0" help:"Numbers of different subscriptions of the fan-out; 0: all are different."`
+	Conns     []int             `default:"1000,5000" placeholder:"N" help:"Numbers of dashboards of the fan-out (1000,5000)."`
+	Views     []int             `default:"1,50,0" placeholder:"N" help:"Numbers of different subscriptions of the fan-out; 0: all are different (1,50,0)."`
 	MaxHz     float64           `name:"max-hz" default:"10" help:"Limit of each dashboard's frames per second, 0 = unlimited."`
 	Idle      int               `default:"50000" help:"Idle connections, or as many as a process may have open."`
 	Laggards  int               `default:"200" help:"Connections that do not read, each of 1,000 series."`
@@ -31,7 +31,7 @@ type benchPushCmd struct {
 	Duration  time.Duration     `default:"10s" help:"Length of each measurement."`
 	Set       map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Any setting of the server by its full path."`
 	Profile   string            `type:"path" placeholder:"FILE" help:"Write a CPU profile of the server during the last measurement."`
-	ServerLog string            `type:"path" help:"File for the server's log (default: discarded)."`
+	ServerLog string            `type:"path" placeholder:"FILE" help:"File for the server's log (default: discarded)."`
 	JSON      bool              `help:"Print the JSON line only, without the tables."`
 }
 

@@ -23,7 +23,7 @@ type simulateCmd struct {
 	Wait bool   `help:"Keep trying while no server answers, instead of giving up at the start."`
 	credentialFlags
 
-	Devices *int    `help:"Made-up devices, each on a connection of its own (default: 50, or none with --host or --replay)." group:"Fleet"`
+	Devices *int    `placeholder:"N" help:"Made-up devices, each on a connection of its own (default: 50, or none with --host or --replay)." group:"Fleet"`
 	Metrics int     `default:"4" help:"Metrics per device." group:"Fleet"`
 	Rate    float64 `default:"2000" help:"Readings per second over all devices." group:"Fleet"`
 	Batch   int     `default:"0" help:"Readings per frame, 0 for one of each metric." group:"Fleet"`
