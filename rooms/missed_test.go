@@ -41,12 +41,15 @@ func TestWhoComesBackMissesNothingUnlessToldSo(t *testing.T) {
 			last: rapid.IntRange(0, 30).Draw(t, "last"), hasAfter: true,
 			after: versionOf(int64(rapid.IntRange(0, int(whole.to)-1).Draw(t, "after"))), older: whole,
 		}
-		switch rapid.SampledFrom([]string{"whole", "none", "cut"}).Draw(t, "read") {
+		switch rapid.SampledFrom([]string{"whole", "none", "cut", "early"}).Draw(t, "read") {
 		case "none":
 			w.older = nil
 		case "cut":
 			from := rapid.Int64Range(0, whole.to).Draw(t, "from")
 			w.older = &stretch{from: from, to: whole.to, messages: whole.messages[from:]}
+		case "early":
+			to := rapid.Int64Range(0, whole.to).Draw(t, "to")
+			w.older = &stretch{to: to, messages: whole.messages[:to]}
 		}
 		st.apply(whole.to, 1, &wire.RoomRecord{Kind: wire.RecordJoin, Room: "a", User: "u", Session: "s", Node: "n"})
 		var want, got []int64
