@@ -57,6 +57,24 @@ describe("alerts", () => {
     expect(client.alerts.open().map((a) => a.id)).toEqual(["x"]);
   });
 
+  it("that were missed come in order when the rows begin anew, and end none", () => {
+    server.socket.snapshot(1, [], [], { alerts: [alert("x", 3), alert("y", 4)] });
+    server.reconnect();
+    const { id } = server.socket.last("subscribe");
+    server.socket.say("resync", { view: 2, id, reason: "cursor_too_old" });
+    const missed = [
+      alert("z", 5),
+      alert("y", 6, { phase: "resolved" }),
+      alert("z", 7, { phase: "resolved" }),
+    ];
+    server.socket.snapshot(2, [], [], {
+      alerts_resumed: true,
+      alerts: [alert("y", 4), ...missed, alert("x", 3)],
+    });
+    expect(told).toEqual(["x@3", "y@4", "z@5", "y@6", "z@7"]);
+    expect(client.alerts.open().map((a) => a.id)).toEqual(["x"]);
+  });
+
   it("of another epoch begin anew", () => {
     server.socket.snapshot(1, [], [], { alerts: [alert("x", 3)] });
     server.reconnect("e2");

@@ -92,7 +92,7 @@ export class Alerts extends Emitter<AlertEvents> {
     this.emit("transition", alert);
   }
 
-  /** Take all that are open of what the patterns select: others of them have ended. */
+  /** Take all that are open of what the patterns select, perhaps after what was missed: others of them have ended. */
   snapshot(alerts: readonly AlertMessage[], patterns: readonly string[]): void {
     const open = new Set(alerts.map((a) => a.id));
     for (const id of [...this.book.keys()]) {

@@ -48,7 +48,7 @@ class ProtoCodec implements Codec {
     const dictionary: DictionaryEntry[] = [];
     const alerts: AlertMessage[] = [];
     const head = { id: "", view: 0, max_hz: 0, push_ts: 0 };
-    const more: { resumed?: true; cursor?: string; left?: number[] } = {};
+    const more: { resumed?: true; alerts_resumed?: true; cursor?: string; left?: number[] } = {};
     let resumed = false;
     let rows: Uint8Array | undefined;
     r.each((field, wire) => {
@@ -63,6 +63,7 @@ class ProtoCodec implements Codec {
       else if (field === 9) more.left = indices(r, wire, more.left);
       else if (field === 10) more.cursor = r.text();
       else if (field === 11) head.push_ts = r.varint();
+      else if (field === 12 && r.varint() > 0) more.alerts_resumed = true;
     });
     this.columns.set(head.view, columns);
     if (resumed) more.resumed = true;

@@ -139,11 +139,14 @@ export interface Subscribed {
   readonly alerts?: readonly AlertMessage[];
   /** The rows and alerts are what was missed since the cursor, and not the state. */
   readonly resumed?: boolean;
+  /** The rows are the state; the alerts are the transitions that were missed, and then the other open ones. */
+  readonly alerts_resumed?: boolean;
   readonly left?: readonly number[];
   readonly cursor?: string;
   readonly push_ts: number;
 }
 
+/** Removed comes before added: a series that is deleted and comes back has another index. */
 export interface SeriesChanges {
   readonly view: number;
   readonly added?: readonly DictionaryEntry[];

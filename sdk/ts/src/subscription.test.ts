@@ -101,6 +101,16 @@ describe("subscription", () => {
     expect(sink.got).toEqual(["b/t (-1,3] n1", "b/t in °C", "b/t gone"]);
   });
 
+  it("lets a series that is gone come back under another index", () => {
+    const { sink: store, counts } = client.subscribe({ patterns: ["a/#"] });
+    server.socket.snapshot(7, ["a/t", "a/u"], [row(0, -1, 10), row(1, -1, 10)]);
+    server.socket.say("series", { view: 7, removed: [0, 9], added: [{ i: 2, series: "a/t" }] });
+    server.socket.updates(7, [row(2, -1, 3), row(1, 10, 11)]);
+    server.socket.updates(7, [row(2, 3, 4)]);
+    expect([...store].map((s) => `${s.name} ${s.latest.version} ${s.rows}`)).toEqual(["a/u 11 2", "a/t 4 2"]);
+    expect(counts.gaps).toBe(0);
+  });
+
   it.each([
     ["a gap", row(0, 11, 12)],
     ["an overlap", row(0, 5, 12)],

@@ -207,9 +207,10 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
 
   series(message: SeriesChanges): boolean {
     if (message.view !== this.view?.number) return false;
+    // First, as one that comes back has the same name.
+    this.view.remove(message.removed);
     this.view.add(message.added);
     this.view.change(message.changed);
-    this.view.remove(message.removed);
     return true;
   }
 

@@ -73,6 +73,9 @@ export class WorkerSubscription<T = unknown> extends Emitter<{
   take(batch: Batch): void {
     const { sink, targets, scratch } = this;
     if (batch.reset) sink.reset?.();
+    // First, as one that comes back has the same name.
+    this.each(batch.removed, (target) => sink.remove?.(target));
+    for (const k of batch.removed) targets.delete(k);
     for (const { k, entry } of batch.entries) {
       const known = targets.get(k);
       if (known === undefined) targets.set(k, sink.open(entry));
@@ -86,8 +89,6 @@ export class WorkerSubscription<T = unknown> extends Emitter<{
     }
     this.each(batch.entered, (target) => sink.enter?.(target));
     this.each(batch.left, (target) => sink.leave?.(target));
-    this.each(batch.removed, (target) => sink.remove?.(target));
-    for (const k of batch.removed) targets.delete(k);
     sink.frame?.();
   }
 

@@ -108,6 +108,12 @@ describe("a worker", () => {
     server.socket.say("series", { view: 1, removed: [0] });
     screen.paint();
     expect(store.get("a/t")).toBeUndefined();
+    server.socket.say("series", { view: 1, removed: [1], added: [{ i: 2, series: "b/t", unit: "s" }] });
+    server.socket.say("series", { view: 1, added: [{ i: 3, series: "c/t" }] });
+    server.socket.say("series", { view: 1, removed: [3] });
+    server.socket.updates(1, [row(2, -1, 20)]);
+    screen.paint();
+    expect([...store].map((s) => `${s.name} ${s.latest.version} ${s.meta.unit}`)).toEqual(["b/t 20 s"]);
     server.socket.say("alert", { id: "x", series: "a/t", phase: "firing", ts: 1, version: 1 });
     expect(alerts).toEqual(["x"]);
   });

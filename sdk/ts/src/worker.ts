@@ -113,6 +113,7 @@ class Gatherer implements SeriesSink<Slot> {
   remove(slot: Slot): void {
     for (const [name, s] of this.slots) if (s === slot) this.slots.delete(name);
     this.touched.delete(slot);
+    this.entries = this.entries.filter((e) => e.k !== slot.k);
     this.removed.push(slot.k);
     this.flush();
   }
