@@ -270,6 +270,7 @@ type follower struct {
 	ids     map[string]int // view by subscription
 	alerts  []telemetry.Alert
 	open    []telemetry.Alert // as of the last subscribed
+	exact   bool              // it has told all transitions since the one before
 	resyncs int
 	errors  []*wire.ErrorMsg
 	last    wire.ServerMessage
@@ -314,7 +315,7 @@ func (f *follower) take(raw []byte) wire.ServerMessage {
 			s := f.views[m.View][r.Update.Series]
 			s.base, s.seen, s.newest, s.in = r.Update.Version, r.Update.Version, *r.Update, true
 		}
-		f.open = m.Alerts
+		f.open, f.exact = m.Alerts, m.Resumed || m.AlertsResumed
 	case *wire.SeriesMsg:
 		if f.views[m.View] == nil {
 			f.t.Fatalf("series of view %d before its subscribed", m.View)

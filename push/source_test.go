@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -294,6 +295,9 @@ func TestAlertsThatRetentionHasTakenAreReadFromLatest(t *testing.T) {
 	if f.take(p.message()); len(f.open) != 2 {
 		t.Fatalf("open alerts before = %+v", f.open)
 	}
+	tl.hub.mu.Lock()
+	before := tl.hub.at.cursor()
+	tl.hub.mu.Unlock()
 	k.follow(tl, 0, func() {
 		for f.resyncs == 0 || len(f.open) == 0 || f.ids["x"] == 0 || f.views[f.ids["x"]] == nil {
 			f.take(p.message())
@@ -302,8 +306,48 @@ func TestAlertsThatRetentionHasTakenAreReadFromLatest(t *testing.T) {
 			f.take(p.message())
 		}
 	})
+	if f.exact {
+		t.Error("what was trimmed of alerts is said to be told")
+	}
+	again := tl.hub.pipe()
+	defer again.end()
+	if err := tl.hub.subscribe(again.client, "y", choice{patterns: patterns("#"), hz: 0}, comeBack(before)); err != nil {
+		t.Fatal(err)
+	}
+	for back := newFollower(t); ; {
+		if m, ok := back.take(again.message()).(*wire.Subscribed); ok {
+			if m.Resumed || m.AlertsResumed {
+				t.Errorf("who comes back from before is told %s as all", transitionsOf(m.Alerts))
+			}
+			break
+		}
+	}
 	if got := idsIn(tl.hub); len(got) != 3 || !got["a1"] || !got["a2"] || !got["other"] {
 		t.Errorf("open alerts after = %v", got)
+	}
+}
+
+func TestNobodyGoesOnAcrossAlertsThatRetentionHasTaken(t *testing.T) {
+	k := newKafka(t, 1)
+	for v := range telemetry.Version(2) {
+		a := alert("a", "p/a/m", telemetry.Firing, v)
+		k.produce(wire.TopicAlerts, 0, kafka.Record{Value: wire.AppendAlert(nil, &a)})
+	}
+	k.marker(0, wire.Marker{Alerts: 2})
+	if err := k.cluster.(kafka.Trimmer).DeleteRecords(t.Context(), wire.TopicAlerts, 0, 2); err != nil {
+		t.Fatal(err)
+	}
+	tl := k.tail(wire.TopicAlerts)
+	tl.hub.window.readBack = tl.readBack
+	tl.hub.begin(wire.TopicAlerts, 0, 0)
+	before := tl.hub.at.clone()
+	from, err := tl.reload(t.Context(), &kafka.ErrOffsetOutOfRange{Topic: wire.TopicAlerts, Offset: 0, First: 2, End: 2})
+	if err != nil || from != 2 {
+		t.Fatalf("from %d, %v", from, err)
+	}
+	back := tl.hub.catchUpLocked(patterns("#"), &snapshot{})
+	if err := back.load(t.Context(), wire.TopicAlerts, map[string]*positions{"": before}); !errors.Is(err, errTooOld) {
+		t.Errorf("what is not there any more was read: %v", err)
 	}
 }
 
