@@ -51,6 +51,9 @@ type Live struct {
 	rtt        time.Duration
 	welcome    *Welcome
 	inbox      int64 // version of the newest message to the user
+	acked      int64 // version up to which the user has read
+	ackTold    int64 // on this connection
+	pace       pace
 }
 
 // LiveState is where a Live stands.

@@ -1,10 +1,12 @@
 package device
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"weir/wire"
@@ -60,6 +62,7 @@ func sound(r *wire.RoomRequest, kind string) ([]byte, error) {
 
 // sending is a message without receipt. Guarded by live.mu.
 type sending struct {
+	number  uint64
 	room    string // of a message to a room
 	text    []byte
 	sent    bool      // on this connection
@@ -94,6 +97,8 @@ func (l *Live) Send(ctx context.Context, m Outgoing) (version int64, err error) 
 		l.mu.Unlock()
 		return 0, fmt.Errorf("live: send: a message with the id %q is on its way", m.ID)
 	}
+	l.number++
+	s.number = l.number
 	l.sends[m.ID] = s
 	l.signal()
 	l.mu.Unlock()
@@ -110,16 +115,22 @@ func (l *Live) Send(ctx context.Context, m Outgoing) (version int64, err error) 
 	}
 }
 
-// sendsDueLocked are the messages that are to be sent now, and how long until others are.
+// sendsDueLocked are the messages that are to be sent now, the oldest first, and how long until others are.
 func (l *Live) sendsDueLocked(now time.Time) (messages [][]byte, again time.Duration) {
+	var due []*sending
 	for _, s := range l.sends {
-		if s.sent {
-			continue
-		}
-		if wait := s.after.Sub(now); wait > 0 {
+		if wait := s.after.Sub(now); !s.sent && wait > 0 {
 			again = sooner(again, wait)
-			continue
+		} else if !s.sent {
+			due = append(due, s)
 		}
+	}
+	slices.SortFunc(due, func(a, b *sending) int { return cmp.Compare(a.number, b.number) })
+	for _, s := range due {
+		if wait := l.pace.wait(now); wait > 0 {
+			return messages, sooner(again, wait)
+		}
+		l.pace.sent(1)
 		s.sent = true
 		messages = append(messages, s.text)
 	}
@@ -139,13 +150,14 @@ func (l *Live) receiptLocked(m *wire.MessageReceipt) {
 	s.end(m.Version, nil)
 }
 
-// Ack tells the server that all messages to the user up to a version are read; they do not come again. Without a connection
-// it does nothing, and they do.
-func (l *Live) Ack(version int64) {
+// Ack tells the server that the user has read a message and all to the user before it: they do not come again. Other messages
+// need none. It does not wait: without a connection the next one is told.
+func (l *Live) Ack(m *Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.state == LiveOpen && version > 0 {
-		l.postLocked((&wire.RoomRequest{Version: version}).Append(nil, wire.TypeAck))
+	if m.User != "" {
+		l.acked = max(l.acked, m.Version)
+		l.signal()
 	}
 }
 

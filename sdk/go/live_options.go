@@ -36,6 +36,10 @@ type LiveOptions struct {
 	// ManualCredit grants nothing but what Grant does.
 	ManualCredit bool
 
+	// MessageRate is how many messages a second are sent at most, and how many at once; more of them wait. 50 by default,
+	// as servers take them (push.message_rate). If a server takes fewer, it is halved for the connection.
+	MessageRate float64
+
 	// Protobuf asks for the same in fewer bytes: at 20 Hz a row takes about a quarter.
 	Protobuf bool
 	// Compress offers permessage-deflate, which costs both sides work: rows take about a third, and in protobuf a little less.
@@ -63,6 +67,9 @@ type LiveOptions struct {
 const (
 	defaultHeartbeat  = 30 * time.Second
 	defaultMaxMessage = 64 << 20
+
+	defaultMessageRate = 50
+	minMessageRate     = 0.1
 	// maxCredit is how far a server lets credit be ahead of what it has sent.
 	maxCredit = 1000
 )
@@ -99,6 +106,12 @@ func (o LiveOptions) withDefaults() (LiveOptions, error) {
 		if *d.value == 0 {
 			*d.value = d.none
 		}
+	}
+	if o.MessageRate == 0 {
+		o.MessageRate = defaultMessageRate
+	}
+	if !(o.MessageRate >= minMessageRate) {
+		errs = append(errs, fmt.Errorf("message_rate: must be %v or more", minMessageRate))
 	}
 	if o.MaxMessage == 0 {
 		o.MaxMessage = defaultMaxMessage

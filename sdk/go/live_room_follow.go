@@ -46,6 +46,10 @@ func (l *Live) roomsDueLocked(now time.Time) (messages [][]byte, again time.Dura
 			again = sooner(again, wait)
 			continue
 		}
+		if wait := l.pace.wait(now); wait > 0 {
+			return messages, sooner(again, wait)
+		}
+		l.pace.sent(1)
 		r.phase = asked
 		request := joinRequest(name, r.last)
 		if r.begun && r.seen >= 0 {
@@ -58,6 +62,11 @@ func (l *Live) roomsDueLocked(now time.Time) (messages [][]byte, again time.Dura
 		if r := l.rooms[m.room]; r != nil && r.phase == asked {
 			return false
 		}
+		if wait := l.pace.wait(now); wait > 0 {
+			again = sooner(again, wait)
+			return false
+		}
+		l.pace.sent(1)
 		messages = append(messages, m.text)
 		return true
 	})

@@ -153,12 +153,10 @@ func (s *liveSession) due(ctx context.Context) (messages [][]byte, again time.Du
 	// What was asked before is said before: a room may be left and joined again.
 	messages = append(messages, l.out...)
 	l.gone, l.out = nil, nil
+	messages = appendMessage(messages, l.ackDueLocked())
+	l.pace.sent(len(messages)) // these do not wait
 	now := time.Now()
-	for _, sub := range l.subs {
-		m, wait := sub.dueLocked(now)
-		messages, again = appendMessage(messages, m), sooner(again, wait)
-	}
-	for _, due := range []func(time.Time) ([][]byte, time.Duration){l.roomsDueLocked, l.sendsDueLocked} {
+	for _, due := range []func(time.Time) ([][]byte, time.Duration){l.subscriptionsDueLocked, l.roomsDueLocked, l.sendsDueLocked} {
 		more, wait := due(now)
 		messages, again = append(messages, more...), sooner(again, wait)
 	}
@@ -182,6 +180,8 @@ func (s *liveSession) begin() {
 		window = l.credit.unused()
 	}
 	l.credit.begin(window)
+	l.ackTold = 0
+	l.pace.begin(l.o.MessageRate, time.Now())
 }
 
 // renew asks the token source for a credential for this connection. ctx ends with it.

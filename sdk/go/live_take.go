@@ -65,7 +65,7 @@ func (l *Live) takeOfRoomsLocked(k *liveLink, message wire.ServerMessage) {
 func (l *Live) welcomeLocked(k *liveLink, m *Welcome) {
 	k.greeted, k.heartbeat, k.session = true, time.Duration(m.HeartbeatMS)*time.Millisecond, m.Session
 	if l.welcome != nil && l.welcome.Epoch != m.Epoch { // versions of before say nothing any more
-		l.inbox = 0
+		l.inbox, l.acked = 0, 0
 		for _, r := range l.rooms {
 			r.forgetLocked()
 		}
@@ -96,7 +96,10 @@ func (l *Live) errorLocked(e *wire.ErrorMsg) {
 	}
 	l.count.errors.Add(1)
 	l.log.Warn("the server reports an error", "code", e.Code, "message", e.Message, "path", e.Path, "room", e.Room)
-	if e.Code == wire.CodeMessageType { // an older server: what was asked will not be answered
+	switch {
+	case e.Code == wire.CodeOverloaded && e.ID == "" && e.Room == "":
+		l.droppedLocked(time.Now())
+	case e.Code == wire.CodeMessageType: // an older server: what was asked will not be answered
 		lose(&l.asks.stats)
 		lose(&l.asks.rooms)
 	}

@@ -344,13 +344,14 @@ func TestBrokenMessagesEndAConnectionAndUnknownOnesDoNot(t *testing.T) {
 
 func TestOptionsOfALiveAreChecked(t *testing.T) {
 	for name, o := range map[string]LiveOptions{
-		"url":         {URL: "http://x"},
-		"token":       {URL: liveURL, Token: "a", TokenSource: new(tokens).next},
-		"credit":      {URL: liveURL, Credit: 1001},
-		"manual":      {URL: liveURL, Credit: 1, ManualCredit: true},
-		"max_message": {URL: liveURL, MaxMessage: -1},
-		"heartbeat":   {URL: liveURL, Heartbeat: -1},
-		"retry.max":   {URL: liveURL, Retry: Retry{Max: -1}},
+		"url":          {URL: "http://x"},
+		"token":        {URL: liveURL, Token: "a", TokenSource: new(tokens).next},
+		"credit":       {URL: liveURL, Credit: 1001},
+		"manual":       {URL: liveURL, Credit: 1, ManualCredit: true},
+		"max_message":  {URL: liveURL, MaxMessage: -1},
+		"message_rate": {URL: liveURL, MessageRate: -1},
+		"heartbeat":    {URL: liveURL, Heartbeat: -1},
+		"retry.max":    {URL: liveURL, Retry: Retry{Max: -1}},
 	} {
 		if _, err := NewLive(o); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)

@@ -24,6 +24,23 @@ const (
 	reasonNotResumed = "not_resumed"
 )
 
+// subscriptionsDueLocked are the requests that are to be sent now, and how long until others are.
+func (l *Live) subscriptionsDueLocked(now time.Time) (messages [][]byte, again time.Duration) {
+	for _, s := range l.subs {
+		if s.phase != idle {
+			continue
+		}
+		if wait := l.pace.wait(now); wait > 0 {
+			return messages, sooner(again, wait)
+		}
+		m, wait := s.dueLocked(now)
+		if messages, again = appendMessage(messages, m), sooner(again, wait); m != nil {
+			l.pace.sent(1)
+		}
+	}
+	return messages, again
+}
+
 // dueLocked is the message to send now, or nil, or how long to wait with it.
 func (s *Subscription) dueLocked(now time.Time) (message []byte, wait time.Duration) {
 	if s.phase != idle {
