@@ -20,6 +20,7 @@ var (
 	scheme   = regexp.MustCompile(`^[a-z]+:`)
 	document = regexp.MustCompile(`docs/[\w/-]+\.md(#[\w-]+)?`)
 	makes    = regexp.MustCompile("make ([a-z][a-z-]+)")
+	metric   = regexp.MustCompile(`weir_[a-z0-9_]+[a-z0-9]`)
 	target   = regexp.MustCompile(`(?m)^([a-z][a-z-]*):`)
 )
 
@@ -72,6 +73,50 @@ func TestEveryMakeTargetNamedInADocumentExists(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestEveryMetricNamedInADocumentIsCounted(t *testing.T) {
+	root := moduleRoot(t)
+	var sources strings.Builder
+	for _, file := range filesOf(t, root, ".go") {
+		if !strings.HasSuffix(file, "_test.go") {
+			sources.WriteString(read(t, root, file))
+		}
+	}
+	text := sources.String()
+	counted := func(name string) bool {
+		return slices.ContainsFunc(spellings(name), func(part string) bool {
+			return strings.Contains(text, `"`+part) || strings.Contains(text, "`"+part)
+		})
+	}
+	named := 0
+	for _, page := range filesOf(t, root, ".md", ".yml") {
+		for _, name := range metric.FindAllString(read(t, root, page), -1) {
+			named++
+			if !counted(name) {
+				t.Errorf("%s names %s, which nothing counts", page, name)
+			}
+		}
+	}
+	if named < 50 {
+		t.Fatalf("%d metrics named: the walk is broken", named)
+	}
+}
+
+// spellings are how a metric may stand in the sources: whole, without weir_ and the part that it belongs to, or with one
+// word put in.
+func spellings(name string) []string {
+	words := strings.Split(name, "_")
+	all := []string{name}
+	for cut := 1; cut <= 2 && cut < len(words); cut++ {
+		all = append(all, strings.Join(words[cut:], "_"), "_"+strings.Join(words[cut:], "_"))
+	}
+	for i := range words {
+		with := slices.Clone(words)
+		with[i] = "%s"
+		all = append(all, strings.Join(with, "_"))
+	}
+	return all
 }
 
 func TestTheArchitectureNamesEveryPackage(t *testing.T) {
