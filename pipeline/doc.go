@@ -24,7 +24,7 @@
 // partition is not fetched. One write to weir.updates and one to weir.alerts is on its way; while it is,
 // summaries merge, so a slow broker gets fewer and fuller rows. The producer's buffer is bounded; a full one
 // blocks emit, and so the graph. Memory grows with the number of series (gauges weir_pipeline_series and
-// weir_pipeline_devices): 2.1 to 2.4 KB a series after its first reading, 2.7 KB with a full window, and about 0.9 KB
+// weir_pipeline_devices): 2.1 to 2.4 KB a series after its first reading, 2.9 KB with a full window, and about 0.9 KB
 // for each function of a window it has, for that is a series, too. Of an idle
 // device a stub of about 90 bytes stays, see Idle devices; while another plan comes into force that may concern them, all
 // are in memory.
