@@ -46,7 +46,7 @@ func allowed(otherwise string, who ...string) string {
 var (
 	all1 = []string{"device1", "viewer1", "operator1", "admin1"}
 	all2 = []string{"device2", "viewer2", "operator2", "admin2", "admin"}
-	any_ = append(append([]string{}, all1...), all2...)
+	any_ = slices.Concat(all1, all2, []string{"service1", "guest1"})
 )
 
 const (
@@ -79,13 +79,17 @@ var exchanges = []exchange{
 		want: strings.Replace(allowed(wire.CodeTokenInvalid), "/unauthenticated", "/token_invalid", 1)},
 	{of: liveHears, kind: "TypePing", path: "v1/live", message: `{"type":"app_ping"}`, want: allowed("", any_...)},
 	{of: liveHears, kind: "TypeJoin", path: "v1/live", message: `{"type":"join","payload":{"room":"t1/ops"}}`,
-		want: allowed("forbidden", "viewer1", "operator1", "admin1", "admin")},
+		want: allowed("forbidden", "viewer1", "operator1", "admin1", "guest1", "admin")},
 	{of: liveHears, kind: "TypeLeave", path: "v1/live", message: `{"type":"leave","payload":{"room":"t1/ops"}}`, want: allowed("", any_...)},
 	{of: liveHears, kind: "TypeRooms", path: "v1/live", message: `{"type":"rooms"}`, want: allowed("", any_...)},
 	{of: liveHears, kind: "TypeSend", path: "v1/live", message: `{"type":"send","payload":{"id":"m","room":"t1/ops","type":"chat","payload":1}}`,
-		want: allowed("forbidden", "operator1", "admin1", "admin")},
+		want: allowed("forbidden", "operator1", "admin1", "service1", "guest1", "admin")},
+	{path: "v1/live", message: `{"type":"send","payload":{"id":"m","room":"t1/ops","type":"alarm","payload":1}}`,
+		want: allowed("forbidden", "operator1", "admin1", "service1", "admin")},
+	{path: "v1/live", message: `{"type":"send","payload":{"id":"m","broadcast":true,"type":"chat"}}`,
+		want: allowed("forbidden", "operator1", "admin1", "operator2", "admin2", "service1", "admin")},
 	{path: "v1/live", message: `{"type":"send","payload":{"id":"m","user":"t1/_users/ada","type":"chat"}}`,
-		want: allowed("forbidden", "operator1", "admin1", "admin")},
+		want: allowed("forbidden", "operator1", "admin1", "service1", "admin")},
 	// What is done is answered by what the room is told; who may do it is told what is wrong with the user.
 	{of: liveHears, kind: "TypeKick", path: "v1/live", message: `{"type":"kick","payload":{"room":"t1/ops","user":"t1/ada"}}`,
 		want: strings.ReplaceAll(allowed("forbidden", "admin1", "admin"), " ok", " "+wire.CodeFieldValue)},

@@ -31,6 +31,7 @@ var askers = []string{
 	"none", "garbage", "expired", "revoked",
 	"device1", "viewer1", "operator1", "admin1",
 	"device2", "viewer2", "operator2", "admin2",
+	"service1", "guest1", // of t1, without a role: one may publish, the other has grants in rooms
 	"admin",
 }
 
@@ -63,7 +64,20 @@ func startSecured(t testing.TB) *secured {
 	s.tokens["expired"], _, err = signer.Mint(auth.Token{
 		Subject: "expired", Roles: []string{auth.RoleAdmin}, Read: []string{"#"}, Write: []string{"#"}, Expires: past.Add(time.Minute)}, past)
 	must(t, err)
+	s.grant("service1", "t1", `"publish":true`)
+	s.grant("guest1", "t1", `"rooms":[{"rooms":["t1/#"],"may":["join"]},{"rooms":["t1/ops"],"may":["send"],"types":["chat"]}]`)
 	return s
+}
+
+// grant makes a token without a role: what it may, it may by more.
+func (s *secured) grant(who, tenant, more string) {
+	s.t.Helper()
+	status, text := s.ask("admin", "POST", "/v1/tokens", fmt.Sprintf(`{"sub":%q,"tenant":%q,"ttl":"1h",%s}`, who, tenant, more))
+	var answer struct{ Token string }
+	if err := json.Unmarshal(text, &answer); status != http.StatusCreated || err != nil {
+		s.t.Fatalf("token of %s: %d %s", who, status, text)
+	}
+	s.tokens[who] = answer.Token
 }
 
 func (s *secured) mint(who, tenant, role string, read, write []string) (id string) {
@@ -138,10 +152,10 @@ type entry struct {
 }
 
 const (
-	everybody = "200 200 200 200 | 200 200 200 200 | 200 200 200 200 | 200"
-	signedIn  = "401 401 401 401 | 200 200 200 200 | 200 200 200 200 | 200"
-	operators = "401 401 401 401 | 403 403 200 200 | 403 403 200 200 | 200"
-	admins    = "401 401 401 401 | 403 403 403 200 | 403 403 403 200 | 200"
+	everybody = "200 200 200 200 | 200 200 200 200 | 200 200 200 200 | 200 200 | 200"
+	signedIn  = "401 401 401 401 | 200 200 200 200 | 200 200 200 200 | 200 200 | 200"
+	operators = "401 401 401 401 | 403 403 200 200 | 403 403 200 200 | 403 403 | 200"
+	admins    = "401 401 401 401 | 403 403 403 200 | 403 403 403 200 | 403 403 | 200"
 )
 
 // ofT1 are rows about a thing of t1: only those of t1 of some rank, and whoever is of no tenant, may.
@@ -241,7 +255,7 @@ var matrix = []entry{
 	{route: "DELETE /v1/dead-letters/{id}", ask: "DELETE /v1/dead-letters/%s", want: unknown(only(204, "operator1", "admin1", "admin"), "operator2"), before: (*secured).letter},
 	{route: "POST /v1/commands/{device...}", ask: "POST /v1/commands/t1/d1", body: `{"name":"reboot"}`, want: only(202, "operator1", "admin1", "admin")},
 	{route: "GET /v1/commands/{device...}", ask: "GET /v1/commands/t1/d1", want: only(200, "operator1", "admin1", "admin")},
-	{route: "POST /v1/publish", ask: "POST /v1/publish", body: `{"target":{"room":"t1/ops"},"type":"chat"}`, want: only(200, "operator1", "admin1", "admin")},
+	{route: "POST /v1/publish", ask: "POST /v1/publish", body: `{"target":{"room":"t1/ops"},"type":"chat"}`, want: only(200, "operator1", "admin1", "service1", "admin")},
 
 	// Last, as it ends the tokens it is asked with.
 	{route: "DELETE /v1/session", ask: "DELETE /v1/session", want: strings.ReplaceAll(signedIn, "200", "204")},

@@ -264,3 +264,37 @@ func TestRefusalsNameTheRoomAndTheMessage(t *testing.T) {
 		}
 	}
 }
+
+// TestRightsInRoomsThatAreRenewedOrRevokedEndTheStay has two guests of two rooms, one of whom is renewed with less; then
+// what it has is revoked.
+func TestRightsInRoomsThatAreRenewedOrRevokedEndTheStay(t *testing.T) {
+	s := startSecured(t)
+	joins := func(rooms string) string {
+		s.grant("guest", "t1", fmt.Sprintf(`"rooms":[{"rooms":[%s],"may":["join"]}]`, rooms))
+		return s.tokens["guest"]
+	}
+	one := s.dialFrom("v1/live?access_token="+joins(`"t1/a","t1/b"`), "")
+	self := one.await(t, "welcome").Payload.Session
+	other := s.dialFrom("v1/live?access_token="+s.tokens["viewer1"], "")
+	for _, room := range []string{"t1/a", "t1/b"} {
+		must(t, one.conn.WriteString(fmt.Sprintf(`{"type":"join","payload":{"room":%q}}`, room)))
+		one.await(t, "joined")
+		must(t, other.conn.WriteString(fmt.Sprintf(`{"type":"join","payload":{"room":%q}}`, room)))
+		other.await(t, "joined")
+	}
+	left := func(room string) {
+		t.Helper()
+		if m := other.await(t, "presence").Payload; m.Event != "left" || m.Room != room || m.Session != self {
+			t.Fatalf("told %+v, want that %s is left", m, room)
+		}
+	}
+	must(t, one.conn.WriteString(fmt.Sprintf(`{"type":"auth","payload":{"token":%q}}`, joins(`"t1/a"`))))
+	left("t1/b")
+	if m := one.await(t, "left").Payload; m.Room != "t1/b" {
+		t.Errorf("it left %s", m.Room)
+	}
+	if status, body := s.ask("admin", "POST", "/v1/revocations", `{"subject":"guest"}`); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	left("t1/a")
+}

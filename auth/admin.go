@@ -22,6 +22,8 @@ type keyBody struct {
 	Roles     []string     `json:"roles"`
 	Read      []string     `json:"read"`
 	Write     []string     `json:"write"`
+	Rooms     []RoomRights `json:"rooms,omitzero"`
+	Publish   bool         `json:"publish,omitempty"`
 	Created   time.Time    `json:"created_at"`
 	CreatedBy string       `json:"created_by,omitempty"`
 	Expires   time.Time    `json:"expires_at,omitzero"`
@@ -43,7 +45,7 @@ func bodyOf(r *keyRecord, key string) keyBody {
 	}
 	return keyBody{
 		ID: r.ID, Name: r.Name, Tenant: r.Tenant, Roles: listed(r.Roles), Read: listed(r.Read), Write: listed(r.Write),
-		Created: r.Created, CreatedBy: r.CreatedBy, Expires: r.Expires, Revoked: r.Revoked, Secrets: secrets, Key: key,
+		Rooms: r.Rooms, Publish: r.Publish, Created: r.Created, CreatedBy: r.CreatedBy, Expires: r.Expires, Revoked: r.Revoked, Secrets: secrets, Key: key,
 	}
 }
 
@@ -168,7 +170,8 @@ func (k *Keeper) postToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t := Token{
-		Subject: body.Subject, Tenant: body.Tenant, Roles: body.Roles, Read: body.Read, Write: body.Write, Expires: now.Add(ttl)}
+		Subject: body.Subject, Tenant: body.Tenant, Roles: body.Roles, Read: body.Read, Write: body.Write, Rooms: body.Rooms, Publish: body.Publish,
+		Expires: now.Add(ttl)}
 	token, id, err := k.signer.Mint(t, issued)
 	if err != nil {
 		k.fail(w, err)

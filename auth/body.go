@@ -37,12 +37,17 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) *wire.Error {
 	case errors.As(err, &tooLarge):
 		return &wire.Error{Code: wire.CodeFrameTooLarge, Message: "the body is larger than 64 KiB"}
 	case errors.As(err, &kind):
-		return wire.NewError(wire.CodeFieldType, kind.Field)
+		return wire.NewError(wire.CodeFieldType, fieldOf(kind))
 	}
 	if field, ok := strings.CutPrefix(err.Error(), `json: unknown field "`); ok { // encoding/json has no type for it
 		return wire.NewError(wire.CodeFieldUnknown, strings.TrimSuffix(field, `"`))
 	}
 	return wire.NewError(wire.CodeJSONSyntax, "")
+}
+
+// fieldOf is the field that has the wrong type, without the embedded structs that encoding/json names, too.
+func fieldOf(e *json.UnmarshalTypeError) string {
+	return strings.TrimPrefix(strings.TrimPrefix(e.Field, "rights."), "claimedRights.")
 }
 
 // fail answers with err, and logs what clients are not told.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"path"
+	"slices"
 	"strings"
 
 	"weir/telemetry"
@@ -44,15 +45,25 @@ func namesOf(c *x509.Certificate) []string {
 
 // principal is nil when the name cannot stand in the patterns: one with a wildcard would widen them.
 func (r *CertificateRule) principal(c *x509.Certificate, name string) *Principal {
-	uses := strings.Contains(strings.Join(r.Read, " ")+strings.Join(r.Write, " "), namePlace)
+	patterns := slices.Concat(r.Read, r.Write)
+	for _, rooms := range r.Rooms {
+		patterns = append(patterns, rooms.Rooms...)
+	}
+	uses := strings.Contains(strings.Join(patterns, " "), namePlace)
 	if uses && telemetry.CheckMetric(name) != nil || !validLabel(name, maxSubject) {
 		return nil
 	}
 	named := strings.NewReplacer(namePlace, name)
 	p := &Principal{Subject: name, Method: MethodCertificate, Issued: c.NotBefore, Expires: c.NotAfter}
-	given := rights{Tenant: r.Tenant, Roles: r.Roles, Read: replaced(named, r.Read), Write: replaced(named, r.Write)}
-	if given.apply(p) != nil {
+	if r.rights(named).apply(p) != nil {
 		return nil
 	}
 	return p
+}
+
+func (r *CertificateRule) rights(named *strings.Replacer) *rights {
+	return &rights{
+		Tenant: r.Tenant, Roles: r.Roles, Read: replaced(named, r.Read), Write: replaced(named, r.Write),
+		Rooms: replacedRooms(named, r.Rooms), Publish: r.Publish,
+	}
 }

@@ -17,7 +17,8 @@ import (
 func TestVerifiedCertificatesSpeakForTheirSubject(t *testing.T) {
 	w := open(t, func(o *auth.Options) {
 		o.Config.Certificates = []auth.CertificateRule{
-			{Subject: "*.devices.example", Tenant: "plant1", Roles: []string{"device"}, Write: []string{"plant1/{name}/#"}},
+			{Subject: "*.devices.example", Tenant: "plant1", Roles: []string{"device"}, Write: []string{"plant1/{name}/#"},
+				Rooms: []auth.RoomRights{{Rooms: []string{"plant1/{name}/#"}, May: []string{auth.RoomJoin}}}},
 			{Subject: "spiffe://example/dash/*", Roles: []string{"viewer"}, Read: []string{"#"}},
 		}
 	}).run()
@@ -60,7 +61,8 @@ func TestVerifiedCertificatesSpeakForTheirSubject(t *testing.T) {
 	r.TLS = state(device, true)
 	p, err := w.Request(r)
 	must(t, err)
-	if !p.MayWrite("plant1/press7.devices.example/axis") || p.MayWrite("plant1/other/axis") || p.Tenant != "plant1" {
+	if !p.MayWrite("plant1/press7.devices.example/axis") || p.MayWrite("plant1/other/axis") || p.Tenant != "plant1" ||
+		!p.MayInRoom(auth.RoomJoin, "plant1/press7.devices.example/talk") || p.MayInRoom(auth.RoomJoin, "plant1/other/talk") {
 		t.Errorf("%+v", p)
 	}
 	ended, stop := watchOf(w, p)

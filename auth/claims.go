@@ -48,6 +48,14 @@ type claimedRights struct {
 	Roles  textList `json:"roles,omitempty"`
 	Read   textList `json:"read,omitempty"`
 	Write  textList `json:"write,omitempty"`
+
+	Rooms   []RoomRights `json:"rooms,omitzero"` // not omitempty: an empty list takes what roles would give
+	Publish bool         `json:"publish,omitempty"`
+}
+
+func claimed(p *Principal) claimedRights {
+	return claimedRights{
+		Tenant: p.Tenant, Roles: p.Roles, Read: texts(p.Read), Write: texts(p.Write), Rooms: roomTexts(p.Rooms), Publish: p.Publish}
 }
 
 // check compares what the claims say with the clock and with who they have to be from and for. early is how long
@@ -81,7 +89,7 @@ func (c *claims) principal(own bool) (*Principal, *wire.Error) {
 	if c.Subject == "" || !validLabel(c.Subject, maxSubject) {
 		return nil, wire.NewError(wire.CodeTokenInvalid, "sub")
 	}
-	given := rights{Tenant: c.Tenant, Roles: c.Roles.words(), Read: c.Read, Write: c.Write}
+	given := rights{Tenant: c.Tenant, Roles: c.Roles.words(), Read: c.Read, Write: c.Write, Rooms: c.Rooms, Publish: c.Publish}
 	if e := given.apply(p); e != nil {
 		return nil, wire.NewError(wire.CodeTokenInvalid, e.Path)
 	}

@@ -71,6 +71,9 @@ type CertificateRule struct {
 	// Read and Write are patterns, in which {name} stands for the name that matched.
 	Read  []string `koanf:"read"`
 	Write []string `koanf:"write"`
+	// Rooms are what it gives in rooms, with {name}, too; none: what the roles do.
+	Rooms   []RoomRights `koanf:"rooms"`
+	Publish bool         `koanf:"publish"`
 }
 
 // DefaultConfig believes Weir's own credentials only.
@@ -148,21 +151,24 @@ func (r CertificateRule) validate() error {
 	}
 	// Any name will do to see whether the patterns hold.
 	named := strings.NewReplacer(namePlace, "n")
-	return errors.Join(append(errs, validRights(r.Tenant, r.Roles, replaced(named, r.Read), replaced(named, r.Write)))...)
+	return errors.Join(append(errs, validRights(r.rights(named)))...)
 }
 
 // validRights checks what rules give.
-func validRights(tenant string, roles, read, write []string) error {
+func validRights(given *rights) error {
 	var errs []error
-	if tenant != "" && !validTenant(tenant) {
-		errs = append(errs, fmt.Errorf("tenant: %q is not a path segment", tenant))
+	if given.Tenant != "" && !validTenant(given.Tenant) {
+		errs = append(errs, fmt.Errorf("tenant: %q is not a path segment", given.Tenant))
 	}
-	for i, r := range roles {
+	for i, r := range given.Roles {
 		if !slices.Contains(Roles(), r) {
 			errs = append(errs, fmt.Errorf("roles[%d]: %q is none of %s", i, r, strings.Join(Roles(), ", ")))
 		}
 	}
-	errs = append(errs, validPatterns("read", read), validPatterns("write", write))
+	errs = append(errs, validPatterns("read", given.Read), validPatterns("write", given.Write))
+	if _, e := parseRooms("rooms", given.Rooms); e != nil {
+		errs = append(errs, fmt.Errorf("%s: %s", e.Path, e.Message))
+	}
 	return errors.Join(errs...)
 }
 

@@ -280,6 +280,12 @@ func TestUnusableKeysAreToldWithTheirField(t *testing.T) {
 		"certificate pattern": {func(c *auth.Config) {
 			c.Certificates = []auth.CertificateRule{{Subject: "*", Write: []string{"{name}#"}}}
 		}, "auth.certificates[0].write[0]: "},
+		"certificate rooms": {func(c *auth.Config) {
+			c.Certificates = []auth.CertificateRule{{Subject: "*", Rooms: []auth.RoomRights{{Rooms: []string{"{name}/#"}, May: []string{"shout"}}}}}
+		}, "auth.certificates[0].rooms[0].may[0]: "},
+		"sign-in rooms": {func(c *auth.Config) {
+			c.OIDC = auth.OIDCConfig{Issuer: "https://id.example", Rules: []auth.OIDCRule{{Rooms: []auth.RoomRights{{Rooms: []string{"a//b"}}}}}}
+		}, "auth.oidc.rules[0].rooms[0].rooms[0]: "},
 		"zero lifetime": {func(c *auth.Config) { c.SessionLifetime = 0 }, "auth.session_lifetime: must be between"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,6 +35,9 @@ type OIDCRule struct {
 	Roles  []string `koanf:"roles"`
 	Read   []string `koanf:"read"`
 	Write  []string `koanf:"write"`
+	// Rooms are what it gives in rooms; none: what the roles do, unless another rule that fits gives some.
+	Rooms   []RoomRights `koanf:"rooms"`
+	Publish bool         `koanf:"publish"`
 }
 
 func defaultOIDC() OIDCConfig {
@@ -64,7 +67,7 @@ func (c OIDCConfig) validate() error {
 		if _, err := path.Match(r.Value, ""); err != nil || r.Claim != "" && r.Value == "" {
 			errs = append(errs, fmt.Errorf("%svalue: %q is not a pattern of texts", name, r.Value))
 		}
-		errs = append(errs, under(name, validRights(r.Tenant, r.Roles, r.Read, r.Write)))
+		errs = append(errs, under(name, validRights(&rights{Tenant: r.Tenant, Roles: r.Roles, Read: r.Read, Write: r.Write, Rooms: r.Rooms})))
 	}
 	return errors.Join(errs...)
 }

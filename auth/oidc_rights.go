@@ -34,6 +34,10 @@ func (s *signIn) principal(id *oidc.IDToken) (*Principal, *wire.Error) {
 		given.Roles = append(given.Roles, rule.Roles...)
 		given.Read = append(given.Read, rule.Read...)
 		given.Write = append(given.Write, rule.Write...)
+		if rule.Rooms != nil { // an empty list, too, takes what roles would give
+			given.Rooms = append(append([]RoomRights{}, given.Rooms...), rule.Rooms...)
+		}
+		given.Publish = given.Publish || rule.Publish
 		if rule.Tenant != "" {
 			tenants = append(tenants, rule.Tenant)
 		}
@@ -51,7 +55,7 @@ func (s *signIn) principal(id *oidc.IDToken) (*Principal, *wire.Error) {
 	if e := given.apply(p); e != nil {
 		return nil, wire.NewError(wire.CodeForbidden, e.Path)
 	}
-	if len(p.Roles) == 0 {
+	if len(p.Roles) == 0 && p.Rooms == nil && !p.Publish {
 		return nil, &wire.Error{Code: wire.CodeForbidden, Message: "this account has no role in Weir"}
 	}
 	return p, nil

@@ -74,6 +74,8 @@ func (s *service) options(o *auth.Options) {
 			{Claim: "groups", Value: "plant1-*", Tenant: "plant1", Roles: []string{"viewer"}, Read: []string{"plant1/#"}},
 			{Claim: "groups", Value: "plant2-*", Tenant: "plant2", Roles: []string{"viewer"}, Read: []string{"plant2/#"}},
 			{Claim: "groups", Value: "engineers", Roles: []string{"operator"}, Write: []string{"#"}},
+			{Claim: "groups", Value: "talkers", Rooms: []auth.RoomRights{{Rooms: []string{"plant1/#"}, May: []string{auth.RoomSend}}}},
+			{Claim: "groups", Value: "silent", Rooms: []auth.RoomRights{}},
 		},
 	}
 }
@@ -211,6 +213,20 @@ func TestWithoutASignInServiceThereIsNone(t *testing.T) {
 	for _, path := range []string{"/v1/session/oidc", "/v1/session/oidc/callback"} {
 		if a := w.serve(httptest.NewRequest(http.MethodGet, path, nil)); a.code() != "not_found" {
 			t.Errorf("%s: %d %s", path, a.status, a.raw)
+		}
+	}
+}
+
+func TestASignInServiceGivesRightsInRooms(t *testing.T) {
+	for group, may := range map[string]bool{"talkers": true, "silent": false} {
+		s := newService(t)
+		w := open(t, s.options).run()
+		s.claims = object{"groups": []string{"plant1-night", "engineers", group}}
+		cookie, state := s.begin(w)
+		p, err := w.Request(withCookie("GET", "/", cookieOf(t, back(w, cookie, state, "the-code"), "weir_session").Value))
+		must(t, err)
+		if p.MayInRoom(auth.RoomSend, "plant1/ops") != may || p.MayInRoom(auth.RoomJoin, "plant1/ops") || !p.Has(auth.RoleOperator) {
+			t.Errorf("%s: %+v", group, p)
 		}
 	}
 }

@@ -40,6 +40,9 @@ type Principal struct {
 	Roles  []string
 	// Read are the series it may see, Write the devices it may speak for or act on; what of it, its roles say.
 	Read, Write []telemetry.Pattern
+	// Rooms are what it may in rooms; nil: what its roles say. Publish: it may send messages as an operator may.
+	Rooms   []RoomGrant
+	Publish bool
 	// KeyID, TokenID (jti) and Family (of refresh tokens) are what it can be revoked by besides Subject.
 	KeyID, TokenID, Family string
 	parent                 string    // jti of the token that a session was made of

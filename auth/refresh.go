@@ -42,7 +42,7 @@ func (k *Keeper) session(p *Principal, lifetime time.Duration) (string, *Princip
 	c := &claims{
 		Subject: p.Subject, Audience: jwt.ClaimStrings{audienceAccess}, ID: newID(), Issued: at(now),
 		Expires: at(earliest(now.Add(lifetime), p.Expires)), KeyID: p.KeyID, Secret: p.secret, Family: p.Family, Parent: p.root(), Root: atOr1970(p.rootIssued()),
-		claimedRights: claimedRights{Tenant: p.Tenant, Roles: p.Roles, Read: texts(p.Read), Write: texts(p.Write)},
+		claimedRights: claimed(p),
 	}
 	token, err := k.signer.sign(c)
 	if err != nil {

@@ -20,6 +20,9 @@ type rights struct {
 	Roles  []string `json:"roles,omitempty"`
 	Read   []string `json:"read,omitempty"`
 	Write  []string `json:"write,omitempty"`
+
+	Rooms   []RoomRights `json:"rooms,omitzero"` // not omitempty: an empty list takes what roles would give
+	Publish bool         `json:"publish,omitempty"`
 }
 
 const (
@@ -44,13 +47,17 @@ func (r *rights) apply(p *Principal) *wire.Error {
 	if p.Read, e = parsePatterns("read", r.Read); e != nil {
 		return e
 	}
-	p.Write, e = parsePatterns("write", r.Write)
+	if p.Write, e = parsePatterns("write", r.Write); e != nil {
+		return e
+	}
+	p.Publish = r.Publish
+	p.Rooms, e = parseRooms("rooms", r.Rooms)
 	return e
 }
 
 // rightsOf is the inverse of apply.
 func rightsOf(p *Principal) rights {
-	return rights{Tenant: p.Tenant, Roles: p.Roles, Read: texts(p.Read), Write: texts(p.Write)}
+	return rights{Tenant: p.Tenant, Roles: p.Roles, Read: texts(p.Read), Write: texts(p.Write), Rooms: roomTexts(p.Rooms), Publish: p.Publish}
 }
 
 func texts(patterns []telemetry.Pattern) []string {
@@ -93,7 +100,7 @@ func (r *rights) grant(giver *Principal) *wire.Error {
 	if r.Tenant != "" && !validTenant(r.Tenant) {
 		return wire.NewError(wire.CodeFieldRange, "tenant")
 	}
-	if len(r.Roles) == 0 {
+	if len(r.Roles) == 0 && r.Rooms == nil && !r.Publish {
 		return wire.NewError(wire.CodeFieldMissing, "roles")
 	}
 	for i, role := range r.Roles {
@@ -107,7 +114,10 @@ func (r *rights) grant(giver *Principal) *wire.Error {
 	if e := covered("read", r.Read, giver.Read); e != nil {
 		return e
 	}
-	return covered("write", r.Write, giver.Write)
+	if e := covered("write", r.Write, giver.Write); e != nil {
+		return e
+	}
+	return r.grantRooms(giver)
 }
 
 func covered(field string, list []string, by []telemetry.Pattern) *wire.Error {

@@ -20,6 +20,8 @@ const (
 	SignedIn
 	// Operators: principals with RoleOperator.
 	Operators
+	// Publishers: principals that may send messages as programs.
+	Publishers
 	// Hosts: operators of no tenant, about what concerns all tenants together.
 	Hosts
 	// Admins: principals with RoleAdmin.
@@ -113,7 +115,7 @@ func (m *Router) guard(access Access, next http.Handler) http.Handler {
 			Refuse(w, Refusal(err))
 			return
 		}
-		if (access == Operators || access == Hosts) && !p.Has(RoleOperator) || access == Hosts && p.Tenant != "" || access == Admins && !p.Has(RoleAdmin) {
+		if !access.admits(p) {
 			Refuse(w, wire.NewError(wire.CodeForbidden, ""))
 			return
 		}
@@ -123,6 +125,22 @@ func (m *Router) guard(access Access, next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r.WithContext(WithPrincipal(r.Context(), p)))
 	})
+}
+
+// admits reports whether a principal may use the route.
+func (a Access) admits(p *Principal) bool {
+	switch a {
+	case Operators:
+		return p.Has(RoleOperator)
+	case Publishers:
+		return p.MayPublish()
+	case Hosts:
+		return p.Has(RoleOperator) && p.Tenant == ""
+	case Admins:
+		return p.Has(RoleAdmin)
+	case Public, Deferred, SignedIn:
+	}
+	return true
 }
 
 // sameSite keeps foreign pages from acting in the name of whoever opens them: browsers send cookies and client

@@ -36,13 +36,16 @@ func (k *Keeper) Routes(m *Router) {
 
 // sessionBody is what sessions are told as.
 type sessionBody struct {
-	Subject   string    `json:"subject"`
-	Method    string    `json:"method"`
-	Tenant    string    `json:"tenant,omitempty"`
-	Roles     []string  `json:"roles"`
-	Read      []string  `json:"read"`
-	Write     []string  `json:"write"`
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	Subject string   `json:"subject"`
+	Method  string   `json:"method"`
+	Tenant  string   `json:"tenant,omitempty"`
+	Roles   []string `json:"roles"`
+	Read    []string `json:"read"`
+	Write   []string `json:"write"`
+
+	Rooms     []RoomRights `json:"rooms,omitzero"`
+	Publish   bool         `json:"publish,omitempty"`
+	ExpiresAt time.Time    `json:"expires_at,omitzero"`
 }
 
 func describe(p *Principal) sessionBody {
@@ -52,7 +55,7 @@ func describe(p *Principal) sessionBody {
 	}
 	return sessionBody{
 		Subject: p.Subject, Method: p.Method, Tenant: p.Tenant, Roles: roles, Read: texts(p.Read), Write: texts(p.Write),
-		ExpiresAt: p.Expires.UTC(),
+		Rooms: roomTexts(p.Rooms), Publish: p.Publish, ExpiresAt: p.Expires.UTC(),
 	}
 }
 

@@ -107,12 +107,15 @@ type Token struct {
 	Roles   []string
 	Read    []string
 	Write   []string
+	// Rooms are what it may in rooms; nil: what its roles say.
+	Rooms   []RoomRights
+	Publish bool
 	Expires time.Time
 }
 
 // Validate names what a server would refuse.
 func (t *Token) Validate() error {
-	errs := []error{validRights(t.Tenant, t.Roles, t.Read, t.Write)}
+	errs := []error{validRights(&rights{Tenant: t.Tenant, Roles: t.Roles, Read: t.Read, Write: t.Write, Rooms: t.Rooms})}
 	if t.Subject == "" || !validLabel(t.Subject, maxSubject) {
 		errs = append(errs, fmt.Errorf("subject: must have 1 to %d bytes and no control characters", maxSubject))
 	}
@@ -123,7 +126,7 @@ func (t *Token) Validate() error {
 func (s *Signer) Mint(t Token, now time.Time) (token, id string, err error) {
 	c := &claims{
 		Subject: t.Subject, Audience: jwt.ClaimStrings{audienceAccess}, ID: newID(), Expires: at(t.Expires), Issued: at(now),
-		claimedRights: claimedRights{Tenant: t.Tenant, Roles: t.Roles, Read: t.Read, Write: t.Write},
+		claimedRights: claimedRights{Tenant: t.Tenant, Roles: t.Roles, Read: t.Read, Write: t.Write, Rooms: t.Rooms, Publish: t.Publish},
 	}
 	token, err = s.sign(c)
 	return token, c.ID, err

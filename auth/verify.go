@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -95,6 +96,10 @@ func (v *verifier) verify(ctx context.Context, token, audience string, frugal bo
 	case errors.Is(err, errFrugal):
 		return nil, nil, errTooManyAttempts()
 	case err != nil:
+		var claim *json.UnmarshalTypeError
+		if errors.As(err, &claim) {
+			return nil, nil, wire.NewError(wire.CodeTokenInvalid, fieldOf(claim))
+		}
 		return nil, nil, wire.NewError(wire.CodeTokenInvalid, "")
 	}
 	now := v.now()

@@ -14,7 +14,7 @@ auth:
       - {kid: one, alg: HS256, secret: very-secret-very-secret-very-secret}
   oidc: {client_secret: also-secret}
   certificates:
-    - {subject: "*.devices.example", roles: [device], write: ["plant/{name}/#"]}
+    - {subject: "*.devices.example", roles: [device], write: ["plant/{name}/#"], rooms: [{rooms: ["plant/{name}"], may: [join]}]}
 `)
 	c, err := Load(Sources{File: file})
 	if err != nil {
@@ -25,6 +25,9 @@ auth:
 	}
 	if got := c.Auth.Certificates[0].Write[0]; got != "plant/{name}/#" {
 		t.Fatalf("loaded %q", got)
+	}
+	if got := c.Auth.Certificates[0].Rooms; len(got) != 1 || got[0].Rooms[0] != "plant/{name}" || got[0].May[0] != "join" {
+		t.Fatalf("loaded %+v", got)
 	}
 	text, err := c.YAML()
 	if err != nil {

@@ -139,12 +139,8 @@ func (h *Hub) sendFrom(ctx context.Context, s *session, r *wire.RoomRequest) *wi
 
 // store writes a message of a principal. done is called once, under Hub.mu, unless it is refused at once.
 func (h *Hub) store(ctx context.Context, who *auth.Principal, m *wire.MessageValue, done func(int64, *wire.Error)) *wire.Error {
-	path := m.Room + m.User // one of them, or none: then the tenant is looked at where it is delivered
-	if path == "" {
-		path = who.Tenant
-	}
-	if !maySend(who, path) {
-		return forbidden("payload." + targetName(m))
+	if refusal := refuseSend(who, m); refusal != nil {
+		return refusal
 	}
 	if m.Session != "" || m.Broadcast {
 		m.Tenant = who.Tenant

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -23,7 +24,7 @@ const publishTimeout = 20 * time.Second
 
 // Routes registers the endpoint of programs.
 func (h *Hub) Routes(r *auth.Router) {
-	r.HandleFunc("POST /v1/publish", auth.Operators, h.publish)
+	r.HandleFunc("POST /v1/publish", auth.Publishers, h.publish)
 }
 
 // publish is POST /v1/publish.
@@ -53,15 +54,26 @@ func (h *Hub) Publish(ctx context.Context, who *auth.Principal, m *wire.MessageV
 	defer cancel()
 	ended := make(chan result, 1)
 	if refusal := h.store(ctx, who, m, func(version int64, refusal *wire.Error) { ended <- result{version, refusal} }); refusal != nil {
-		refusal.Path = "target"
-		return 0, refusal
+		return 0, ofProgram(refusal)
 	}
 	select {
 	case got := <-ended:
-		return got.version, got.refusal
+		return got.version, ofProgram(got.refusal)
 	case <-ctx.Done():
 		return 0, wire.NewError(wire.CodeNotStored, "")
 	}
+}
+
+// ofProgram is a refusal with the path of POST /v1/publish instead of that of send.
+func ofProgram(refusal *wire.Error) *wire.Error {
+	if refusal == nil || refusal.Path == "" {
+		return refusal
+	}
+	out := *refusal
+	if out.Path = strings.TrimPrefix(out.Path, "payload."); out.Path != "type" {
+		out.Path = "target"
+	}
+	return &out
 }
 
 // decodePublish reads {"target":{…},"type","payload"?,"id"?,"ttl_ms"?}.

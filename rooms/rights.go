@@ -1,29 +1,33 @@
 package rooms
 
 import (
-	"strings"
-
 	"weir/auth"
 	"weir/wire"
 )
 
-// The rights are those of roles, within the tenant: viewers join and read, operators send, admins moderate.
-
-func within(p *auth.Principal, path string) bool {
-	first, _, _ := strings.Cut(path, "/")
-	return p.Tenant == "" || first == p.Tenant
-}
+// Rights are those of the principal's grants, or of its roles. Messages to a session, or to all of a tenant, are to paths,
+// too, so that grants can speak of them.
 
 func forbidden(path string) *wire.Error { return wire.NewError(wire.CodeForbidden, path) }
 
-func mayJoin(p *auth.Principal, room string) bool {
-	return p.Has(auth.RoleViewer) && within(p, room)
-}
+func mayJoin(p *auth.Principal, room string) bool { return p.MayInRoom(auth.RoomJoin, room) }
 
-func maySend(p *auth.Principal, path string) bool {
-	return p.Has(auth.RoleOperator) && within(p, path)
-}
+func mayModerate(p *auth.Principal, room string) bool { return p.MayInRoom(auth.RoomModerate, room) }
 
-func mayModerate(p *auth.Principal, room string) bool {
-	return p.Has(auth.RoleAdmin) && within(p, room)
+// refuseSend says why a principal may not send a message; nil: it may.
+func refuseSend(p *auth.Principal, m *wire.MessageValue) *wire.Error {
+	path := m.Room + m.User // one of them, or none: then the tenant is looked at where it is delivered
+	switch {
+	case m.Session != "":
+		path = under(p.Tenant, sessionsSegment)
+	case m.Broadcast:
+		path = under(p.Tenant, allSegment)
+	}
+	switch {
+	case !p.MayInRoom(auth.RoomSend, path):
+		return forbidden("payload." + targetName(m))
+	case !p.MaySendType(path, m.Type):
+		return forbidden("payload.type")
+	}
+	return nil
 }

@@ -249,7 +249,7 @@ func (h *Hub) deliver(m *wire.MessageValue, message *wire.RoomMessage) {
 
 // reaches reports whether a message that a tenant confines is for a principal.
 func reaches(tenant string, who *auth.Principal) bool {
-	return who.Has(auth.RoleViewer) && (tenant == "" || who.Tenant == "" || who.Tenant == tenant)
+	return who.MayJoinRooms() && (tenant == "" || who.Tenant == "" || who.Tenant == tenant)
 }
 
 // members calls f for each session here that is in a room.

@@ -28,6 +28,28 @@ type rightsFlags struct {
 	Write  []string `placeholder:"PATTERN" help:"Devices it may speak for (role device) or command (operator); may be given several times."`
 	Device []string `placeholder:"PATH" help:"A device it speaks for: short for --role device --write PATH."`
 	Tenant string   `placeholder:"NAME" help:"Confine it to paths that begin with this segment."`
+
+	Join     []string `placeholder:"PATTERN" help:"Rooms it may join, such as plant1/#. With any of --join, --send and --moderate these decide about rooms, and the roles do not."`
+	Send     []string `placeholder:"PATTERN" help:"Rooms and users it may send messages to."`
+	SendType []string `placeholder:"TYPE" help:"Type of the messages it may send (all); may be given several times."`
+	Moderate []string `placeholder:"PATTERN" help:"Rooms in which it may kick and ban."`
+	Publish  bool     `help:"It may send messages as a program: POST /v1/publish."`
+}
+
+// rooms are what it gives in rooms; nil: what its roles do.
+func (f *rightsFlags) rooms() (out []auth.RoomRights, _ error) {
+	if len(f.SendType) > 0 && len(f.Send) == 0 {
+		return nil, errors.New("--send-type: needs --send PATTERN")
+	}
+	for _, g := range []struct {
+		may          string
+		rooms, types []string
+	}{{auth.RoomJoin, f.Join, nil}, {auth.RoomSend, f.Send, f.SendType}, {auth.RoomModerate, f.Moderate, nil}} {
+		if len(g.rooms) > 0 {
+			out = append(out, auth.RoomRights{Rooms: g.rooms, May: []string{g.may}, Types: g.types})
+		}
+	}
+	return out, nil
 }
 
 // fields are those of a request. Nothing is given silently but to see everything, which is what a viewer is for.
@@ -37,10 +59,16 @@ func (f *rightsFlags) fields() (map[string]any, error) {
 	if len(roles) == 0 && len(f.Device) > 0 {
 		roles = []string{"device"}
 	}
-	if len(roles) == 0 {
+	rooms, err := f.rooms()
+	if err != nil {
+		return nil, err
+	}
+	// Who is only to talk need not see anything.
+	talks := (rooms != nil || f.Publish) && len(roles) == 0 && len(read) == 0
+	if len(roles) == 0 && !talks {
 		roles = []string{"viewer"}
 	}
-	if len(read) == 0 && len(write) == 0 {
+	if len(read) == 0 && len(write) == 0 && !talks {
 		if roles[0] == "device" {
 			return nil, errors.New("a device needs --device PATH, or --write PATTERN")
 		}
@@ -50,9 +78,18 @@ func (f *rightsFlags) fields() (map[string]any, error) {
 		}
 		read = []string{all}
 	}
-	fields := map[string]any{"roles": roles, "read": read, "write": write}
+	fields := map[string]any{"read": read, "write": write}
+	if len(roles) > 0 {
+		fields["roles"] = roles
+	}
 	if f.Tenant != "" {
 		fields["tenant"] = f.Tenant
+	}
+	if rooms != nil {
+		fields["rooms"] = rooms
+	}
+	if f.Publish {
+		fields["publish"] = true
 	}
 	return fields, nil
 }
@@ -94,12 +131,16 @@ func printJSON(out io.Writer, value any) error {
 
 // keyAnswer is a key as the server tells it.
 type keyAnswer struct {
-	ID        string         `json:"id"`
-	Name      string         `json:"name"`
-	Tenant    string         `json:"tenant,omitempty"`
-	Roles     []string       `json:"roles"`
-	Read      []string       `json:"read"`
-	Write     []string       `json:"write"`
+	ID     string   `json:"id"`
+	Name   string   `json:"name"`
+	Tenant string   `json:"tenant,omitempty"`
+	Roles  []string `json:"roles"`
+	Read   []string `json:"read"`
+	Write  []string `json:"write"`
+
+	Rooms   []auth.RoomRights `json:"rooms,omitzero"`
+	Publish bool              `json:"publish,omitempty"`
+
 	Created   time.Time      `json:"created_at"`
 	CreatedBy string         `json:"created_by,omitempty"`
 	Expires   time.Time      `json:"expires_at,omitzero"`
@@ -116,8 +157,22 @@ type secretAnswer struct {
 func (k *keyAnswer) rows() [][2]string {
 	return [][2]string{
 		{"key", k.Key + "   (shown this once)"}, {"id", k.ID}, {"name", k.Name}, {"tenant", k.Tenant}, {"roles", strings.Join(k.Roles, ", ")},
-		{"read", strings.Join(k.Read, ", ")}, {"write", strings.Join(k.Write, ", ")}, {"expires", moment(k.Expires)},
+		{"read", strings.Join(k.Read, ", ")}, {"write", strings.Join(k.Write, ", ")}, {"rooms", inRooms(k.Rooms)},
+		{"publish", map[bool]string{true: "yes"}[k.Publish]}, {"expires", moment(k.Expires)},
 	}
+}
+
+// inRooms tells people what may be done in rooms.
+func inRooms(rights []auth.RoomRights) string {
+	var out []string
+	for _, r := range rights {
+		text := strings.Join(r.May, "+") + " " + strings.Join(r.Rooms, " ")
+		if len(r.Types) > 0 {
+			text += " (" + strings.Join(r.Types, ", ") + ")"
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, ", ")
 }
 
 func moment(t time.Time) string {
@@ -140,6 +195,8 @@ func (keyCreateCmd) Help() string {
 	return `Examples:
   weir key create --device plant1/press7 --name "press 7"
   weir key create --role viewer --read 'plant1/#' --ttl 720h
+  weir key create --publish --tenant plant1 --name "shift planner"
+  weir key create --read 'plant1/#' --join 'plant1/#' --send plant1/ops --send-type chat
   KEY=$(weir key create --device plant1/press7 -q)`
 }
 

@@ -190,3 +190,29 @@ func TestTheLocalKeyIsOnlySentToThisMachine(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyForRoomsGivesThatAndNothingElse(t *testing.T) {
+	k := keepCredentials(t)
+	make := func(args ...string) *auth.Principal {
+		t.Helper()
+		return k.who(t, strings.TrimSpace(k.must(t, append([]string{"key", "create", "-q"}, args...)...)))
+	}
+	guest := make("--join", "plant1/#", "--send", "plant1/ops", "--send-type", "chat")
+	if !guest.MayInRoom(auth.RoomJoin, "plant1/a") || guest.MayInRoom(auth.RoomModerate, "plant1/a") || !guest.MaySendType("plant1/ops", "chat") ||
+		guest.MaySendType("plant1/ops", "alarm") || guest.MaySendType("plant1/a", "chat") || len(guest.Roles)+len(guest.Read) > 0 {
+		t.Errorf("%+v", guest)
+	}
+	service := make("--publish", "--tenant", "plant1")
+	if !service.MayPublish() || service.Rooms != nil || len(service.Roles)+len(service.Read) > 0 {
+		t.Errorf("%+v", service)
+	}
+	if viewer := make("--read", "plant1/#", "--moderate", "plant1/#"); !viewer.Has(auth.RoleViewer) || !viewer.MayInRoom(auth.RoomModerate, "plant1/a") {
+		t.Errorf("%+v", viewer)
+	}
+	if shown := k.must(t, "key", "create", "--join", "plant1/#"); !strings.Contains(shown, "join plant1/#") {
+		t.Errorf("%s", shown)
+	}
+	if code, _, stderr := k.weir(t, "key", "create", "--send-type", "chat"); code == exitOK || !strings.Contains(stderr, "--send") {
+		t.Errorf("%d %s", code, stderr)
+	}
+}

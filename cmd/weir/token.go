@@ -74,6 +74,8 @@ func (c *tokenCreateCmd) offline(body map[string]any) (tokenAnswer, error) {
 	t.Roles, _ = body["roles"].([]string)
 	t.Read, _ = body["read"].([]string)
 	t.Write, _ = body["write"].([]string)
+	t.Rooms, _ = body["rooms"].([]auth.RoomRights)
+	t.Publish = c.Publish
 	if err := t.Validate(); err != nil {
 		return tokenAnswer{}, err
 	}
