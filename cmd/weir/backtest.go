@@ -17,7 +17,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"weir/auth"
 	"weir/backtest"
 	"weir/cmd/weir/progress"
 	"weir/kafka"
@@ -130,9 +129,9 @@ func (c *backtestCmd) there(ctx context.Context, show *backtestOutput, file []by
 	if c.Series != "#" {
 		query.Set("series", c.Series)
 	}
-	base, err := url.Parse(c.URL)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return fmt.Errorf("--url: %q is not http://host:port or https://host:port", c.URL)
+	base, err := c.base()
+	if err != nil {
+		return err
 	}
 	credential, err := c.Credential(c.URL)
 	if err != nil {
@@ -144,12 +143,9 @@ func (c *backtestCmd) there(ctx context.Context, show *backtestOutput, file []by
 		return err
 	}
 	req.Header.Set("Content-Type", "application/yaml")
-	if credential != "" {
-		req.Header.Set("Authorization", "Bearer "+credential)
-	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := send(req, base, credential)
 	if err != nil {
-		return hinted{fmt.Errorf("%s does not answer: %w", auth.RedactURL(base), errors.Unwrap(err)), "is `weir serve` running there? --url names another address"}
+		return err
 	}
 	defer res.Body.Close()
 	if res.StatusCode >= 300 {

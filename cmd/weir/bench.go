@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -31,27 +30,20 @@ type benchE2ECmd struct {
 	Sees          int           `default:"-1" help:"Devices that each dashboard subscribes to, 0 = all (default: by profile)."`
 	Warm          time.Duration `default:"5s" help:"Warm-up before measuring."`
 	Duration      time.Duration `default:"10s" help:"Length of the measurement."`
-	ServerLog     string        `type:"path" placeholder:"FILE" help:"File for the server's log (default: discarded)."`
-	JSON          bool          `help:"Print the result as one JSON line instead of a table."`
+	measuredServer
+	JSON bool `help:"Print the result as one JSON line instead of a table."`
 }
 
 func (c *benchE2ECmd) Run(ctx context.Context) error {
-	self, err := os.Executable()
+	self, log, end, err := c.open()
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return err
 	}
+	defer end()
 	run := c.settings()
 	run.Server = []string{self, "serve", "--log-level", "warn"}
 	run.Progress = os.Stderr
-	run.Log = io.Discard
-	if c.ServerLog != "" {
-		file, err := os.Create(filepath.Clean(c.ServerLog))
-		if err != nil {
-			return fmt.Errorf("--server-log: %w", err)
-		}
-		defer func() { _ = file.Close() }()
-		run.Log = file
-	}
+	run.Log = log
 	result, err := run.Run(ctx)
 	if err != nil {
 		return err

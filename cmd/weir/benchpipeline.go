@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,27 +27,20 @@ type benchPipelineCmd struct {
 	Rate         float64           `default:"100000" help:"Steady load in readings per second, 10 a record, over all those series."`
 	Duration     time.Duration     `default:"20s" help:"How long the steady load is measured, with and without checkpoints."`
 	Set          map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Any setting of the server by its full path."`
-	ServerLog    string            `type:"path" placeholder:"FILE" help:"File for the log of the processes (default: discarded)."`
-	JSON         bool              `help:"Print the result as one JSON line instead of a table."`
+	measuredServer
+	JSON bool `help:"Print the result as one JSON line instead of a table."`
 }
 
 func (c *benchPipelineCmd) Run(ctx context.Context) error {
-	self, err := os.Executable()
+	self, log, end, err := c.open()
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return err
 	}
+	defer end()
 	run := bench.Pipeline{
 		Brokers: c.KafkaBrokers, BrokerPid: c.BrokerPid, Program: self, Partitions: c.Partitions,
 		Devices: c.Devices, Metrics: c.Metrics, Batch: c.Batch, Readings: c.Readings,
-		Series: c.Series, Rate: c.Rate, Measure: c.Duration, Set: c.Set, Log: io.Discard, Progress: os.Stderr,
-	}
-	if c.ServerLog != "" {
-		file, err := os.Create(filepath.Clean(c.ServerLog))
-		if err != nil {
-			return fmt.Errorf("--server-log: %w", err)
-		}
-		defer func() { _ = file.Close() }()
-		run.Log = file
+		Series: c.Series, Rate: c.Rate, Measure: c.Duration, Set: c.Set, Log: log, Progress: os.Stderr,
 	}
 	result, err := run.Run(ctx)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -17,41 +16,34 @@ import (
 )
 
 type benchPushCmd struct {
-	Cases     []string          `default:"fanout,memory,isolation,glass" placeholder:"CASE" enum:"fanout,memory,isolation,glass" help:"What to measure: fanout, memory, isolation, glass (all of them)."`
-	Devices   int               `default:"10" help:"Devices, each on a connection of its own; it sends all its metrics in one frame."`
-	Metrics   int               `default:"5" help:"Metrics per device, 1 to 10: every dashboard sees all series."`
-	Hz        float64           `default:"20" help:"Readings per second of each series."`
-	Conns     []int             `default:"1000,5000" placeholder:"N" help:"Numbers of dashboards of the fan-out (1000,5000)."`
-	Views     []int             `default:"1,50,0" placeholder:"N" help:"Numbers of different subscriptions of the fan-out; 0: all are different (1,50,0)."`
-	MaxHz     float64           `name:"max-hz" default:"10" help:"Limit of each dashboard's frames per second, 0 = unlimited."`
-	Idle      int               `default:"50000" help:"Idle connections, or as many as a process may have open."`
-	Laggards  int               `default:"200" help:"Connections that do not read, each of 1,000 series."`
-	Readings  float64           `default:"200000" help:"Readings per second while the time from the device is measured."`
-	Warm      time.Duration     `default:"3s" help:"Warm-up before each measurement."`
-	Duration  time.Duration     `default:"10s" help:"Length of each measurement."`
-	Set       map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Any setting of the server by its full path."`
-	Profile   string            `type:"path" placeholder:"FILE" help:"Write a CPU profile of the server during the last measurement."`
-	ServerLog string            `type:"path" placeholder:"FILE" help:"File for the server's log (default: discarded)."`
-	JSON      bool              `help:"Print the JSON line only, without the tables."`
+	Cases    []string          `default:"fanout,memory,isolation,glass" placeholder:"CASE" enum:"fanout,memory,isolation,glass" help:"What to measure: fanout, memory, isolation, glass (all of them)."`
+	Devices  int               `default:"10" help:"Devices, each on a connection of its own; it sends all its metrics in one frame."`
+	Metrics  int               `default:"5" help:"Metrics per device, 1 to 10: every dashboard sees all series."`
+	Hz       float64           `default:"20" help:"Readings per second of each series."`
+	Conns    []int             `default:"1000,5000" placeholder:"N" help:"Numbers of dashboards of the fan-out (1000,5000)."`
+	Views    []int             `default:"1,50,0" placeholder:"N" help:"Numbers of different subscriptions of the fan-out; 0: all are different (1,50,0)."`
+	MaxHz    float64           `name:"max-hz" default:"10" help:"Limit of each dashboard's frames per second, 0 = unlimited."`
+	Idle     int               `default:"50000" help:"Idle connections, or as many as a process may have open."`
+	Laggards int               `default:"200" help:"Connections that do not read, each of 1,000 series."`
+	Readings float64           `default:"200000" help:"Readings per second while the time from the device is measured."`
+	Warm     time.Duration     `default:"3s" help:"Warm-up before each measurement."`
+	Duration time.Duration     `default:"10s" help:"Length of each measurement."`
+	Set      map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"Any setting of the server by its full path."`
+	Profile  string            `type:"path" placeholder:"FILE" help:"Write a CPU profile of the server during the last measurement."`
+	measuredServer
+	JSON bool `help:"Print the JSON line only, without the tables."`
 }
 
 func (c *benchPushCmd) Run(ctx context.Context) error {
-	self, err := os.Executable()
+	self, log, end, err := c.open()
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return err
 	}
+	defer end()
 	run := bench.Push{
 		Cases: c.Cases, Program: self, Set: c.Set, Devices: c.Devices, Metrics: c.Metrics, Hz: c.Hz, Conns: c.Conns, Views: c.Views, MaxHz: c.MaxHz,
 		Idle: c.Idle, Laggards: c.Laggards, Readings: c.Readings, Warm: c.Warm, Measure: c.Duration, Profile: c.Profile,
-		Log: io.Discard, Progress: os.Stderr,
-	}
-	if c.ServerLog != "" {
-		file, err := os.Create(filepath.Clean(c.ServerLog))
-		if err != nil {
-			return fmt.Errorf("--server-log: %w", err)
-		}
-		defer func() { _ = file.Close() }()
-		run.Log = file
+		Log: log, Progress: os.Stderr,
 	}
 	result, failed := run.Run(ctx) // with what was measured before it failed
 	if !c.JSON {

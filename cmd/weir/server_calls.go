@@ -38,10 +38,31 @@ func (f *serverFlags) call(ctx context.Context, method, path string, body, answe
 	return f.callAs(ctx, credential, method, path, body, answer)
 }
 
-func (f *serverFlags) callAs(ctx context.Context, credential, method, path string, body, answer any) error {
+// base is the address of the server.
+func (f *serverFlags) base() (*url.URL, error) {
 	base, err := url.Parse(f.URL)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return fmt.Errorf("--url: %q is not http://host:port or https://host:port", f.URL)
+		return nil, fmt.Errorf("--url: %q is not http://host:port or https://host:port", f.URL)
+	}
+	return base, nil
+}
+
+// send sends a request to the server at base, with the credential if there is one.
+func send(req *http.Request, base *url.URL, credential string) (*http.Response, error) {
+	if credential != "" {
+		req.Header.Set("Authorization", "Bearer "+credential)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, hinted{fmt.Errorf("%s does not answer: %w", auth.RedactURL(base), errors.Unwrap(err)), "is `weir serve` running there? --url names another address"}
+	}
+	return res, nil
+}
+
+func (f *serverFlags) callAs(ctx context.Context, credential, method, path string, body, answer any) error {
+	base, err := f.base()
+	if err != nil {
+		return err
 	}
 	content, kind, err := encodeBody(body)
 	if err != nil {
@@ -56,12 +77,9 @@ func (f *serverFlags) callAs(ctx context.Context, credential, method, path strin
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
-	if credential != "" {
-		req.Header.Set("Authorization", "Bearer "+credential)
-	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := send(req, base, credential)
 	if err != nil {
-		return hinted{fmt.Errorf("%s does not answer: %w", auth.RedactURL(base), errors.Unwrap(err)), "is `weir serve` running there? --url names another address"}
+		return err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
