@@ -4,8 +4,6 @@ import "weir/telemetry"
 
 // Limits of a live client's messages.
 const (
-	// MaxClientMessageBytes bounds a message; the transport refuses more before it reads it.
-	MaxClientMessageBytes = 64 << 10
 	// MaxSubscriptionID bounds the id of a subscription, in bytes.
 	MaxSubscriptionID = 64
 	// MaxPatterns bounds the patterns of a subscription.

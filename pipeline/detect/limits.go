@@ -5,11 +5,8 @@ import (
 	"time"
 )
 
-// Scores at which an alert is raised, and below which a reading counts as quiet.
-const (
-	AlertScore = 0.5
-	QuietScore = 0.35
-)
+// AlertScore is the score at which an alert is raised.
+const AlertScore = 0.5
 
 // An alert ends when holdReadings in a row were quiet and holdTime of source time has passed without a
 // severe one. The first suits slow series, where a single quiet reading proves little; the second fast

@@ -1,6 +1,6 @@
 package window
 
-// Group is what a group of series has in the open windows of one Groupable Window: the merged partials of its
+// Group is what a group of series has in the open windows of one tumbling or hopping Window: the merged partials of its
 // members. The zero value is empty and ready. It is not safe for concurrent use.
 //
 // It keeps the panes of one window and its grace, so close what is over before the partials of a later time are
@@ -65,7 +65,7 @@ func (g *Group) Unmarshal(b []byte, w *Window) error { return g.state.Unmarshal(
 // The zero value is empty and ready. It is not safe for concurrent use.
 type Collector struct{ state State }
 
-// Add takes the reading v of any member at source time t (µs) for a Groupable window. It reports false when
+// Add takes the reading v of any member at source time t (µs) for a tumbling or hopping window. It reports false when
 // there is no room: Drain, then add it again. A reading that is not finite, or whose time is impossible, is
 // left out.
 func (c *Collector) Add(w *Window, t int64, v float64) bool {

@@ -91,9 +91,6 @@ func (w *Window) Metric(metric string, i int) string {
 	return strings.NewReplacer("{metric}", metric, "{window}", w.name, "{fn}", w.functions[i].name).Replace(w.as)
 }
 
-// Groupable reports whether a Group and a Collector can keep it: a tumbling or a hopping window.
-func (w *Window) Groupable() bool { return w.kind == Tumbling || w.kind == Hopping }
-
 // paneStart is the start of the pane that holds t.
 func (w *Window) paneStart(t int64) int64 { return floor(t, w.pane) }
 
