@@ -67,7 +67,7 @@ test-api: build ## the running server against its OpenAPI document, with schemat
 test-kafka: build ## contract suite and whole path on a real Apache Kafka (needs Java 17 and Maven)
 	@command -v java >/dev/null || { echo "make test-kafka: no java on PATH; install Java 17 (Debian: apt-get install openjdk-17-jre-headless)" >&2; exit 1; }
 	@command -v mvn >/dev/null || { echo "make test-kafka: no mvn on PATH; install Maven (Debian: apt-get install maven)" >&2; exit 1; }
-	WEIR_BIN=$(CURDIR)/bin/weir $(GOTEST) -tags realkafka -timeout 15m ./kafka/... ./e2e/...
+	WEIR_BIN=$(CURDIR)/bin/weir $(GOTEST) -tags realkafka -timeout 15m ./kafka/... ./bridge/... ./e2e/...
 
 CLIENTS := e2e/clients
 

@@ -27,6 +27,7 @@ type App struct {
 
 	remembered identity // what the data directory knows
 	plans      *plans   // nil: no file of pipelines is followed
+	bridges    *bridges // nil: no file of bridges is followed
 	broker     *embedded.Broker
 
 	gate    auth.Gate
@@ -70,6 +71,9 @@ func (a *App) open() error {
 	}
 	var err error
 	if a.plans, err = openPlans(c, a.log.With("component", "pipelines"), a.set); err != nil {
+		return err
+	}
+	if a.bridges, err = openBridges(c, a.log.With("component", "bridges"), a.set); err != nil {
 		return err
 	}
 	if err := a.bind(); err != nil {

@@ -245,6 +245,7 @@ var matrix = []entry{
 	{route: "POST /v1/revocations", ask: "POST /v1/revocations", body: `{"subject":"nobody","tenant":"t1"}`, want: only(200, "admin1", "admin")},
 
 	// Operators.
+	{route: "GET /v1/bridges", ask: "GET /v1/bridges", want: only(200, "admin")},
 	{route: "GET /v1/pipelines", ask: "GET /v1/pipelines", want: only(200, "admin")},
 	{route: "POST /v1/backtest", ask: "POST /v1/backtest", body: `pipelines: []`, want: operators, names: true},
 	{route: "POST /v1/backtest", ask: "POST /v1/backtest?series=t1/%23", body: `pipelines: []`, want: only(200, "operator1", "admin1", "admin")},

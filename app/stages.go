@@ -122,6 +122,9 @@ func (a *App) startRoles(ctx context.Context, b *build) error {
 		enrich.meta.Store(known.Registry)
 	}
 	b.catalog.open(known.Registry)
+	if err := a.startBridges(b, registry, known); err != nil {
+		return err
+	}
 	if c.Has(config.RoleIngest) {
 		return a.startIngest(b, registry, known)
 	}
@@ -220,13 +223,18 @@ func (a *App) connect(ctx context.Context, client *kafka.Client) (identity, *kaf
 	return id, producer, nil
 }
 
-func (a *App) pipelineOptions(client *kafka.Client) pipeline.Options {
+// memberName is what Kafka's tools call this process.
+func memberName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "weir"
 	}
+	return fmt.Sprintf("%s-%d", host, os.Getpid())
+}
+
+func (a *App) pipelineOptions(client *kafka.Client) pipeline.Options {
 	o := pipeline.Options{
-		Client: client, Config: a.opts.Config.Pipeline, MemberName: fmt.Sprintf("%s-%d", host, os.Getpid()),
+		Client: client, Config: a.opts.Config.Pipeline, MemberName: memberName(),
 		Logger: a.log.With("component", "pipeline"), Metrics: a.set,
 	}
 	if a.broker != nil {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/auth"
+	"weir/bridge"
 	"weir/commands"
 	"weir/devices"
 	"weir/ingest"
@@ -18,10 +19,11 @@ const (
 	RoleIngest   = "ingest"
 	RolePipeline = "pipeline"
 	RolePush     = "push"
+	RoleBridge   = "bridge"
 )
 
 // Roles lists all roles in the order of the flow.
-func Roles() []string { return []string{RoleIngest, RolePipeline, RolePush} }
+func Roles() []string { return []string{RoleIngest, RolePipeline, RolePush, RoleBridge} }
 
 // Config is everything an operator can set.
 type Config struct {
@@ -32,7 +34,7 @@ type Config struct {
 	// Data is the directory of what has to survive a restart: with the embedded broker, everything (and the
 	// default is "data"); with a cluster, only which one it is. Empty with a cluster: that is not checked.
 	Data string `koanf:"data"`
-	// Roles of this process. All by default; fewer need Kafka.Brokers.
+	// Roles of this process. All by default; without one of ingest, pipeline and push it needs Kafka.Brokers.
 	Roles []string `koanf:"roles"`
 	// InsecureOpen asks for no credentials: anyone who reaches Listen may read and write. Every page warns.
 	// Which web pages may connect is AllowedOrigins' to say all the same.
@@ -73,6 +75,7 @@ type Config struct {
 	Push      push.Config     `koanf:"push"`
 	Rooms     rooms.Config    `koanf:"rooms"`
 	Commands  commands.Config `koanf:"commands"`
+	Bridges   bridge.Config   `koanf:"bridges"`
 	Devices   devices.Config  `koanf:"devices"`
 	Auth      auth.Config     `koanf:"auth"`
 	Log       Log             `koanf:"log"`

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"weir/auth"
+	"weir/bridge"
 	"weir/commands"
 	"weir/devices"
 	"weir/ingest"
@@ -52,6 +53,7 @@ func Default() Config {
 		Push:      push.DefaultConfig(),
 		Rooms:     rooms.DefaultConfig(),
 		Commands:  commands.DefaultConfig(),
+		Bridges:   bridge.DefaultConfig(),
 		Devices:   devices.DefaultConfig(),
 		Auth:      auth.DefaultConfig(),
 		Log:       Log{Level: "info", Format: "text"},

@@ -39,6 +39,7 @@ func (c *Config) Validate() error {
 		prefixed("push.", c.Push.Validate()),
 		prefixed("rooms.", c.Rooms.Validate()),
 		prefixed("commands.", c.Commands.Validate()),
+		prefixed("bridges.", c.Bridges.Validate()),
 		prefixed("devices.", c.Devices.Validate()),
 		prefixed("auth.", c.Auth.Validate()),
 	)
@@ -105,7 +106,7 @@ func (c *Config) validateRoles() error {
 		return errors.Join(errs...)
 	}
 	for _, r := range Roles() {
-		if !c.Has(r) && c.UsesEmbedded() {
+		if r != RoleBridge && !c.Has(r) && c.UsesEmbedded() {
 			return fmt.Errorf("roles: without %s this process needs kafka.brokers, where it meets the others", r)
 		}
 	}

@@ -44,6 +44,8 @@ const (
 	CodePipelinePanic   = "pipeline_panic"
 	CodeEnrichFailed    = "enrichment_failed"
 
+	CodeExpressionFailed = "expression_failed"
+
 	CodeMessageType        = "message_type"
 	CodeFieldUnknown       = "field_unknown"
 	CodeFieldMissing       = "field_missing"
@@ -173,6 +175,7 @@ var codes = []CodeInfo{
 	{CodeTenantSeries, "record", 422, "the tenant's devices have as many series as they may have; readings of others are left out"},
 	{CodeMetricDerived, "record", 422, "the pipelines derive a series of this name from others; a device cannot send it"},
 	{CodePipelinePanic, "record", 500, "the pipeline failed on the record"},
+	{CodeExpressionFailed, "record", 422, "an expression of a bridge could not be computed for the record"},
 	{CodeEnrichFailed, "record", 502, "what others know of the device, for the labels of its alerts, could not be learned"},
 
 	{telemetry.CodePathEmpty, "path", 400, "the path is empty"},
@@ -207,7 +210,7 @@ var codes = []CodeInfo{
 	{CodeTokenRevoked, "request", 401, "the credentials have been revoked"},
 	{CodeForbidden, "request", 403, "the credentials do not permit this"},
 	{CodeLimitAddress, "request", 429, "too many connections from this address"},
-	{CodeLimitPrincipal, "request", 429, "too many connections or new sessions with these credentials"},
+	{CodeLimitPrincipal, "request", 429, "too many connections, views of subscriptions or new sessions with these credentials"},
 	{CodeDeviceUnknown, "request", 404, "nothing is known of this device"},
 	{CodeVersionConflict, "request", 412, "it has been changed meanwhile; read it again"},
 	{CodeKeyUnknown, "request", 404, "there is no key of this id"},

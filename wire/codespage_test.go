@@ -34,7 +34,7 @@ Made from the tables in package wire (` + "`go test ./wire -run Golden -update`"
 ## Errors
 
 In receipts, ` + "`error`" + ` messages, HTTP bodies ` + "`{\"error\":{\"code\",\"message\",\"path\"?}}`" + ` and dead letters. The scope tells what a code
-concerns: a device's whole frame or one of its readings, a record of ` + "`weir.readings`" + ` (found by the pipeline, so only in dead letters), a
+concerns: a device's whole frame or one of its readings, a record of ` + "`weir.readings`" + ` or of a bridge's topic (only in dead letters), a
 live client's message, any request, or any path or pattern. The status is that of an HTTP request which fails as a whole with this code.
 
 | code | scope | status | meaning |

@@ -26,7 +26,7 @@ type DeadLetter struct {
 	// Time is when it was refused, in microseconds.
 	Time int64
 	Raw  []byte
-	// Stage is who refused it: ingest, pipeline.
+	// Stage is who refused it: ingest, pipeline, bridge.
 	Stage string
 	// Topic, Partition and Offset are of the record, if it had been stored.
 	// Of a resolution (Stage StageReplay) they are of the letter that it is about.
@@ -50,6 +50,7 @@ type DeadLetter struct {
 const (
 	StageIngest   = "ingest"
 	StagePipeline = "pipeline"
+	StageBridge   = "bridge"
 	// StageReplay marks the record of what became of a letter: Code is replayed or discarded, Message who did
 	// it, Topic, Partition and Offset name the letter.
 	StageReplay = "replay"

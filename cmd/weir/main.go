@@ -37,6 +37,7 @@ type commands struct {
 	Dlq         dlqCmd         `cmd:"" help:"See what was refused from devices, mend it and send it again."`
 	Score       scoreCmd       `cmd:"" help:"Score recorded series for anomalies, as the pipeline would."`
 	Pipeline    pipelineCmd    `cmd:"" help:"Check a file of pipelines, see what it does with a series, try it on recorded readings."`
+	Bridge      bridgeCmd      `cmd:"" help:"Check a file of bridges, and try one on records."`
 	Backtest    backtestCmd    `cmd:"" help:"Tell what rules would have raised on the readings that are stored."`
 	PrintInfo   versionCmd     `cmd:"" name:"version" help:"Print version, commit and platform."`
 }

@@ -80,15 +80,17 @@ func (c *pipelineExplainCmd) Run(to streams) error {
 // stdin is the standard input.
 const stdin = "-"
 
-// readPlan reads a file of pipelines. Its faults are results, one a line.
-func readPlan(name string, to streams) (*plan.Plan, error) {
+// readPlan reads a file of pipelines.
+func readPlan(name string, to streams) (*plan.Plan, error) { return readDeclared(name, to, plan.Parse) }
+
+// readDeclared reads a file. Its faults are results, one a line.
+func readDeclared[D any](name string, to streams, parse func([]byte) (D, error)) (parsed D, err error) {
 	text, err := readBounded(name)
 	if err != nil {
-		return nil, err
+		return parsed, err
 	}
-	p, err := plan.Parse(text)
-	if err == nil {
-		return p, nil
+	if parsed, err = parse(text); err == nil {
+		return parsed, nil
 	}
 	faults := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -98,9 +100,9 @@ func readPlan(name string, to streams) (*plan.Plan, error) {
 		fmt.Fprintf(to.out, "%s: %v\n", name, f)
 	}
 	if len(faults) == 1 {
-		return nil, fmt.Errorf("%s has a fault", name)
+		return parsed, fmt.Errorf("%s has a fault", name)
 	}
-	return nil, fmt.Errorf("%s has %d faults", name, len(faults))
+	return parsed, fmt.Errorf("%s has %d faults", name, len(faults))
 }
 
 // readBounded reads no more than tells that a file is too large.

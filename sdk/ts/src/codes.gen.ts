@@ -74,6 +74,7 @@ export type ErrorCode =
   | "too_many_series_of_tenant"
   | "metric_derived"
   | "pipeline_panic"
+  | "expression_failed"
   | "enrichment_failed"
   | "path_empty"
   | "path_too_long"
