@@ -36,9 +36,6 @@ type DecoderOptions struct {
 	MaxFuture time.Duration
 	// Now is the server's time in microseconds; nil stands for the system clock.
 	Now func() int64
-	// DefaultMetric is the metric of JSON readings that name none, as of a topic that is a series. It must have
-	// passed telemetry.CheckMetric.
-	DefaultMetric string
 	// TimeUnit is the unit of times that are numbers, where the format leaves it open and the frame does not
 	// say; UnitAuto stands for the format's own rule.
 	TimeUnit TimeUnit

@@ -113,9 +113,6 @@ func (g *gathering) settle(it *item, of owner) {
 	}
 	if it.verdicts[fieldMetric] == absent {
 		it.verdicts[fieldMetric] = metricMissing
-		if it.metric = g.opts.DefaultMetric; it.metric != "" {
-			it.verdicts[fieldMetric] = good
-		}
 	}
 	if it.verdicts[fieldMetric] == good && len(it.device)+1+len(it.metric) > telemetry.MaxPathBytes {
 		it.verdicts[fieldMetric] = pathTooLong

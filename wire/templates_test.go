@@ -83,18 +83,6 @@ func TestTemplatesOfSenMLAndTopics(t *testing.T) {
 	}
 }
 
-func TestAReadingMayTakeItsMetricFromTheConnection(t *testing.T) {
-	opts := testOptions()
-	opts.DefaultDevice, opts.DefaultMetric = "a/b", "temperature"
-	for frame, want := range map[string]string{
-		`{"value":1}`: "a/b temperature 1@0", `[{"value":1},{"metric":"m","value":2}]`: "a/b temperature 1@0; a/b m 2@0",
-	} {
-		if got := decodeAs(t, FormatJSON, opts, frame); got != want {
-			t.Errorf("%s: %s, want %s", frame, got, want)
-		}
-	}
-}
-
 func TestTemplatesThatCannotWorkAreNamed(t *testing.T) {
 	for text, want := range map[string]string{
 		"{meausrement}": `"meausrement" cannot be used here`, "{": "{ without }", "a}": "} without {", "{tag.}": "cannot be used",
