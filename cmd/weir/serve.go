@@ -22,7 +22,7 @@ type serveCmd struct {
 	Listen       string            `placeholder:"HOST:PORT" help:"Address for devices, dashboards and operators (127.0.0.1:7420)."`
 	AdminListen  string            `placeholder:"HOST:PORT" help:"Loopback address for the profiler (off)."`
 	Data         string            `type:"path" placeholder:"DIR" help:"Directory of the embedded broker (./data)."`
-	Roles        []string          `placeholder:"ROLE" help:"What this process does: ingest, pipeline, push (all). Fewer need --kafka-brokers."`
+	Roles        []string          `placeholder:"ROLE" help:"What this process does: ingest, pipeline, push, bridge (all). Without one of the first three it needs --kafka-brokers."`
 	KafkaBrokers []string          `placeholder:"HOST:PORT" help:"Kafka cluster to use instead of the embedded broker."`
 	Partitions   int               `placeholder:"N" help:"Partitions of each topic when they are made (4)."`
 	Pipelines    string            `name:"pipelines-file" type:"path" placeholder:"FILE" help:"Declared pipelines (YAML); read again when it changes (pipelines.yaml in the data directory, if there is one)."`
