@@ -69,6 +69,9 @@ type client struct {
 
 	// Who speaks, nil until that is known. Set under mu by the reading goroutine, which reads it without.
 	who *auth.Principal
+
+	// What who takes up is counted there; nil: nowhere. Set once, before the first subscription.
+	account *account
 }
 
 // limits are the parts of Config that a client applies.

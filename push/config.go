@@ -25,11 +25,16 @@ type Config struct {
 	MaxConnections int `koanf:"max_connections"`
 	MaxViews       int `koanf:"max_views"`
 	MaxViewRows    int `koanf:"max_view_rows"`
-	// MaxConnectionsPerAddress bounds those from one IP address (of IPv6: one /64), and
-	// MaxConnectionsPerPrincipal those of one subject. A quarter of MaxConnections, at least one, is for clients that have
-	// not said who they are.
+	// MaxConnectionsPerAddress bounds the connections from one IP address (of IPv6: one /64), and
+	// MaxConnectionsPerPrincipal those of one subject; a request that waits for news counts as one. A quarter of
+	// MaxConnections, at least one, is for clients that have not said who they are.
 	MaxConnectionsPerAddress   int `koanf:"max_connections_per_address"`
 	MaxConnectionsPerPrincipal int `koanf:"max_connections_per_principal"`
+	// MaxViewsPerPrincipal and MaxViewRowsPerPrincipal bound the views that the subscriptions of one subject come to, and
+	// the series of those. A view that several subjects share counts for each of them. On an open server they bound those
+	// of an address, if it is not this machine's.
+	MaxViewsPerPrincipal    int `koanf:"max_views_per_principal"`
+	MaxViewRowsPerPrincipal int `koanf:"max_view_rows_per_principal"`
 	// MaxMessageBytes bounds a client's message; MessageRate (per second) and MessageBurst how fast
 	// they may come, and likewise control frames and fragments together. Too fast messages are dropped
 	// and answered, too fast frames end the connection.
@@ -91,6 +96,8 @@ func DefaultConfig() Config {
 
 		MaxConnectionsPerAddress:   4_000,
 		MaxConnectionsPerPrincipal: 2_000,
+		MaxViewsPerPrincipal:       1_000,
+		MaxViewRowsPerPrincipal:    500_000,
 
 		MaxMessageBytes:  64 << 10,
 		MessageRate:      50,
@@ -136,6 +143,8 @@ func (c Config) Validate() error {
 		{"max_connections", c.MaxConnections},
 		{"max_connections_per_address", c.MaxConnectionsPerAddress},
 		{"max_connections_per_principal", c.MaxConnectionsPerPrincipal},
+		{"max_views_per_principal", c.MaxViewsPerPrincipal},
+		{"max_view_rows_per_principal", c.MaxViewRowsPerPrincipal},
 		{"max_views", c.MaxViews},
 		{"max_view_rows", c.MaxViewRows},
 		{"message_burst", c.MessageBurst},

@@ -46,6 +46,8 @@ type connectionPage struct {
 	Connections []connection `json:"connections"`
 	// Cursor asks for the connections after these; absent: there are none.
 	Cursor string `json:"cursor,omitempty"`
+	// Shares are what principals take up, those that come nearest to what they may; on each page the same.
+	Shares []holding `json:"shares"`
 }
 
 // listConnections answers GET /v1/connections[?limit=N][&cursor=…] with the connections of the asker's tenant to this
@@ -64,7 +66,7 @@ func (s *Server) listConnections(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.SortFunc(clients, func(a, b *client) int { return cmp.Compare(a.session, b.session) })
-	out := connectionPage{Connections: []connection{}}
+	out := connectionPage{Connections: []connection{}, Shares: s.largestShares(tenant)}
 	if len(clients) > limit {
 		clients = clients[:limit]
 		out.Cursor = clients[limit-1].session

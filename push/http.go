@@ -32,15 +32,13 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	if !s.requireReady(w) {
 		return
 	}
-	var body []byte
-	var err error
 	if awaited.returning != nil || awaited.series != "" {
-		body, err = s.await(r.Context(), patterns, awaited)
-	} else {
-		body, err = s.encodeSnapshot(r.Context(), patterns)
+		s.answerWhenDue(w, r, patterns, awaited)
+		return
 	}
+	body, err := s.encodeSnapshot(r.Context(), patterns)
 	if err != nil {
-		writeSnapshotError(w, err)
+		s.refuseSnapshot(w, err)
 		return
 	}
 	wire.WriteEncoded(w, http.StatusOK, body)

@@ -17,7 +17,12 @@ import (
 // get asks the server, with pairs of header names and values.
 func (ts *testServer) get(t *testing.T, path string, header ...string) (int, []byte) {
 	t.Helper()
-	req, err := http.NewRequest(http.MethodGet, "http://"+ts.addr+path, nil)
+	return ts.getIn(context.Background(), t, path, header...)
+}
+
+func (ts *testServer) getIn(ctx context.Context, t *testing.T, path string, header ...string) (int, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+ts.addr+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

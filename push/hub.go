@@ -51,7 +51,9 @@ type hub struct {
 type bounds struct {
 	subscriptions, series int // of one connection
 	views, viewRows       int // of all
-	window                int // bytes
+
+	accountViews, accountRows int // of one account
+	window                    int // bytes
 }
 
 func newHub(log *slog.Logger, m *meters, epoch string, b bounds) *hub {

@@ -13,10 +13,11 @@ import (
 // expiryNotice is how long before its credentials end a client hears of that.
 const expiryNotice = time.Minute
 
-// wanted are the subscriptions of a connection's URL, which wait until it is known who asks.
+// wanted are the subscriptions and rooms of a connection's URL, which wait until it is known who asks.
 type wanted struct {
 	patterns []telemetry.Pattern
 	hz       float64
+	joins    []wire.RoomRequest
 }
 
 // introduce takes the first message of a client that has not said who it is, which has to say so.
@@ -46,7 +47,7 @@ func (s *Server) verify(c *client, m *wire.Auth) (*auth.Principal, *wire.Authent
 // identify notes who speaks. It reports false when the connection ends instead: it has, or the principal has too
 // many. Before serve it may be called by whoever made the client, from then on by the reading goroutine.
 func (s *Server) identify(c *client, p *auth.Principal) bool {
-	if !s.conns.identify(c, accountOf(p)) {
+	if !s.conns.identify(c, accountOf(p, c.from)) {
 		c.expel(endedLimitPrincipal)
 		return false
 	}
@@ -133,15 +134,6 @@ func (h *hub) confine(c *client, p *auth.Principal) {
 func authenticatedFrame(p *auth.Principal, answer *wire.Authenticated) frame {
 	answer.Read = readable(p)
 	return textFrame(answer.Append(nil))
-}
-
-// accountOf is what a principal's connections are counted by. On an open server there is but one, and none is
-// counted.
-func accountOf(p *auth.Principal) string {
-	if p.Method == auth.MethodNone {
-		return ""
-	}
-	return p.Tenant + "/" + p.Subject // a tenant has no slash
 }
 
 // unreadable is the index of the first pattern that p may not read, -1 without one.

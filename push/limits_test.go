@@ -93,7 +93,7 @@ func TestStrangersKeepNobodyOut(t *testing.T) {
 	await[*wire.Welcome](strangers[0], newFollower(t))
 	s.stop()
 	r := &s.conns
-	if r.strangers+r.admitted+len(r.clients)+len(r.addresses)+len(r.principals) != 0 {
+	if r.strangers+r.admitted+len(r.clients)+len(r.addresses)+len(r.accounts) != 0 {
 		t.Errorf("places that were not given back: %+v", r)
 	}
 }

@@ -107,7 +107,8 @@ func newMeters(set *metrics.Set) *meters {
 func ofMessages(info wire.CodeInfo) bool {
 	switch info.Code {
 	case wire.CodeJSONSyntax, wire.CodeJSONUTF8, wire.CodeJSONDepth, wire.CodeOverloaded, wire.CodeInternal,
-		wire.CodeForbidden, wire.CodeUnauthenticated, wire.CodeTokenInvalid, wire.CodeTokenExpired, wire.CodeTokenRevoked:
+		wire.CodeForbidden, wire.CodeUnauthenticated, wire.CodeTokenInvalid, wire.CodeTokenExpired, wire.CodeTokenRevoked,
+		wire.CodeLimitPrincipal:
 		return true
 	}
 	return info.Scope == "message" || info.Scope == "path"

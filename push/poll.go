@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weir/auth"
+	"weir/internal/remote"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -59,13 +60,31 @@ func parseWait(query url.Values, patterns []telemetry.Pattern) (*waitFor, *wire.
 	return out, nil
 }
 
+// answerWhenDue answers a request that waits, which counts as a connection until its answer has been taken.
+func (s *Server) answerWhenDue(w http.ResponseWriter, r *http.Request, patterns []telemetry.Pattern, ask *waitFor) {
+	from := s.proxies.Address(r)
+	holder := remote.Holder(from)
+	of, full := s.conns.visit(accountOf(auth.PrincipalOf(r.Context()), from), holder)
+	if full != nil {
+		s.refuseConnection(w, full)
+		return
+	}
+	defer s.conns.endVisit(of, holder)
+	body, err := s.await(r.Context(), of, patterns, ask)
+	if err != nil {
+		s.refuseSnapshot(w, err)
+		return
+	}
+	wire.WriteEncoded(w, http.StatusOK, body)
+}
+
 // await answers when there is what the request waits for, or its time is up.
-func (s *Server) await(asker context.Context, patterns []telemetry.Pattern, ask *waitFor) ([]byte, error) {
-	v, refusal := s.hub.watchView(patterns, s.cfg.DefaultMaxHz)
+func (s *Server) await(asker context.Context, of *account, patterns []telemetry.Pattern, ask *waitFor) ([]byte, error) {
+	v, refusal := s.hub.watchView(of, patterns, s.cfg.DefaultMaxHz)
 	if refusal != nil {
 		return nil, refusal
 	}
-	defer s.hub.unwatchView(v)
+	defer s.hub.unwatchView(of, v)
 	asker, stop := s.whilePermitted(asker)
 	defer stop()
 	ctx, cancel := context.WithTimeout(asker, ask.wait)
@@ -167,18 +186,18 @@ func (h *hub) missedBy(ctx context.Context, v *view, r *returning, emptyToo bool
 	return snap.Append(make([]byte, 0, 512+(rowBytes+64)*len(snap.Rows))), nil
 }
 
-// watchView makes a view of patterns tell its news to a request, until unwatchView.
-func (h *hub) watchView(patterns []telemetry.Pattern, hz float64) (*view, *wire.Error) {
+// watchView makes a view of patterns tell its news to a request of an account, until unwatchView.
+func (h *hub) watchView(of *account, patterns []telemetry.Pattern, hz float64) (*view, *wire.Error) {
 	key, patterns := (&choice{patterns: patterns, hz: hz}).key()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.useViewLocked(key, patterns, 0)
+	return h.useViewLocked(key, patterns, of, 0)
 }
 
-func (h *hub) unwatchView(v *view) {
+func (h *hub) unwatchView(of *account, v *view) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	v.quitLocked()
+	v.quitLocked(of)
 }
 
 // news is closed when the view has something new.
@@ -215,11 +234,16 @@ func (h *hub) version(series string) telemetry.Version {
 	return telemetry.NoVersion
 }
 
-// writeSnapshotError answers a request for a snapshot that failed.
-func writeSnapshotError(w http.ResponseWriter, err error) {
+// refuseSnapshot answers a request for a snapshot that failed.
+func (s *Server) refuseSnapshot(w http.ResponseWriter, err error) {
 	var refused *wire.Error
 	if !errors.As(err, &refused) {
 		return // the asker is gone
+	}
+	if refused.Code == wire.CodeLimitPrincipal {
+		s.hub.m.refused[refused.Code].Inc()
+		wire.Refuse(w, &wire.Error{Code: refused.Code, Path: "series", Message: refused.Message})
+		return
 	}
 	status := http.StatusUnprocessableEntity
 	switch refused.Code {

@@ -100,13 +100,15 @@ func build(opts Options) (*Server, error) {
 		origin: opts.Origin, gate: opts.Gate, proxies: opts.Proxies, insecure: opts.Insecure, presence: opts.Presence, rooms: opts.Rooms,
 		hub: newHub(opts.Logger, newMeters(opts.Metrics), opts.Epoch, bounds{
 			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries,
-			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows, window: opts.Config.ResumeWindowBytes,
+			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows,
+			accountViews: opts.Config.MaxViewsPerPrincipal, accountRows: opts.Config.MaxViewRowsPerPrincipal, window: opts.Config.ResumeWindowBytes,
 		}),
 		conns:        newRegistry(opts.Config),
 		pressure:     newPressure(),
 		polls:        make(chan struct{}, maxPollsAtOnce),
 		descriptions: newDescriptions(),
 	}
+	s.shareGauges(opts.Metrics)
 	s.hub.catalog = opts.Catalog
 	s.hub.deflater.least = opts.Config.CompressMinBytes
 	s.upgraders = make(map[agreed]*gws.Upgrader)

@@ -205,12 +205,12 @@ func TestManyViewsAreComeBackToAfterARestartByOneReadingOfTheLog(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range views {
 		wg.Go(func() {
-			v, refusal := second.hub.watchView(patterns(fmt.Sprintf("p/%d/#", i)), 20)
+			v, refusal := second.hub.watchView(nil, patterns(fmt.Sprintf("p/%d/#", i)), 20)
 			if refusal != nil {
 				t.Error(refusal)
 				return
 			}
-			defer second.hub.unwatchView(v)
+			defer second.hub.unwatchView(nil, v)
 			body, err := second.hub.missedBy(t.Context(), v, comeBack(cursor), false)
 			if err != nil {
 				t.Error(err)

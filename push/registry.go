@@ -8,22 +8,23 @@ import (
 	"weir/wire"
 )
 
-// registry is the set of connections, and the count of those whose handshake is under way; of all of them also by
-// address and by principal.
+// registry is the set of connections, and the count of those whose handshake is under way and of requests that wait, which
+// count as connections; of all of them also by address and by principal.
 type registry struct {
 	limits connLimits // fixed
 
 	overloaded atomic.Bool // no room for more; written by the sweeper
 
-	mu         sync.Mutex
-	phase      phase
-	admitted   int
-	clients    map[*client]struct{}
-	strangers  int                  // those of which it is not known who they are
-	from       map[netip.Prefix]int // of those, how many each address has
-	addresses  map[netip.Prefix]int
-	principals map[string]int
-	empty      chan struct{} // closed when the last is gone, once somebody waits for it
+	mu        sync.Mutex
+	phase     phase
+	admitted  int
+	clients   map[*client]struct{}
+	strangers int                  // those of which it is not known who they are
+	from      map[netip.Prefix]int // of those, how many each address has
+	addresses map[netip.Prefix]int
+	accounts  map[accountKey]*account
+	visits    int           // requests that wait
+	empty     chan struct{} // closed when the last is gone, once somebody waits for it
 }
 
 // connLimits are the parts of Config that the registry applies.
@@ -39,9 +40,8 @@ const (
 
 // place is what a connection takes up.
 type place struct {
-	address   netip.Prefix // under which it is counted; zero: it is not
-	stranger  bool
-	principal string // empty: it is not known, or not counted
+	address  netip.Prefix // under which it is counted; zero: it is not
+	stranger bool
 }
 
 // share is what part of all connections strangers may hold, and what part of that those of one address.
@@ -55,7 +55,7 @@ func newRegistry(cfg Config) registry {
 			address: cfg.MaxConnectionsPerAddress, principal: cfg.MaxConnectionsPerPrincipal,
 		},
 		clients:   make(map[*client]struct{}),
-		addresses: make(map[netip.Prefix]int), from: make(map[netip.Prefix]int), principals: make(map[string]int),
+		addresses: make(map[netip.Prefix]int), from: make(map[netip.Prefix]int), accounts: make(map[accountKey]*account),
 	}
 }
 
@@ -89,6 +89,19 @@ func (r *registry) isDraining() bool {
 func (r *registry) admit(c *client, from netip.Prefix) *wire.Error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.fullLocked(from); err != nil {
+		return err
+	}
+	r.admitted++
+	if from.IsValid() {
+		r.addresses[from]++
+	}
+	c.place.address = from
+	return nil
+}
+
+// fullLocked is why nobody more is let in from an address, if nobody is.
+func (r *registry) fullLocked(from netip.Prefix) *wire.Error {
 	switch {
 	case r.phase == starting:
 		return wire.NewError(wire.CodeNotReady, "")
@@ -98,14 +111,9 @@ func (r *registry) admit(c *client, from netip.Prefix) *wire.Error {
 		return wire.NewError(wire.CodeOverloaded, "")
 	case from.IsValid() && r.addresses[from] >= r.limits.address:
 		return wire.NewError(wire.CodeLimitAddress, "")
-	case len(r.clients)+r.admitted >= r.limits.total:
+	case len(r.clients)+r.admitted+r.visits >= r.limits.total:
 		return wire.NewError(wire.CodeTooManyConns, "")
 	}
-	r.admitted++
-	if from.IsValid() {
-		r.addresses[from]++
-	}
-	c.place.address = from
 	return nil
 }
 
@@ -142,17 +150,17 @@ func (r *registry) knownLocked(c *client) {
 	}
 }
 
-// identify counts a connection among those of a principal, if it is to be counted, and reports false when that
-// has too many.
-func (r *registry) identify(c *client, principal string) bool {
+// identify counts a connection among those of its account, and reports false when that has too many.
+func (r *registry) identify(c *client, key accountKey) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if principal != "" && r.principals[principal] >= r.limits.principal {
+	a, ok := r.enterLocked(key)
+	if !ok {
 		return false
 	}
-	if principal != "" {
-		r.principals[principal]++
-		c.place.principal = principal
+	if a != nil {
+		a.connections++
+		c.account = a
 	}
 	r.knownLocked(c)
 	return true
@@ -188,8 +196,9 @@ func (r *registry) vacateLocked(c *client) {
 	if c.place.address.IsValid() {
 		leave(r.addresses, c.place.address)
 	}
-	if c.place.principal != "" {
-		leave(r.principals, c.place.principal)
+	if c.account != nil {
+		c.account.connections--
+		r.quitLocked(c.account)
 	}
 	c.place = place{}
 	r.checkLocked()

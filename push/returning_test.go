@@ -195,11 +195,11 @@ func TestWhatTheWindowDoesNotHaveIsReadFromTheLog(t *testing.T) {
 	k.marker(1, wire.Marker{Updates: next})
 	second := k.start(nil) // it begins at the marker
 	eventually(t, "it is ready", second.Ready)
-	v, refusal := second.hub.watchView(patterns("p/#"), 20)
+	v, refusal := second.hub.watchView(nil, patterns("p/#"), 20)
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
-	defer second.hub.unwatchView(v)
+	defer second.hub.unwatchView(nil, v)
 	body, err := second.hub.missedBy(t.Context(), v, comeBack(cursor), false)
 	if err != nil {
 		t.Fatal(err)

@@ -148,7 +148,7 @@ func (h *hub) subscribe(c *client, id string, want choice, from *returning) erro
 
 // joinLocked gives a subscription its view, which is made if need be. An error is for the client.
 func (h *hub) joinLocked(s *subscription, now time.Time) *wire.Error {
-	v, err := h.useViewLocked(s.key, s.patterns, s.client.seriesLocked())
+	v, err := h.useViewLocked(s.key, s.patterns, s.client.account, s.client.seriesLocked())
 	if err != nil {
 		return err
 	}
@@ -157,8 +157,9 @@ func (h *hub) joinLocked(s *subscription, now time.Time) *wire.Error {
 	return nil
 }
 
-// useViewLocked returns the view of a key for one more user, who has so many series already. It is made if need be.
-func (h *hub) useViewLocked(key viewKey, patterns []telemetry.Pattern, have int) (*view, *wire.Error) {
+// useViewLocked returns the view of a key for one more user, of an account and with so many series already. It is made if
+// need be.
+func (h *hub) useViewLocked(key viewKey, patterns []telemetry.Pattern, of *account, have int) (*view, *wire.Error) {
 	const noRoom = "the server has no room for another set of patterns and max_hz"
 	v := h.views[key]
 	var members []*series
@@ -173,6 +174,9 @@ func (h *hub) useViewLocked(key viewKey, patterns []telemetry.Pattern, have int)
 	if have+len(members) > h.bounds.series {
 		return nil, subscriptionsMany(fmt.Sprintf("the connection's subscriptions may select %d series together; ask for fewer", h.bounds.series))
 	}
+	if err := of.refuseLocked(v, len(members), &h.bounds); err != nil {
+		return nil, err
+	}
 	if v == nil {
 		if int(h.m.viewRows.Load())+len(members) > h.bounds.viewRows {
 			return nil, subscriptionsMany(noRoom)
@@ -180,6 +184,7 @@ func (h *hub) useViewLocked(key viewKey, patterns []telemetry.Pattern, have int)
 		v = h.openViewLocked(key, patterns, members)
 	}
 	v.users++
+	of.useLocked(v)
 	return v, nil
 }
 
@@ -232,6 +237,6 @@ func (h *hub) leaveLocked(s *subscription) {
 		return
 	}
 	s.view.leave(s)
-	s.view.quitLocked()
+	s.view.quitLocked(s.client.account)
 	h.giveUpTurnLocked(s)
 }

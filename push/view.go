@@ -147,8 +147,9 @@ func (v *view) leave(s *subscription) {
 	v.waiting = slices.DeleteFunc(v.waiting, is)
 }
 
-// quitLocked is for a user of the view who needs it no more. The last one closes it.
-func (v *view) quitLocked() {
+// quitLocked is for a user of the view, of an account, who needs it no more. The last one closes it.
+func (v *view) quitLocked(of *account) {
+	of.quitLocked(v)
 	if v.users--; v.users == 0 {
 		v.hub.closeViewLocked(v)
 	}
