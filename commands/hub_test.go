@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,7 +19,7 @@ import (
 
 	"weir/auth"
 	"weir/kafka"
-	"weir/kafka/embedded"
+	"weir/kafka/kafkatest"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -40,17 +39,8 @@ type world struct {
 
 func open(t *testing.T) *world {
 	t.Helper()
-	broker, err := embedded.Open(embedded.Options{Logger: slog.New(slog.DiscardHandler), Config: embedded.DefaultConfig()})
-	must(t, err)
-	t.Cleanup(func() { _ = broker.Close() })
-	client, err := kafka.New(broker.Options())
-	must(t, err)
-	t.Cleanup(client.Close)
-	must(t, client.EnsureTopics(t.Context(), []kafka.TopicSpec{{Name: wire.TopicMessages, Partitions: 3}}))
-	producer, err := client.NewProducer(t.Context(), kafka.ProducerOptions{})
-	must(t, err)
-	t.Cleanup(func() { _ = producer.Close() })
-	return &world{client, producer}
+	b := kafkatest.InMemory(t, kafka.TopicSpec{Name: wire.TopicMessages, Partitions: 3})
+	return &world{b.Client, b.Producer}
 }
 
 // hub starts an instance.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,7 +19,7 @@ import (
 
 	"weir/auth"
 	"weir/kafka"
-	"weir/kafka/embedded"
+	"weir/kafka/kafkatest"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -37,21 +36,12 @@ type world struct {
 
 func open(t *testing.T) *world {
 	t.Helper()
-	broker, err := embedded.Open(embedded.Options{Logger: slog.New(slog.DiscardHandler), Config: embedded.DefaultConfig()})
-	must(t, err)
-	t.Cleanup(func() { must(t, broker.Close()) })
-	client, err := kafka.New(broker.Options())
-	must(t, err)
-	t.Cleanup(client.Close)
 	var specs []kafka.TopicSpec
 	for _, topic := range []string{wire.TopicDeadLetters, wire.TopicReadings, wire.TopicBacklog} {
 		specs = append(specs, kafka.TopicSpec{Name: topic, Partitions: partitions})
 	}
-	must(t, client.EnsureTopics(t.Context(), specs))
-	producer, err := client.NewProducer(t.Context(), kafka.ProducerOptions{})
-	must(t, err)
-	t.Cleanup(func() { must(t, producer.Close()) })
-	return &world{t, client, producer}
+	b := kafkatest.InMemory(t, specs...)
+	return &world{t, b.Client, b.Producer}
 }
 
 func (w *world) store() *Store {

@@ -2,12 +2,11 @@ package devices
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
 	"weir/kafka"
-	"weir/kafka/embedded"
+	"weir/kafka/kafkatest"
 	"weir/kafka/table"
 	"weir/wire"
 )
@@ -20,18 +19,8 @@ type cluster struct {
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	broker, err := embedded.Open(embedded.Options{Logger: slog.New(slog.DiscardHandler), Config: embedded.DefaultConfig()})
-	must(t, err)
-	t.Cleanup(func() { _ = broker.Close() })
-	client, err := kafka.New(broker.Options())
-	must(t, err)
-	t.Cleanup(client.Close)
-	must(t, client.EnsureTopics(t.Context(), []kafka.TopicSpec{
-		{Name: wire.TopicDevices, Partitions: 3, Compact: true}, {Name: wire.TopicReadings, Partitions: 3}}))
-	producer, err := client.NewProducer(t.Context(), kafka.ProducerOptions{})
-	must(t, err)
-	t.Cleanup(func() { _ = producer.Close() })
-	return &cluster{client, producer}
+	b := kafkatest.InMemory(t, kafka.TopicSpec{Name: wire.TopicDevices, Partitions: 3, Compact: true}, kafka.TopicSpec{Name: wire.TopicReadings, Partitions: 3})
+	return &cluster{b.Client, b.Producer}
 }
 
 // instance starts a registry over a table of its own.

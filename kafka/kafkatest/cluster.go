@@ -1,5 +1,6 @@
 // Package kafkatest runs one suite of tests over every broker that Weir works with, so that the embedded
-// broker promises what Kafka promises, and starts a real Kafka for it.
+// broker promises what Kafka promises, and starts a real Kafka for it, and a broker in memory for tests of what is built
+// upon topics.
 package kafkatest
 
 import (

@@ -9,6 +9,7 @@ import (
 
 	"weir/kafka"
 	"weir/kafka/embedded"
+	"weir/kafka/kafkatest"
 )
 
 // cluster is an embedded broker with the topic t of one partition.
@@ -20,17 +21,8 @@ type cluster struct {
 
 func start(t *testing.T) *cluster {
 	t.Helper()
-	broker, err := embedded.Open(embedded.Options{Config: embedded.DefaultConfig()})
-	check(t, err)
-	t.Cleanup(func() { _ = broker.Close() })
-	client, err := kafka.New(broker.Options())
-	check(t, err)
-	t.Cleanup(client.Close)
-	check(t, client.EnsureTopics(t.Context(), []kafka.TopicSpec{{Name: "t", Partitions: 1, Compact: true}}))
-	producer, err := client.NewProducer(t.Context(), kafka.ProducerOptions{})
-	check(t, err)
-	t.Cleanup(func() { _ = producer.Close() })
-	return &cluster{broker, client, producer}
+	b := kafkatest.InMemory(t, kafka.TopicSpec{Name: "t", Partitions: 1, Compact: true})
+	return &cluster{b.Broker, b.Client, b.Producer}
 }
 
 func check(t *testing.T, err error) {

@@ -3,13 +3,13 @@ package table_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
 	"weir/kafka"
 	"weir/kafka/embedded"
+	"weir/kafka/kafkatest"
 	"weir/kafka/table"
 )
 
@@ -23,17 +23,8 @@ type world struct {
 
 func open(t *testing.T) *world {
 	t.Helper()
-	broker, err := embedded.Open(embedded.Options{Logger: slog.New(slog.DiscardHandler), Config: embedded.DefaultConfig()})
-	must(t, err)
-	t.Cleanup(func() { _ = broker.Close() })
-	client, err := kafka.New(broker.Options())
-	must(t, err)
-	t.Cleanup(client.Close)
-	must(t, client.EnsureTopics(t.Context(), []kafka.TopicSpec{{Name: topic, Partitions: 3, Compact: true}}))
-	producer, err := client.NewProducer(t.Context(), kafka.ProducerOptions{})
-	must(t, err)
-	t.Cleanup(func() { _ = producer.Close() })
-	return &world{broker, client, producer}
+	b := kafkatest.InMemory(t, kafka.TopicSpec{Name: topic, Partitions: 3, Compact: true})
+	return &world{b.Broker, b.Client, b.Producer}
 }
 
 func (w *world) table(t *testing.T, above int64, watch func(key string, value []byte)) *table.Table {
