@@ -17,21 +17,20 @@ type instruments struct {
 
 func newInstruments(set *metrics.Set, r *runner) *instruments {
 	m := &instruments{set: set}
-	name := func(of string) string { return fmt.Sprintf(`weir_bridge_%s{bridge=%q}`, of, r.name) }
+	label := fmt.Sprintf("{bridge=%q}", r.name)
 	for v := range verdicts {
-		m.records[v] = set.GetOrCreateCounter(fmt.Sprintf(`weir_bridge_records_total{bridge=%q,outcome=%q}`, r.name, v))
+		m.records[v] = set.GetOrCreateCounter(fmt.Sprintf("weir_bridge_records_total{bridge=%q,outcome=%q}", r.name, v))
 	}
-	m.lost = set.GetOrCreateCounter(name("records_lost_total"))
-	m.retried = set.GetOrCreateCounter(name("retries_total"))
-	for of, value := range map[string]func() float64{
-		"lag":           func() float64 { return float64(r.lag()) },
-		"partitions":    func() float64 { return float64(len(r.places())) },
-		"topic_missing": func() float64 { return truth(r.missing.Load()) },
-		"held":          func() float64 { return float64(r.held.Load()) },
+	m.lost = set.GetOrCreateCounter("weir_bridge_records_lost_total" + label)
+	m.retried = set.GetOrCreateCounter("weir_bridge_retries_total" + label)
+	for name, value := range map[string]func() float64{
+		"weir_bridge_lag":           func() float64 { return float64(r.lag()) },
+		"weir_bridge_partitions":    func() float64 { return float64(len(r.places())) },
+		"weir_bridge_topic_missing": func() float64 { return truth(r.missing.Load()) },
+		"weir_bridge_held":          func() float64 { return float64(r.held.Load()) },
 	} {
-		set.UnregisterMetric(name(of)) // of one of the name that ended
-		set.NewGauge(name(of), value)
-		m.gauges = append(m.gauges, name(of))
+		set.NewGauge(name+label, value)
+		m.gauges = append(m.gauges, name+label)
 	}
 	return m
 }
