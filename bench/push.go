@@ -156,6 +156,7 @@ type tested struct {
 var outOfReach = map[string]string{
 	"push.max_connections": "1000000", "push.max_connections_per_address": "1000000", "push.max_connections_per_principal": "1000000",
 	"push.max_views": "1000000", "push.max_view_rows": "100000000",
+	"push.max_views_per_principal": "1000000", "push.max_view_rows_per_principal": "100000000",
 	"push.write_timeout": "10m", // a laggard is to be measured, and not cut
 	"public_metrics":     "true",
 }
