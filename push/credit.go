@@ -38,12 +38,12 @@ func (c *client) mayTellLocked() bool {
 	return len(c.due) > 0 && c.probe == 0 && (!c.credit.asked || c.credit.sent < c.credit.granted)
 }
 
-// raisesCredit takes a message that came too fast if it grants more than was granted. A client that grants a frame for
-// each that it has painted sends as many messages as it gets frames, and one that is dropped would leave it waiting for good.
-// There are no more of these than frames were sent, and maxCredit.
-func (c *client) raisesCredit(data []byte) bool {
-	msg, err := wire.DecodeClientMessage(data)
-	if err != nil || msg.Type != wire.TypeCredit {
+// raisesCredit takes a message that grants more than was granted, and does not count it among those that may come too fast:
+// a client that grants a frame for each that it has painted sends as many as it gets frames. One that is dropped would leave it
+// waiting for good, and those that are not would leave nothing for what else it says. There are no more of these than
+// frames were sent, and maxCredit.
+func (c *client) raisesCredit(msg *wire.ClientMessage) bool {
+	if msg.Type != wire.TypeCredit {
 		return false
 	}
 	c.mu.Lock()

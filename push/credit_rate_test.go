@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"weir/telemetry"
+	"weir/wire"
 )
 
 // A client that paints each frame and grants the next one sends messages as fast as it gets frames.
@@ -22,5 +23,13 @@ func TestCreditIsTakenHoweverFastItComes(t *testing.T) {
 	}
 	if len(f.errors) > 0 {
 		t.Errorf("refused: %+v", f.errors[0])
+	}
+	// None of it was taken from what else the client may say.
+	c.send(`{"type":"app_ping","payload":{"t":1}}`)
+	c.send(`{"type":"app_ping","payload":{"t":2}}`)
+	c.send(`{"type":"subscribe","payload":{"id":"y","patterns":["p/#"]}}`)
+	c.followUntil(f, "an answer", func() bool { return len(f.errors) == 1 })
+	if e := f.errors[0]; e.Code != wire.CodeOverloaded || e.ID != "y" {
+		t.Errorf("refused: %+v", e)
 	}
 }

@@ -23,14 +23,14 @@ func (s *Server) handle(c *client, data []byte) {
 		s.introduce(c, data)
 		return
 	}
-	if !c.messages.take(now) {
-		if c.raisesCredit(data) {
-			return
-		}
-		c.refuse(now, &wire.Error{Code: wire.CodeOverloaded, Message: "messages come too fast; this one was dropped"}, &wire.ClientMessage{})
+	msg, err := wire.DecodeClientMessage(data)
+	if err == nil && c.raisesCredit(&msg) {
 		return
 	}
-	msg, err := wire.DecodeClientMessage(data)
+	if !c.messages.take(now) {
+		c.refuse(now, &wire.Error{Code: wire.CodeOverloaded, Message: "messages come too fast; this one was dropped"}, &msg)
+		return
+	}
 	if err == nil {
 		err = s.dispatch(c, &msg)
 	}
