@@ -103,7 +103,8 @@ soak-pipeline: build ## kill pipelines and brokers for DURATION (5m) by SEED, th
 	./scripts/soak.sh pipeline $(SEED) $(DURATION)
 
 .PHONY: soak-push
-soak-push: build ## cut, stall and kill for DURATION (5m) by SEED while 500 live clients check all they are told (BROKER=embedded|kafka: one of both)
+soak-push: build $(SDK_TS)/node_modules/.package-lock.json ## cut, stall and kill for DURATION (5m) by SEED while 500 live clients in Go and 20 in Node check all they are told (BROKER=embedded|kafka: one of both)
+	cd $(SDK_TS) && npm run --silent build
 	./scripts/soak.sh push $(SEED) $(DURATION)
 
 .PHONY: soak-faults

@@ -14,7 +14,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -74,7 +73,7 @@ func beginPipelineSoak(t *testing.T, name string) *pipelineSoak {
 		s.work = filepath.Join(*resultDir, name+".work")
 	}
 	journal := filepath.Join(s.work, "journal")
-	if s.state = lastState(journal); s.state.Seed != *soakSeed || s.state.Done || s.state.Stream == nil {
+	if s.state = lastState[soakState](journal); s.state.Seed != *soakSeed || s.state.Done || s.state.Stream == nil {
 		s.state = soakState{Seed: *soakSeed, Stream: newStream(*soakSeed, time.Now()), Faults: map[string]int{}}
 		if err := os.RemoveAll(s.work); err != nil {
 			t.Fatal(err)
@@ -101,7 +100,7 @@ func beginPipelineSoak(t *testing.T, name string) *pipelineSoak {
 }
 
 // lastState is the last whole line of a journal.
-func lastState(file string) (last soakState) {
+func lastState[S any](file string) (last S) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return last
@@ -109,7 +108,7 @@ func lastState(file string) (last soakState) {
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var s soakState
+		var s S
 		if json.Unmarshal(lines.Bytes(), &s) == nil {
 			last = s
 		}
@@ -140,24 +139,16 @@ func (s *pipelineSoak) fault(name string) {
 
 // pipelineEnv makes what takes minutes by default take seconds.
 func pipelineEnv() []string {
-	return append(os.Environ(),
+	return []string{
 		"WEIR_PIPELINE__CHECKPOINT_PERIOD=300ms", "WEIR_PIPELINE__SESSION_TIMEOUT=6s", "WEIR_PIPELINE__COMPACT_ABOVE=262144",
-		"WEIR_PIPELINE__LATENESS="+streamLateness.String(), fmt.Sprint("WEIR_PARTITIONS=", soakPartitions))
+		"WEIR_PIPELINE__LATENESS=" + streamLateness.String(), fmt.Sprint("WEIR_PARTITIONS=", soakPartitions),
+	}
 }
 
 // serve starts a server whose data and log stay in the work directory.
 func (s *pipelineSoak) serve(name, addr string, args ...string) *server {
 	s.Helper()
-	data := filepath.Join(s.work, name)
-	v := &server{addr: addr, data: data}
-	v.program = launch(s.T, &program{name: name, log: data + ".log", command: func() *exec.Cmd {
-		cmd := exec.Command(weirBinary(s.T), append([]string{"serve", "--listen", addr, "--data", data,
-			"--set", "auth.signing_key_file=" + s.key}, args...)...)
-		cmd.Env = pipelineEnv()
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		return cmd
-	}})
-	return v
+	return serveIn(s.T, s.work, name, addr, pipelineEnv(), append([]string{"--set", "auth.signing_key_file=" + s.key}, args...)...)
 }
 
 // end ends a server for good by SIGKILL.
@@ -305,25 +296,6 @@ func (s *pipelineSoak) judge(o kafka.Options) {
 	}
 }
 
-// checkServerLogs finds what must not happen whatever breaks.
-func (s *pipelineSoak) checkServerLogs() {
-	logs, err := filepath.Glob(filepath.Join(s.work, "*.log"))
-	if err != nil || len(logs) == 0 {
-		s.Errorf("no logs: %v", err)
-	}
-	for _, file := range logs {
-		body, err := os.ReadFile(file)
-		if err != nil {
-			s.Error(err)
-		}
-		for line := range strings.Lines(string(body)) {
-			if strings.Contains(line, "panic") || strings.Contains(line, "fatal error") || strings.Contains(line, "deleted unread") {
-				s.Errorf("%s: %s", filepath.Base(file), line)
-			}
-		}
-	}
-}
-
 // pipelineResult is what is kept of a run.
 type pipelineResult struct {
 	about
@@ -339,7 +311,7 @@ type pipelineResult struct {
 // report leaves the figures, however a soak has ended, and removes what a killed one would go on with; that of a failed
 // one stays to be looked into, until the next begins anew.
 func (s *pipelineSoak) report(began time.Time, soaked float64) {
-	s.checkServerLogs()
+	checkServerLogs(s.T, s.work)
 	s.note(soaked, true)
 	r := pipelineResult{
 		about: aboutNow(s.T, s.name, began), Seed: *soakSeed, Soaked: soaked, Processes: s.state.Begun,

@@ -172,15 +172,42 @@ type server struct {
 // serve starts one with the arguments, on a port that stays the same.
 func serve(t *testing.T, name, addr string, env []string, args ...string) *server {
 	t.Helper()
-	data := filepath.Join(t.TempDir(), name)
+	return serveIn(t, t.TempDir(), name, addr, env, args...)
+}
+
+// serveIn starts one whose data and log are in dir. It ends with this process, so that another may go on there.
+func serveIn(t *testing.T, dir, name, addr string, env []string, args ...string) *server {
+	t.Helper()
+	data := filepath.Join(dir, name)
 	binary := weirBinary(t)
 	s := &server{addr: addr, data: data}
 	s.program = launch(t, &program{name: name, log: data + ".log", command: func() *exec.Cmd {
 		cmd := exec.Command(binary, append([]string{"serve", "--listen", addr, "--data", data}, args...)...)
 		cmd.Env = append(os.Environ(), env...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		return cmd
 	}})
 	return s
+}
+
+// checkServerLogs finds in the logs of a directory what must not happen whatever breaks.
+func checkServerLogs(t *testing.T, dir string) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Errorf("no logs: %v", err)
+	}
+	for _, file := range logs {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+		}
+		for line := range strings.Lines(string(body)) {
+			if strings.Contains(line, "panic") || strings.Contains(line, "fatal error") || strings.Contains(line, "deleted unread") {
+				t.Errorf("%s: %s", filepath.Base(file), line)
+			}
+		}
+	}
 }
 
 func (s *server) ready(ctx context.Context) error {

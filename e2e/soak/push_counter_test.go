@@ -22,7 +22,7 @@ type counter struct {
 
 func (p *pushSoak) count(i int) *counter {
 	p.Helper()
-	c := &counter{path: fmt.Sprintf("plant/line%d/press%d", i%3, i), every: time.Duration(10+p.rng.IntN(60)) * time.Millisecond}
+	c := &counter{path: fmt.Sprintf("%s/line%d/press%d", p.tenant, i%3, i), every: time.Duration(10+p.rng.IntN(60)) * time.Millisecond}
 	var err error
 	c.client, err = device.New(device.Options{
 		URL: "ws://" + p.servers[0].addr + "/v1/ingest", Device: c.path, Token: p.admin,

@@ -62,7 +62,20 @@ func StartReal(tb testing.TB) *RealCluster {
 // broker's own address before it starts, and has to let the proxy lead there: the broker talks to itself through it.
 func StartRealBehind(tb testing.TB, proxy string, forward func(broker string)) *RealCluster {
 	tb.Helper()
-	c := &RealCluster{dir: tb.TempDir(), jars: needJars(tb), advertised: proxy}
+	return startReal(tb, &RealCluster{dir: tb.TempDir(), jars: needJars(tb), advertised: proxy}, forward)
+}
+
+// StartRealIn starts it on what is in dir if it ran there before.
+func StartRealIn(tb testing.TB, dir string) *RealCluster {
+	tb.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	return startReal(tb, &RealCluster{dir: dir, jars: needJars(tb)}, nil)
+}
+
+func startReal(tb testing.TB, c *RealCluster, forward func(broker string)) *RealCluster {
+	tb.Helper()
 	if err := c.configure(); err != nil {
 		tb.Fatalf("configure Kafka: %v", err)
 	}
