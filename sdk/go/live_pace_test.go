@@ -12,8 +12,9 @@ import (
 	"weir/wire"
 )
 
-// busy has a server drop what comes faster than so many messages a second, after four times as many at once.
-func (s *roomServer) busy(rate float64) (dropped *int) {
+// busy has a server drop what comes faster than so many messages a second, after four times as many at once. names: it says
+// which.
+func (s *roomServer) busy(rate float64, names bool) (dropped *int) {
 	dropped = new(int)
 	left, since := 4*rate, time.Now()
 	answer := s.heard
@@ -21,7 +22,11 @@ func (s *roomServer) busy(rate float64) (dropped *int) {
 		left, since = min(left+rate*time.Since(since).Seconds(), 4*rate), time.Now()
 		if left < 1 {
 			*dropped++
-			p.write(&wire.ErrorMsg{Error: *wire.NewError(wire.CodeOverloaded, "")})
+			refusal := &wire.ErrorMsg{Error: *wire.NewError(wire.CodeOverloaded, "")}
+			if m, err := wire.DecodeClientMessage([]byte(p.newestText())); err == nil && names {
+				refusal.ID, refusal.Room = m.SubscriptionID(), m.Room.Room
+			}
+			p.write(refusal)
 			return true
 		}
 		left--
@@ -46,7 +51,7 @@ func sendMany(t *testing.T, l *Live, n int) {
 func TestMessagesAreSentNoFasterThanServersTakeThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newRoomServer()
-		dropped := s.busy(50)
+		dropped := s.busy(50, true)
 		l := startLive(t, s.liveServer, func(o *LiveOptions) { o.Credit = 4 })
 		sub := follow(t, l, SubscribeOptions{})
 		r := join(t, l, "p/ops", 0)
@@ -67,17 +72,45 @@ func TestMessagesAreSentNoFasterThanServersTakeThem(t *testing.T) {
 }
 
 func TestWhatTheServerDropsIsSaidAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newRoomServer()
-		dropped := s.busy(5)
-		l := startLive(t, s.liveServer, nil)
-		sendMany(t, l, 100)
-		// Servers give up on who makes 50 mistakes at once.
-		if *dropped == 0 || *dropped > 50 || len(s.history) != 100 {
-			t.Errorf("%d messages dropped, %d stored", *dropped, len(s.history))
-		}
-		finishLive(s.liveServer, l)
-	})
+	for _, names := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newRoomServer()
+			dropped := s.busy(5, names)
+			l := startLive(t, s.liveServer, nil)
+			sendMany(t, l, 300)
+			// Servers give up on who makes 50 mistakes at once, and then more than one a second.
+			if *dropped == 0 || *dropped > 50 || len(s.history) != 300 {
+				t.Errorf("%d messages dropped, %d stored", *dropped, len(s.history))
+			}
+			finishLive(s.liveServer, l)
+		})
+	}
+}
+
+func TestAServerThatWasSlowForAWhileIsSentToAsFastAgain(t *testing.T) {
+	p := pace{}
+	now := time.Now()
+	p.begin(50, now)
+	for range 40 { // together
+		p.slow(now)
+	}
+	if p.rate != 25 || p.wait(now) < sendWait {
+		t.Errorf("%+v", p)
+	}
+	for range 10 {
+		now = now.Add(2 * sendWait)
+		p.slow(now)
+	}
+	if p.rate != 1 {
+		t.Errorf("%+v", p)
+	}
+	for range 6 {
+		now = now.Add(slowFor)
+		p.wait(now)
+	}
+	if p.rate != 50 || p.wait(now) != 0 {
+		t.Errorf("%+v", p)
+	}
 }
 
 func TestRequestsThatTheServerDroppedAreSaidAgain(t *testing.T) {

@@ -31,7 +31,13 @@ type weir struct {
 
 func startWeir(t *testing.T, c config.Config) *weir {
 	t.Helper()
-	c.Listen, c.InsecureOpen, c.StopTimeout = "127.0.0.1:0", true, 20*time.Second
+	c.InsecureOpen = true
+	return runWeir(t, c)
+}
+
+func runWeir(t *testing.T, c config.Config) *weir {
+	t.Helper()
+	c.Listen, c.StopTimeout = "127.0.0.1:0", 20*time.Second
 	w := &weir{t: t, c: c}
 	w.start()
 	t.Cleanup(func() { w.stop() })
@@ -89,6 +95,7 @@ func newWitness(t *testing.T, w *weir, number int) *witness {
 	if number%2 == 1 {
 		o.Compress = true
 	}
+	o.Protobuf = number%4 >= 2
 	live, err := device.NewLive(o)
 	if err != nil {
 		t.Fatal(err)
@@ -199,6 +206,14 @@ func load(t *testing.T, w *weir, disturb func(done int)) {
 
 // cutter drops connections at random until stop.
 func cutter(seed uint64, witnesses []*witness) (stop func() (cuts int64)) {
+	lives := make([]*device.Live, 0, len(witnesses))
+	for _, w := range witnesses {
+		lives = append(lives, w.live)
+	}
+	return cutLives(seed, lives)
+}
+
+func cutLives(seed uint64, lives []*device.Live) (stop func() (cuts int64)) {
 	done := make(chan struct{})
 	var wait sync.WaitGroup
 	var cuts atomic.Int64
@@ -209,7 +224,7 @@ func cutter(seed uint64, witnesses []*witness) (stop func() (cuts int64)) {
 			case <-done:
 				return
 			case <-time.After(time.Duration(draw.IntN(15)) * time.Millisecond):
-				witnesses[draw.IntN(len(witnesses))].live.Interrupt(time.Duration(draw.IntN(100)) * time.Millisecond)
+				lives[draw.IntN(len(lives))].Interrupt(time.Duration(draw.IntN(100)) * time.Millisecond)
 				cuts.Add(1)
 			}
 		}

@@ -76,13 +76,16 @@ func (l *Live) welcomeLocked(k *liveLink, m *Welcome) {
 
 // errorLocked finds out what was refused.
 func (l *Live) errorLocked(e *wire.ErrorMsg) {
-	refusal := e.Error
+	refusal, now := e.Error, time.Now()
+	if e.Code == wire.CodeOverloaded {
+		l.pace.slow(now)
+	}
 	if s := l.sends[e.ID]; s != nil {
 		if s.sent = !passing(e.Code); s.sent {
 			delete(l.sends, e.ID)
 			s.end(0, &refusal)
 		} else {
-			s.after = time.Now().Add(sendWait)
+			s.after = now.Add(sendWait)
 			l.signal()
 		}
 		return
@@ -98,7 +101,7 @@ func (l *Live) errorLocked(e *wire.ErrorMsg) {
 	l.log.Warn("the server reports an error", "code", e.Code, "message", e.Message, "path", e.Path, "room", e.Room)
 	switch {
 	case e.Code == wire.CodeOverloaded && e.ID == "" && e.Room == "":
-		l.droppedLocked(time.Now())
+		l.droppedLocked(now)
 	case e.Code == wire.CodeMessageType: // an older server: what was asked will not be answered
 		lose(&l.asks.stats)
 		lose(&l.asks.rooms)
