@@ -179,6 +179,17 @@ func (w *world) parse(text string) *Plan {
 	return p
 }
 
+func (r *running) runner(name string) *runner {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, one := range r.runners {
+		if one.name == name {
+			return one
+		}
+	}
+	return nil
+}
+
 func (r *running) metric(name string) string {
 	var text strings.Builder
 	r.set.WritePrometheus(&text)
