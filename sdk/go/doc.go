@@ -1,5 +1,19 @@
-// Package device is the SDK of a device: it takes readings, and sees to it that the server has each of them
-// once, or that its caller is told. [Live] is its other half, for programs that follow series, alerts and rooms.
+// Package device is Weir's SDK for Go. It has two halves: a [Client] is for devices, and takes readings and sees to it that
+// the server has each of them once, or that its caller is told. A [Live] is for programs that follow series and alerts, or
+// talk in rooms.
+//
+//	client, err := device.New(device.Options{URL: "wss://weir.example/v1/ingest", Device: "plant1/press7", Token: key})
+//	err = client.Publish("temperature", 21.5, time.Now())
+//
+//	live, err := device.NewLive(device.LiveOptions{URL: "wss://weir.example/v1/live", Token: key})
+//	sub, err := live.Subscribe(device.SubscribeOptions{Patterns: []string{"plant1/#"}})
+//	for update := range sub.Updates(ctx) { … }
+//
+// Both connect by themselves, again and again, until they are closed or the server forbids it (Done, Err). A context given to
+// a method bounds how long that method waits, and nothing else: it never ends a connection. What is told, such as [Update]
+// and [Message], are types of the packages telemetry and wire, which say what each field means.
+//
+// # Sending readings
 //
 //	Publish ─▶ batch ─┐
 //	Send ─────────────┴─▶ buffer ──frames (≤ credit)──▶ server

@@ -11,6 +11,8 @@ import (
 
 	"github.com/lxzan/gws"
 
+	"weir/app"
+	"weir/config"
 	device "weir/sdk/go"
 	"weir/wire"
 )
@@ -121,6 +123,94 @@ func ExampleSubscription_Next() {
 	}
 	fmt.Println(len(shown), "shown")
 	// Output: 1 shown
+}
+
+// ExampleRoom talks in a room.
+func ExampleRoom() {
+	url, stop := exampleWeir()
+	defer stop()
+	live, err := device.NewLive(device.LiveOptions{URL: url})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer live.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	room, err := live.Join(ctx, "plant1/ops", device.JoinOptions{Last: 20})
+	if err != nil {
+		log.Print(err) // such as forbidden, or banned
+		return
+	}
+	version, err := room.Send(ctx, "chat", map[string]string{"text": "Press 7 is hot."})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	for {
+		e, err := room.Next(ctx)
+		switch {
+		case err != nil:
+			log.Print(err) // kicked, or ctx has ended
+			return
+		case e.Missed:
+			fmt.Println("messages are missing here")
+		case e.Presence != nil:
+			fmt.Println(e.Presence.User, e.Presence.Event)
+		case e.Message != nil:
+			fmt.Println(e.Message.Type, string(e.Message.Payload))
+			if e.Message.Version == version {
+				return // one reads what one writes
+			}
+		}
+	}
+	// Output: chat {"text":"Press 7 is hot."}
+}
+
+// ExampleLive_Send sends to a user, who reads it now or when next there.
+func ExampleLive_Send() {
+	url, stop := exampleWeir()
+	defer stop()
+	inbox := make(chan device.Message, 16)
+	live, err := device.NewLive(device.LiveOptions{URL: url, OnMessage: func(m device.Message) { inbox <- m }})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer live.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, err = live.Send(ctx, device.Outgoing{
+		Target: device.Target{User: "_users/anonymous"}, // on a server that asks who one is: plant1/_users/alice
+		Type:   "mail", Payload: "The shift begins at six.", TTL: time.Hour,
+	})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	m := <-inbox
+	fmt.Println(m.Type, string(m.Payload))
+	live.Ack(&m) // or it comes again with the next Live
+	// Output: mail "The shift begins at six."
+}
+
+// exampleWeir is a server in this process, open to everybody.
+func exampleWeir() (url string, stop func()) {
+	c := config.Default()
+	c.Listen, c.InsecureOpen = "127.0.0.1:0", true
+	server, err := app.New(app.Options{Config: c})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	return "ws" + strings.TrimPrefix(server.URL(), "http") + "v1/live", func() {
+		cancel()
+		if err := <-done; err != nil {
+			log.Print(err)
+		}
+	}
 }
 
 // exampleLiveServer says the same to everybody.

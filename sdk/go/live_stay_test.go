@@ -29,6 +29,8 @@ func TestARoomIsJoinedAgainAfterTheNewestMessageOfIt(t *testing.T) {
 		if got := s.peer().said("join"); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%q, want %q", got, want)
 		}
+		s.peer().write(&s.history[1]) // told before
+		synctest.Wait()
 		if a, b := event(t, r), event(t, r); a.Message.ID != "a" || b.Message.ID != "b" || len(r.events) > 0 {
 			t.Errorf("%+v, %+v and %d more", a, b, len(r.events))
 		}
@@ -54,7 +56,9 @@ func TestAServerThatBeginsAnewHasOtherVersions(t *testing.T) {
 		toUser := &Message{Target: Target{User: "p/_users/me"}, Version: 900, ID: "u1", Payload: json.RawMessage("1")}
 		s.peer().write(toUser)
 		waiting := make(chan error, 1)
-		go func() { waiting <- r.WaitFor(t.Context(), 60) }()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		go func() { waiting <- r.WaitFor(ctx, 60) }()
 		synctest.Wait()
 		s.mu.Lock()
 		s.epoch = "e2"
