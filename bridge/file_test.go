@@ -178,3 +178,46 @@ func TestIDsAreOfTheRecordAndOfNoOther(t *testing.T) {
 		t.Error("a repetition has another id")
 	}
 }
+
+func TestValuesAreReadAsTheirFormatSays(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct{ format, value, want string }{
+		{"json", `{"a":1}`, `{"a":1}`}, {"text", `{"a":1}`, `"{\"a\":1}"`}, {"bytes", "\xff\x00", `"/wA="`},
+		{"json", "\xff", "json_syntax"}, {"text", "\xff", "json_utf8"}, {"json", strings.Repeat(" ", MaxValueBytes) + "1", "frame_too_large"},
+	} {
+		p, err := Parse([]byte(entry("format: " + c.format)))
+		must(t, err)
+		out := p.Bridges()[0].Apply(Origin{Topic: "t", Record: &kafka.Record{Value: []byte(c.value)}}, now)
+		got := ""
+		if out.Failure != nil {
+			got = out.Failure.Code
+		} else {
+			got = string(out.Message.Payload)
+		}
+		if got != c.want {
+			t.Errorf("%s %.20q: %s, want %s", c.format, c.value, got, c.want)
+		}
+	}
+}
+
+func TestAFaultOfABridgeIsADeadLetter(t *testing.T) {
+	out := (&Bridge{To: ToRoom}).applySafely(Origin{Record: &kafka.Record{Value: []byte("1")}}, time.Now())
+	if out.Verdict != DeadLetter || out.Failure == nil || out.Failure.Code != "internal" {
+		t.Errorf("%+v", out)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(entry("filter: value.x", "id: '{{key}}'"))
+	f.Add(entry("to: {device: 'a/{{value}}'}", "type:", "command: x", "args: '{a: 1}'"))
+	f.Add("bridges: [{name: a, topic: t, to: {series: a/b/c}, reading: value.x, time: value.t}]")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := Parse([]byte(text))
+		if err != nil {
+			return
+		}
+		for _, b := range p.Bridges() {
+			b.Apply(Origin{b.Topic, 0, &kafka.Record{Value: []byte(`{"x":1,"t":2}`), Key: []byte("k")}}, time.Now())
+		}
+	})
+}

@@ -46,6 +46,7 @@ type world struct {
 	t        testing.TB
 	client   *kafka.Client
 	producer *kafka.Producer
+	broker   *embedded.Broker // nil: another one
 }
 
 func open(t testing.TB) *world {
@@ -53,7 +54,9 @@ func open(t testing.TB) *world {
 	broker, err := embedded.Open(embedded.Options{Logger: slog.New(slog.DiscardHandler), Config: embedded.DefaultConfig()})
 	must(t, err)
 	t.Cleanup(func() { _ = broker.Close() })
-	return openOn(t, broker.Options())
+	w := openOn(t, broker.Options())
+	w.broker = broker
+	return w
 }
 
 func openOn(t testing.TB, o kafka.Options) *world {

@@ -29,7 +29,7 @@ type runner struct {
 
 	missing atomic.Bool
 	held    atomic.Int64 // partitions that wait for the pipeline
-	// known is how many partitions the topic had when it was found; 0: it was made after the bridge began to look.
+	// known is how many partitions the topic had when it was found; -1: it was made after the bridge began to look.
 	known int
 
 	mu      sync.Mutex
@@ -85,20 +85,19 @@ func (r *runner) find(ctx context.Context) (partitions int, err error) {
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
-		gone := err != nil && kafka.Classify(err) == kafka.ReasonUnknownTopic
-		switch was := r.missing.Swap(gone); {
-		case err == nil && n > 0:
-			if was {
+		switch reason := kafka.Classify(err); {
+		case err == nil:
+			if r.missing.Swap(false) {
 				r.log.Info("the topic is there", "partitions", n)
 			} else if r.known == 0 {
 				r.known = n
 			}
 			return n, nil
-		case gone && !was:
+		case reason != kafka.ReasonUnknownTopic:
+			r.log.Warn("look for the topic", "reason", reason, "error", err)
+		case !r.missing.Swap(true):
 			r.log.Warn("there is no such topic (yet)", "looked_for_every", r.s.o.Config.LookAgain)
 			r.known = -1
-		case err != nil && !gone:
-			r.log.Warn("look for the topic", "reason", kafka.Classify(err), "error", err)
 		}
 		if !sleep(ctx, r.s.o.Config.LookAgain) {
 			return 0, ctx.Err()

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"weir/commands"
 	"weir/kafka"
 	"weir/wire"
@@ -217,6 +219,9 @@ func TestAPlanIsFollowedWhileRunning(t *testing.T) {
 	r.Apply(w.parse(strings.Replace(orders, "type: order", "type: changed", 1) + `
   - {name: other, topic: erp.other, to: {user: plant1/_users/ada}, type: mail}
 `))
+	if limit := r.runner("maintenance").pace.Limit(); limit != rate.Inf {
+		t.Errorf("a bridge without a rate reads %v records a second", limit)
+	}
 	w.put("erp.other", `1`)
 	eventually(t, "the new one carries", func() bool { return len(w.messages()) == 2 })
 	w.put("erp.orders", order)
@@ -229,6 +234,8 @@ func TestAPlanIsFollowedWhileRunning(t *testing.T) {
 	if !slices.Equal(kinds, []string{"changed", "mail", "order"}) || r.runner("maintenance") != before {
 		t.Errorf("types %v, goes on: %v", kinds, r.runner("maintenance") == before)
 	}
+	r.Apply(w.parse(strings.Replace(orders, "type: order", "type: order\n    rate: 50", 1)))
+	eventually(t, "the rate counts", func() bool { return r.runner("maintenance").pace.Limit() == 50 && r.runner("other") == nil })
 	r.Apply(w.parse(``))
 	eventually(t, "all have ended", func() bool { return len(r.State()) == 0 })
 	if r.metric(`weir_bridge_lag{bridge="maintenance"}`) != "" {
@@ -329,4 +336,22 @@ func TestAPipelineThatIsBehindHoldsReadingsBack(t *testing.T) {
 	behind = false
 	mu.Unlock()
 	eventually(t, "it goes on", func() bool { return len(w.all(wire.TopicReadings)) == 2 })
+}
+
+func TestWhatRetentionTakesIsCountedAndTheBridgeGoesOn(t *testing.T) {
+	w := open(t)
+	w.topic("erp.orders", 1)
+	r := w.run(orders)
+	w.put("erp.orders", `{"site":"plant1","line":"ops","title":"0"}`, `{"site":"plant1","line":"ops","title":"1"}`)
+	eventually(t, "both are carried", func() bool { return w.committed("maintenance", "erp.orders", 0) == 2 })
+	r.stop()
+	for i := 2; i < 6; i++ {
+		w.put("erp.orders", fmt.Sprintf(`{"site":"plant1","line":"ops","title":"%d"}`, i))
+	}
+	must(t, w.broker.DeleteRecords(t.Context(), "erp.orders", 0, 5))
+	r = w.run(orders)
+	eventually(t, "the last is carried", func() bool { return w.committed("maintenance", "erp.orders", 0) == 6 })
+	if got, lost := w.messages(), r.metric(`weir_bridge_records_lost_total{bridge="maintenance"}`); len(got) != 3 || lost != "3" {
+		t.Errorf("%d messages, %s lost", len(got), lost)
+	}
 }
