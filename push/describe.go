@@ -144,9 +144,7 @@ func (v *view) describe(idx uint32) {
 	if at < 0 { // nobody has been told of it
 		return
 	}
-	if v.lent { // who has a part of it reads it without the lock
-		v.dictionary, v.lent = slices.Clone(v.dictionary), false
-	}
+	v.own()
 	v.dictionary[at].Meta = v.members[idx].meta
 	if at < v.told {
 		v.pending.changed = append(v.pending.changed, uint32(at))
@@ -159,11 +157,19 @@ func (v *view) lend() []wire.Entry {
 	return v.dictionary[:len(v.dictionary):len(v.dictionary)]
 }
 
-// changedOf are the entries at some places of a dictionary, each once. Those from a place on are left out.
+// own makes the dictionary one that may be changed: who has a part of the one there was reads it without the lock.
+func (v *view) own() {
+	if v.lent {
+		v.dictionary, v.lent = slices.Clone(v.dictionary), false
+	}
+}
+
+// changedOf are the entries at some places of a dictionary, each once. Those from a place on are left out, and those of series that are
+// gone.
 func changedOf(dictionary []wire.Entry, places []uint32, from int) (out []wire.Entry) {
 	slices.Sort(places)
 	for _, at := range slices.Compact(places) {
-		if int(at) < from {
+		if int(at) < from && dictionary[at].Series != "" {
 			out = append(out, dictionary[at])
 		}
 	}

@@ -2,6 +2,7 @@ package push
 
 import (
 	"encoding/json"
+	"slices"
 
 	"weir/telemetry"
 	"weir/wire"
@@ -39,11 +40,17 @@ func (r *rows) frame(e encoding) frame {
 
 // series is what goes before: entries of the dictionary; nil if there are none to tell.
 func (r *rows) series() *wire.SeriesMsg {
-	if r.from == len(r.dictionary) && len(r.gathered.changed) == 0 {
+	if r.from == len(r.dictionary) && len(r.gathered.changed)+len(r.gathered.removed) == 0 {
 		return nil
 	}
-	m := &wire.SeriesMsg{View: int(r.view), Added: r.dictionary[r.from:]}
-	if m.Changed = changedOf(r.dictionary, r.gathered.changed, r.from); len(m.Added)+len(m.Changed) == 0 {
+	news := r.dictionary[r.from:]
+	m := &wire.SeriesMsg{View: int(r.view), Added: named(news)}
+	for _, idx := range r.gathered.removed {
+		if !slices.ContainsFunc(news, func(e wire.Entry) bool { return e.I == int(idx) }) { // it was told of
+			m.Removed = append(m.Removed, int(idx))
+		}
+	}
+	if m.Changed = changedOf(r.dictionary, r.gathered.changed, r.from); len(m.Added)+len(m.Changed)+len(m.Removed) == 0 {
 		return nil
 	}
 	return m
@@ -86,7 +93,7 @@ type snapshot struct {
 	view       uint32
 	hz         float64
 	columns    wire.ColumnSet
-	dictionary []wire.Entry
+	dictionary []wire.Entry // also with those that are gone
 	rows       []telemetry.Update
 	index      []uint32 // of the rows; nil: each its own
 	alerts     []telemetry.Alert
@@ -134,7 +141,7 @@ func (a *answer) encode(e encoding) []byte {
 func (s *snapshot) message() *wire.Subscribed {
 	msg := &wire.Subscribed{
 		View: int(s.view), MaxHz: s.hz, Resumed: s.resumed, AlertsResumed: s.alertsResumed, Cursor: s.cursor, PushTime: s.pushed,
-		Columns: s.columns, Dictionary: s.dictionary, Rows: wireRows(s.rows), Alerts: s.alerts,
+		Columns: s.columns, Dictionary: named(s.dictionary), Rows: wireRows(s.rows), Alerts: s.alerts,
 	}
 	for i := range msg.Rows {
 		msg.Rows[i].I = int(s.place(i))

@@ -31,11 +31,16 @@ func TestADeletedDeviceLeavesTheViews(t *testing.T) {
 	c.subscribe("all", "p/#", 0)
 	await[*wire.Subscribed](c, f)
 	ts.hub.forget(0, "p/d", 10, 0)
-	if m := await[*wire.Resync](c, f); m.Reason != resyncRemoved {
-		t.Errorf("resync because of %s", m.Reason)
+	if m := await[*wire.SeriesMsg](c, f); fmt.Sprint(m.Removed) != "[1 2]" || len(m.Added)+len(m.Changed) > 0 {
+		t.Errorf("after the deletion: %+v", m)
 	}
-	if m := await[*wire.Subscribed](c, f); len(m.Dictionary) != 2 || len(m.Rows) != 2 {
-		t.Fatalf("after the deletion: %+v", m.Dictionary)
+	if m := await[*wire.Updates](c, f); m.Cursor == "" || len(m.Rows) > 0 {
+		t.Errorf("%+v", m)
+	}
+	late, lf := ts.dial(dialOptions{}), newFollower(t)
+	late.subscribe("all", "p/#", 0)
+	if m := await[*wire.Subscribed](late, lf); len(m.Dictionary) != 2 || len(m.Rows) != 2 || m.Rows[0].Update.Series != "p/d/sub/x" || m.Rows[1].Update.Series != "p/e/x" {
+		t.Fatalf("who comes after the deletion: %+v", m.Dictionary)
 	}
 	if got := fmt.Sprint(ts.hub.names()); got != "[p/d/sub/x p/e/x]" {
 		t.Errorf("the store has %s", got)
@@ -44,12 +49,135 @@ func TestADeletedDeviceLeavesTheViews(t *testing.T) {
 	again.Since = telemetry.NoVersion
 	ts.feed(again, single("p/e/x", 6, 5))
 	c.followUntil(f, "the device is back", func() bool { return f.series("all", "p/d/x") != nil && f.series("all", "p/d/x").seen == 20 })
-	if s := f.series("all", "p/e/x"); s.seen != 6 || f.resyncs != 1 {
+	if s := f.series("all", "p/e/x"); s.seen != 6 || f.resyncs != 0 {
 		t.Errorf("the other device is at %d after %d resyncs", s.seen, f.resyncs)
 	}
 	ts.hub.forget(0, "p/d", 10, 0) // told again, after a crash of the pipeline
 	if got := fmt.Sprint(ts.hub.names()); got != "[p/d/sub/x p/d/x p/e/x]" {
 		t.Errorf("the store has %s", got)
+	}
+}
+
+func TestADeletedSeriesMakesRoomForTheNext(t *testing.T) {
+	s := startServer(t, nil)
+	s.feed(single("p/a/m", 0, 95), single("p/b/m", 0, 90), single("p/c/m", 0, 80))
+	c, f := s.dial(dialOptions{}), choosyFollower(t)
+	c.selected("x", "#", `"limit":1,"order":"-max"`)
+	await[*wire.Subscribed](c, f)
+	s.hub.forget(0, "p/a", 0, 0)
+	if m := await[*wire.SeriesMsg](c, f); fmt.Sprint(m.Removed) != "[0]" || len(m.Added) != 1 || m.Added[0].Series != "p/b/m" {
+		t.Errorf("%+v", m)
+	}
+	if m := await[*wire.Updates](c, f); len(m.Rows) != 1 || len(m.Left) != 0 || fmt.Sprint(f.in("x")) != "[p/b/m]" {
+		t.Errorf("%+v, in are %v", m, f.in("x"))
+	}
+	s.feed(single("p/a/m", 0, 99))
+	if m := await[*wire.SeriesMsg](c, f); len(m.Added) != 1 || m.Added[0].I != 3 || m.Added[0].Series != "p/a/m" {
+		t.Errorf("%+v", m)
+	}
+	if m := await[*wire.Updates](c, f); fmt.Sprint(m.Left) != "[1]" || fmt.Sprint(f.in("x")) != "[p/a/m]" || m.Rows[0].Update.Since != telemetry.NoVersion {
+		t.Errorf("%+v, in are %v", m, f.in("x"))
+	}
+	s.hub.forget(0, "p/c", 0, 0) // of which nobody has been told
+	s.feed(single("p/a/m", 1, 99))
+	if m := await[*wire.Updates](c, f); len(m.Rows) != 1 {
+		t.Errorf("%+v", m)
+	}
+	if held := s.hub.m.heldRows.Load(); held != 0 {
+		t.Errorf("%d rows are held", held)
+	}
+}
+
+func TestWhoIsBehindIsToldOfADeletionBeforeWhatComesBack(t *testing.T) {
+	s := startServer(t, nil)
+	s.feed(single("p/a/m", 0, 1), single("p/b/m", 0, 1))
+	c, f := s.dial(dialOptions{}), newFollower(t)
+	c.subscribe("x", "#", 0)
+	await[*wire.Subscribed](c, f)
+	c.send(`{"type":"credit","payload":{"frames":0}}`)
+	c.send(`{"type":"app_ping","payload":1}`)
+	await[*wire.Pong](c, f)
+	s.feed(single("p/a/m", 1, 1), single("p/b/m", 1, 1)) // waits as it is
+	s.feed(single("p/a/m", 2, 1), single("p/b/m", 2, 1)) // is gathered
+	s.hub.forget(0, "p/a", 9, 0)
+	s.feed(single("p/a/m", 0, 5), single("p/new/m", 0, 1))
+	s.hub.forget(0, "p/new", 9, 0) // was never told
+	s.feed(single("p/a/m", 1, 7), single("p/b/m", 3, 1))
+	c.send(`{"type":"credit","payload":{"frames":100}}`)
+	if m := await[*wire.Updates](c, f); len(m.Rows) != 2 {
+		t.Errorf("%+v", m)
+	}
+	if m := await[*wire.SeriesMsg](c, f); fmt.Sprint(m.Removed) != "[0]" || len(m.Added) != 1 || m.Added[0].I != 2 || m.Added[0].Series != "p/a/m" {
+		t.Errorf("%+v", m)
+	}
+	if m := await[*wire.Updates](c, f); len(m.Rows) != 2 || m.Cursor == "" {
+		t.Errorf("%+v", m)
+	}
+	if a, b := f.series("x", "p/a/m"), f.series("x", "p/b/m"); a.seen != 1 || a.n != 2 || b.seen != 3 || b.n != 3 {
+		t.Errorf("p/a/m: %+v\np/b/m: %+v", a, b)
+	}
+	if n := s.hub.m.laggingRows.Load(); n != 0 {
+		t.Errorf("%d rows are counted as waiting", n)
+	}
+}
+
+func TestAViewThatHasLostManySeriesBeginsAnew(t *testing.T) {
+	s := startServer(t, nil)
+	var us []telemetry.Update
+	for i := range 2 * maxGone {
+		us = append(us, single(fmt.Sprintf("p/%d/m", i), 0, 1))
+	}
+	s.feed(us...)
+	c, f := s.dial(dialOptions{}), newFollower(t)
+	c.subscribe("x", "#", 0)
+	await[*wire.Subscribed](c, f)
+	for i := range maxGone {
+		s.hub.forget(0, fmt.Sprintf("p/%d", i), 0, 0)
+	}
+	c.followUntil(f, "all are gone", func() bool { return len(f.views[f.ids["x"]]) == maxGone })
+	if f.resyncs != 0 {
+		t.Fatal("the view began anew")
+	}
+	s.hub.forget(0, fmt.Sprintf("p/%d", maxGone), 0, 0)
+	if m := await[*wire.Resync](c, f); m.Reason != resyncRemoved {
+		t.Errorf("%+v", m)
+	}
+	if m := await[*wire.Subscribed](c, f); len(m.Dictionary) != maxGone-1 || m.Dictionary[maxGone-2].I != maxGone-2 {
+		t.Errorf("%+v", m.Dictionary)
+	}
+}
+
+func TestADeletionSpoilsOnlyTheReturnOfWhoHasWhatCameBack(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		s := startServer(t, nil)
+		s.tailed()
+		s.write(single("p/a/m", 0, 1), single("p/b/m", 0, 1))
+		cursor := s.snapshotOf(t, "series=p/%23").Cursor
+		s.write(single("p/a/m", 1, 1), single("p/b/m", 1, 1))
+		s.hub.window.add(wire.TopicUpdates, 0, []stored{{s.wrote, wire.AppendControl(nil, &wire.Control{
+			Kind: wire.ControlDeleteDevice, Device: "p/a", Version: 9})}}, s.wrote+1)
+		s.wrote++
+		s.hub.forget(0, "p/a", 9, s.wrote)
+		s.write(single("p/b/m", 2, 1))
+		if back {
+			s.write(single("p/a/m", 0, 1))
+		}
+		c, f := s.dial(dialOptions{}), newTraveller(t)
+		c.send(`{"type":"subscribe","payload":{"id":"x","patterns":["p/#"],"cursor":%q}}`, cursor)
+		f.seen = map[string]telemetry.Version{"p/a/m": 0, "p/b/m": 0}
+		for f.anew+f.resumed == 0 {
+			m, ok := f.take(c.message("subscribed")).(*wire.Subscribed)
+			if ok && !back && (len(m.Dictionary) != 1 || len(m.Rows) != 1 || m.Rows[0].Update.N != 2) {
+				t.Errorf("%+v", m)
+			}
+		}
+		if (f.anew == 1) != back {
+			t.Errorf("came back %v: began anew %d", back, f.anew)
+		}
+		// A request for what is new cannot be told of a deletion but by the whole.
+		if snap := s.snapshotOf(t, "series=p/%23&wait=1m&cursor="+cursor); snap.Resumed {
+			t.Errorf("%+v", snap)
+		}
 	}
 }
 
@@ -98,7 +226,7 @@ func TestViewsStayWholeWhileDevicesComeAndGo(t *testing.T) {
 	ts.hub.mu.Lock()
 	rows := 0
 	for _, v := range ts.hub.views {
-		rows += len(v.members)
+		rows += v.count()
 	}
 	ts.hub.mu.Unlock()
 	if got := int(ts.hub.m.viewRows.Load()); got != rows {

@@ -320,6 +320,13 @@ func (f *follower) take(raw []byte) wire.ServerMessage {
 		if f.views[m.View] == nil {
 			f.t.Fatalf("series of view %d before its subscribed", m.View)
 		}
+		for _, i := range m.Removed {
+			name := f.decoder.Name(m.View, i)
+			if f.views[m.View][name] == nil {
+				f.t.Fatalf("%d (%q) of view %d is gone, which does not have it", i, name, m.View)
+			}
+			delete(f.views[m.View], name)
+		}
 		for _, e := range m.Added {
 			if f.views[m.View][e.Series] != nil {
 				f.t.Fatalf("series %s of view %d added twice", e.Series, m.View)

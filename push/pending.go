@@ -62,17 +62,20 @@ func (p *pending) reset() {
 	p.rows, p.index = p.rows[:0], p.index[:0]
 }
 
-// gathered is what there is to tell of a view. Its rows are those with news and then again many that were told before, of
+// gathered is what there is to tell of a view: that series are gone, and then the rest. Its rows are those with news and then again many that were told before, of
 // series that come back without any. Of left there is no row.
 type gathered struct {
 	pending
-	again int
-	left  []uint32
+	again   int
+	left    []uint32
+	removed []uint32
 	// changed are places in the dictionary whose entries were told otherwise before.
 	changed []uint32
 }
 
-func (g *gathered) any() bool { return g.len() > 0 || len(g.left) > 0 || len(g.changed) > 0 }
+func (g *gathered) any() bool {
+	return g.len() > 0 || len(g.left) > 0 || len(g.changed) > 0 || len(g.removed) > 0
+}
 
 // told are the figures of what a frame pushed at a time tells.
 func (g *gathered) told(pushed int64) told {
@@ -85,5 +88,5 @@ func (g *gathered) told(pushed int64) told {
 
 func (g *gathered) reset() {
 	g.pending.reset()
-	g.again, g.left, g.changed = 0, g.left[:0], g.changed[:0]
+	g.again, g.left, g.changed, g.removed = 0, g.left[:0], g.changed[:0], g.removed[:0]
 }

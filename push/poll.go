@@ -171,6 +171,9 @@ func (h *hub) missedBy(ctx context.Context, v *view, r *returning, emptyToo bool
 	if err != nil {
 		return nil, err
 	}
+	if m.deleted { // which only the whole dictionary tells
+		return nil, errInexact
+	}
 	if len(m.rows) == 0 && len(m.alerts) == 0 && !emptyToo {
 		return nil, nil
 	}

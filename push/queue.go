@@ -70,6 +70,11 @@ type laggard struct {
 // take merges what a frame tells.
 func (l *laggard) take(f *flush) (merged int, err error) {
 	v := f.view
+	for _, idx := range v.pending.removed {
+		delete(l.old, idx)
+		l.forget(idx)
+		l.removed = append(l.removed, idx)
+	}
 	news := v.pending.len() - v.pending.again
 	for i := range v.pending.rows {
 		idx, u := v.pending.index[i], &v.pending.rows[i]

@@ -41,6 +41,7 @@ type catchUp struct {
 	state    *snapshot // where each chain has to end
 
 	index   map[string]standing
+	devices map[string]struct{} // those of index, once one has to be known
 	spans   map[spanKey][]since
 	updates int // merged so far
 }
@@ -61,13 +62,14 @@ type since struct {
 	offset  int64
 	updates []telemetry.Update
 	alert   *telemetry.Alert
-	deleted bool // a device was deleted here; nothing joins up across it
+	deleted string // a device that was deleted here
 }
 
 // missed is what a subscription is told when it comes back.
 type missed struct {
 	pending
-	alerts []telemetry.Alert // transitions, in order of their partition
+	alerts  []telemetry.Alert // transitions, in order of their partition
+	deleted bool              // of devices some were deleted
 }
 
 // catchUpLocked is for a view whose state is of this moment.
@@ -134,7 +136,7 @@ func (c *catchUp) loadSpan(ctx context.Context, at spanKey, from, to int64) erro
 		if err != nil {
 			return fmt.Errorf("%w: %w", errInexact, err)
 		}
-		if s.alert != nil || s.deleted || len(s.updates) > 0 {
+		if s.alert != nil || s.deleted != "" || len(s.updates) > 0 {
 			c.spans[at] = append(c.spans[at], s)
 		}
 	}
@@ -152,7 +154,9 @@ func (c *catchUp) decode(topic string, r *stored) (since, error) {
 	}
 	if wire.IsControl(r.value) {
 		control, err := wire.DecodeControl(r.value)
-		s.deleted = control.Kind == wire.ControlDeleteDevice
+		if control.Kind == wire.ControlDeleteDevice {
+			s.deleted = control.Device
+		}
 		return s, err
 	}
 	us, err := wire.DecodeUpdateBatch(r.value, nil, nil)
@@ -212,8 +216,11 @@ func (c *catchUp) mergeSpan(out *missed, span []since, from int64) error {
 		if s.offset < from {
 			continue
 		}
-		if s.deleted {
-			return errInexact
+		if s.deleted != "" {
+			if c.has(s.deleted) { // what came back is another one than the client knows
+				return errInexact
+			}
+			out.deleted = true
 		}
 		if c.updates += len(s.updates); c.updates > maxCatchUpUpdates {
 			return errTooOld
@@ -225,6 +232,19 @@ func (c *catchUp) mergeSpan(out *missed, span []since, from int64) error {
 		}
 	}
 	return nil
+}
+
+// has reports whether the view has series of a device.
+func (c *catchUp) has(device string) bool {
+	if c.devices == nil {
+		c.devices = make(map[string]struct{})
+		for name := range c.index {
+			of, _, _ := telemetry.SplitSeries(name)
+			c.devices[of] = struct{}{}
+		}
+	}
+	_, has := c.devices[device]
+	return has
 }
 
 // merge adds an update as the hub did: a repetition is left out, and anything else that does not join up is an error.

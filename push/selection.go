@@ -76,6 +76,22 @@ func (sel *selection) include(s *series) {
 	sel.look(idx)
 }
 
+// remove takes a series out that is gone, and returns its place in the dictionary, or -1.
+func (sel *selection) remove(idx uint32) (at int) {
+	if sel.order != nil {
+		sel.in.remove(idx)
+		sel.out.remove(idx)
+	}
+	m := sel.marks[idx]
+	if m&markFresh != 0 && m&markIn == 0 {
+		sel.held--
+	}
+	at = int(sel.named[idx]) - 1
+	sel.marks[idx] = markEmpty | m&markLooked
+	sel.named[idx], sel.series[idx], sel.rows[idx] = 0, nil, telemetry.Update{}
+	return at
+}
+
 // take merges an update of a series, and reports whether there was news of it already.
 func (sel *selection) take(idx uint32, u *telemetry.Update) (merged bool, err error) {
 	m := sel.marks[idx]

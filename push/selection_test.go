@@ -245,7 +245,10 @@ func TestSelectionBeginsAnewWithItsView(t *testing.T) {
 		}
 	}
 	s.hub.forget(0, "p/a", 0, 0)
-	again("[p/b/m]", 1)
+	if m := await[*wire.SeriesMsg](c, f); fmt.Sprint(m.Removed) != "[0]" || fmt.Sprint(f.in("x")) != "[p/b/m]" {
+		t.Fatalf("%+v, in are %v", m, f.in("x"))
+	}
+	await[*wire.Updates](c, f)
 	s.feed(single("p/c/m", 1, 97), single("p/b/m", 1, 91))
 	await[*wire.Updates](c, f)
 	late := single("p/c/m", 5, 99) // versions are missing before it

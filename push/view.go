@@ -30,7 +30,8 @@ type view struct {
 	period   time.Duration // between frames; 0: a frame for every batch that arrives
 
 	dictionary []wire.Entry // append-only: readers may keep a prefix without the lock
-	members    []*series    // by index
+	members    []*series    // by index; nil: it is gone
+	gone       int          // how many are
 	lent       bool         // somebody has a part of it
 	told       int          // how much of the dictionary the frames up to now tell of
 	selection  *selection   // nil: all series are told of, and each stands in the dictionary at its index
@@ -75,10 +76,12 @@ func (h *hub) closeViewLocked(v *view) {
 		h.trie.Remove(p, v)
 	}
 	for _, s := range v.members {
-		s.members = slices.DeleteFunc(s.members, func(m member) bool { return m.view == v })
+		if s != nil {
+			s.members = slices.DeleteFunc(s.members, func(m member) bool { return m.view == v })
+		}
 	}
 	delete(h.views, v.key)
-	h.m.viewRows.Add(-int64(len(v.members)))
+	h.m.viewRows.Add(-int64(v.count()))
 	h.m.heldRows.Add(-int64(v.held))
 	h.m.views.Store(int64(len(h.views)))
 }
@@ -260,6 +263,9 @@ func (v *view) speak(now time.Time) {
 
 // restart makes all subscribers wait for a new snapshot, and tells them so.
 func (v *view) restart() {
+	if v.gone > 0 {
+		v.shrink()
+	}
 	f := resyncFrame(v.number, v.broken)
 	for _, s := range v.subs {
 		s.client.restart(s, f)

@@ -62,9 +62,15 @@ func (v *view) snapshot() *snapshot {
 		snap.index, snap.rows = v.selection.told()
 		return snap
 	}
-	snap.rows = make([]telemetry.Update, len(v.members))
+	snap.rows = make([]telemetry.Update, 0, v.count())
 	for i, s := range v.members {
-		snap.rows[i] = s.last
+		if s == nil {
+			continue
+		}
+		snap.rows = append(snap.rows, s.last)
+		if v.gone > 0 {
+			snap.index = append(snap.index, uint32(i))
+		}
 	}
 	return snap
 }
