@@ -73,7 +73,7 @@ const (
 	maxTopic = 249 // Kafka's
 	maxRate  = 100_000
 	maxAge   = 365 * 24 * time.Hour
-	maxTTL   = 7 * 24 * time.Hour
+	maxTTL   = wire.MaxTTLMS * time.Millisecond
 )
 
 // variables are what expressions may name, in the order of the values of scope.
@@ -313,7 +313,7 @@ func (r *reader) message() {
 	}
 	b.payload = r.program("payload", "value")
 	b.id = r.template("id")
-	b.ttl = r.duration(r.given["ttl"], wire.MaxTTLMS*time.Millisecond)
+	b.ttl = r.duration(r.given["ttl"], maxTTL)
 	b.ephemeral = r.truth(r.given["ephemeral"])
 }
 
