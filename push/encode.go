@@ -17,7 +17,8 @@ type rows struct {
 	gathered   *gathered
 	cursor     string
 	pushed     int64
-	size       int // guess
+	size       int       // guess
+	members    []*series // by index, of a frame that is encoded under hub.mu; nil: its rows are nobody else's
 }
 
 // rowBytes is a guess at the length of an encoded row.
@@ -65,7 +66,7 @@ func updatesFrame(r rows) frame {
 	b := newPayload(max(r.size, rowBytes*f.rows) + rowBytes)
 	b = wire.AppendUpdatesHead(b, int(r.view), r.cursor, r.pushed)
 	for i := range r.gathered.rows {
-		b = r.columns.AppendRow(b, int(r.gathered.index[i]), &r.gathered.rows[i])
+		b = r.appendRow(b, r.gathered.index[i], &r.gathered.rows[i])
 	}
 	f.body = message(opText, wire.AppendUpdatesTail(b, r.gathered.left...), 0)
 	return f

@@ -19,6 +19,7 @@ type series struct {
 	members []member
 	meta    *wire.Meta // what is known of it beside its readings; nil: nothing
 	gone    bool       // it was deleted, and is in no store
+	told    *rowText   // nil: no view has told a row that another might
 }
 
 // member says that the series stands at index idx of a view's dictionary.

@@ -322,7 +322,7 @@ func (f *flush) encode(e encoding) frame {
 	v := f.view
 	told := rows{
 		view: v.number, columns: v.key.columns, dictionary: v.dictionary, from: v.told, gathered: &v.pending,
-		cursor: f.cursor, pushed: f.pushed, size: v.size,
+		cursor: f.cursor, pushed: f.pushed, size: v.size, members: v.members,
 	}
 	out := told.frame(e)
 	if e == asJSON {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -107,6 +108,18 @@ func (c ColumnSet) AppendRow(dst []byte, i int, u *telemetry.Update) []byte {
 		dst = appendCell(dst, bits.TrailingZeros32(rest), u)
 	}
 	return append(dst, ']')
+}
+
+// RowCells are the cells behind the index of a row, which is as AppendRow has appended it: the same for all readers whose
+// dictionaries have the series at different places.
+func RowCells(row []byte) []byte { return row[1+bytes.IndexByte(row[1:], ','):] }
+
+// AppendRowOf appends the row of those cells.
+func AppendRowOf(dst []byte, i int, cells []byte) []byte {
+	if n := len(dst); n > 0 && dst[n-1] == ']' {
+		dst = append(dst, ',')
+	}
+	return append(strconv.AppendInt(append(dst, '['), int64(i), 10), cells...)
 }
 
 // appendCell appends a comma and one cell.

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"testing"
@@ -59,5 +60,20 @@ func BenchmarkAppendChosenRow(b *testing.B) {
 			}
 			b.SetBytes(int64(len(dst)))
 		})
+	}
+}
+
+func TestCellsOfARowServeReadersThatNumberTheSeriesOtherwise(t *testing.T) {
+	u := sampleUpdate(4, 9, 3)
+	some, _ := ParseColumns([]string{"max", "score"})
+	for _, c := range []ColumnSet{0, some} {
+		first := c.AppendRow(nil, 1234, &u)
+		second := c.AppendRow(bytes.Clone(first), 7, &u)
+		for _, row := range [][]byte{first, second[len(first):]} {
+			again := AppendRowOf(bytes.Clone(first), 7, RowCells(row))
+			if !bytes.Equal(again, second) {
+				t.Errorf("%s after %s, want %s", again, row, second)
+			}
+		}
 	}
 }
