@@ -96,6 +96,8 @@ var exchanges = []exchange{
 	{of: liveHears, kind: "TypeBan", path: "v1/live", message: `{"type":"ban","payload":{"room":"t1/ops","user":"t1/ada"}}`,
 		want: strings.ReplaceAll(allowed("forbidden", "admin1", "admin"), " ok", " "+wire.CodeFieldValue)},
 	{of: liveHears, kind: "TypeAck", path: "v1/live", message: `{"type":"ack","payload":{}}`, want: allowed(wire.CodeFieldMissing)},
+	{path: "v1/live?join=t1/ops",
+		want: strings.Replace(allowed("forbidden", "viewer1", "operator1", "admin1", "guest1", "admin"), "/unauthenticated", "/auth_timeout", 1)},
 	{path: "v1/live?subscribe=t1/d2/%23", // and says nothing
 		want: strings.Replace(allowed("forbidden", "viewer1", "operator1", "admin1", "admin"), "/unauthenticated", "/auth_timeout", 1)},
 }

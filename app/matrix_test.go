@@ -216,6 +216,9 @@ var matrix = []entry{
 	// Dashboards.
 	{route: "GET /v1/live", ask: "GET /v1/live", want: strings.ReplaceAll(everybody, "200", "426")},
 	{route: "GET /v1/events", ask: "GET /v1/events?subscribe=t1/d2/%23", want: only(200, "viewer1", "operator1", "admin1", "admin")},
+	{route: "GET /v1/events", ask: "GET /v1/events?join=t1/ops", want: only(200, "viewer1", "operator1", "admin1", "guest1", "admin")},
+	{route: "GET /v1/rooms", ask: "GET /v1/rooms", want: signedIn, names: true},
+	{route: "GET /v1/rooms/{room...}", ask: "GET /v1/rooms/t1/ops", want: only(200, "viewer1", "operator1", "admin1", "guest1", "admin")},
 	{route: "GET /v1/connections", ask: "GET /v1/connections", want: only(200, "operator1", "admin1", "operator2", "admin2", "admin")},
 	{route: "GET /v1/snapshot", ask: "GET /v1/snapshot?series=t1/d2/%23", want: only(200, "viewer1", "operator1", "admin1", "admin")},
 	{route: "GET /v1/series", ask: "GET /v1/series", want: signedIn, names: true},

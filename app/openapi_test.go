@@ -56,7 +56,7 @@ var theContract = sync.OnceValues(func() (*contract, error) {
 		m := pathMatcher{template: template, item: item}
 		pattern := parameter.ReplaceAllStringFunc(regexp.QuoteMeta(template), func(p string) string {
 			m.literal -= len(p) - len(`\\`)
-			if p == `\{device\}` || p == `\{series\}` {
+			if p == `\{device\}` || p == `\{series\}` || p == `\{room\}` {
 				return `(.+)` // may have slashes
 			}
 			return `([^/]+)`

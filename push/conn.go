@@ -32,12 +32,16 @@ func (s *Server) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	patterns, hz, refusal := s.querySubscriptions(r)
+	var joins []wire.RoomRequest
+	if refusal == nil {
+		joins, refusal = queryJoins(r.URL.Query())
+	}
 	if refusal != nil {
 		wire.WriteError(w, http.StatusBadRequest, refusal)
 		return
 	}
 	c := s.newClient()
-	c.wanted, c.from = wanted{patterns, hz}, s.proxies.Address(r)
+	c.wanted, c.from = wanted{patterns, hz, joins}, s.proxies.Address(r)
 	c.answers = r.URL.Query().Get("app_ping") == "1"
 	if err := s.conns.admit(c, remote.Holder(c.from)); err != nil {
 		s.refuseConnection(w, err)
@@ -107,7 +111,7 @@ func (s *Server) newClient() *client {
 	return c
 }
 
-// greet queues the welcome, and makes the subscriptions that were asked for in the URL.
+// greet queues the welcome, makes the subscriptions that were asked for in the URL, and joins its rooms.
 func (s *Server) greet(c *client) {
 	now := s.hub.now()
 	c.send(textFrame((&wire.Welcome{
@@ -126,6 +130,11 @@ func (s *Server) greet(c *client) {
 		var refusal *wire.Error
 		if errors.As(err, &refusal) {
 			c.send(errorFrame(refusal, p.String()))
+		}
+	}
+	for i := range asked.joins {
+		if refusal := s.joinAsked(c, asked.joins, i); refusal != nil {
+			c.send(textFrame((&wire.ErrorMsg{Error: *refusal, Room: asked.joins[i].Room}).Append(nil)))
 		}
 	}
 }

@@ -13,10 +13,11 @@ import (
 // expiryNotice is how long before its credentials end a client hears of that.
 const expiryNotice = time.Minute
 
-// wanted are the subscriptions of a connection's URL, which wait until it is known who asks.
+// wanted are the subscriptions and rooms of a connection's URL, which wait until it is known who asks.
 type wanted struct {
 	patterns []telemetry.Pattern
 	hz       float64
+	joins    []wire.RoomRequest
 }
 
 // introduce takes the first message of a client that has not said who it is, which has to say so.

@@ -16,11 +16,15 @@ import (
 // maxSaid is how much a client may say after its request: nothing of it is heard.
 const maxSaid = 4 << 10
 
-// serveEvents answers GET /v1/events[?subscribe=PATTERN[&subscribe=…]] with one subscription to all of the patterns, if there
-// are any, as server-sent events: what a WebSocket is told, from the same lanes. Whatever can be refused is, before the
-// response begins.
+// serveEvents answers GET /v1/events[?subscribe=PATTERN[&subscribe=…]][&join=ROOM[&join=…]] with one subscription to all of
+// the patterns and a stay in the rooms, if there are any, as server-sent events: what a WebSocket is told, from the same
+// lanes. Whatever can be refused is, before the response begins.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	req, refusal := eventsRequest(r)
+	var joins []wire.RoomRequest
+	if refusal == nil {
+		joins, refusal = queryJoins(r.URL.Query())
+	}
 	if refusal == nil && !s.origin.Allow(r) {
 		refusal = wire.NewError(wire.CodeOriginRefused, "")
 	}
@@ -39,7 +43,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.writing = true // so that nothing is written yet
-	if refusal := s.subscribeEvents(c, auth.PrincipalOf(r.Context()), req); refusal != nil {
+	if refusal := s.subscribeEvents(c, auth.PrincipalOf(r.Context()), req, joins); refusal != nil {
 		s.giveUp(c)
 		if counter := s.hub.m.refused[refusal.Code]; counter != nil {
 			counter.Inc()
@@ -63,17 +67,21 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 }
 
 // subscribeEvents is what a WebSocket's first messages do.
-func (s *Server) subscribeEvents(c *client, p *auth.Principal, req *wire.Subscribe) *wire.Error {
+func (s *Server) subscribeEvents(c *client, p *auth.Principal, req *wire.Subscribe, joins []wire.RoomRequest) *wire.Error {
 	if !s.conns.identify(c, accountOf(p, c.from)) {
 		return wire.NewError(wire.CodeLimitPrincipal, "")
 	}
 	s.become(c, p)
 	s.greet(c)
-	if req == nil {
-		return nil
+	if req != nil {
+		if err := c.handleSubscribe(req, &s.cfg); err != nil {
+			return ofParams(err)
+		}
 	}
-	if err := c.handleSubscribe(req, &s.cfg); err != nil {
-		return ofParams(err)
+	for i := range joins {
+		if refusal := s.joinAsked(c, joins, i); refusal != nil {
+			return refusal
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,7 +50,7 @@ func eventsRequest(r *http.Request) (*wire.Subscribe, *wire.Error) {
 	for name, values := range r.URL.Query() {
 		p, known := eventsParams[name]
 		switch {
-		case name == "access_token": // the gate's
+		case name == "access_token", slices.Contains(joinParams, name): // the gate's, and those of queryJoins
 		case !known:
 			return nil, &wire.Error{Code: wire.CodeFieldUnknown, Path: name, Message: "there is no such parameter"}
 		case p.kind != paramList && len(values) > 1:

@@ -22,9 +22,11 @@ const maxBody = wire.MaxRoomPayload + 4<<10
 // publishTimeout bounds how long a request waits until its message is in the log.
 const publishTimeout = 20 * time.Second
 
-// Routes registers the endpoint of programs.
+// Routes registers the endpoints of programs.
 func (h *Hub) Routes(r *auth.Router) {
 	r.HandleFunc("POST /v1/publish", auth.Publishers, h.publish)
+	r.HandleFunc("GET /v1/rooms", auth.SignedIn, h.listRooms)
+	r.HandleFunc("GET /v1/rooms/{room...}", auth.SignedIn, h.readRoom)
 }
 
 // publish is POST /v1/publish.

@@ -29,6 +29,7 @@ type Options struct {
 	// Node is this instance, as joins name it; Alive tells which instances are there.
 	Node    string
 	Alive   func(node string) bool
+	Gate    auth.Gate // ends requests whose credentials end; nil: none does
 	Logger  *slog.Logger
 	Metrics *metrics.Set
 }
@@ -40,6 +41,7 @@ type Hub struct {
 	cfg   Config
 	log   *slog.Logger
 	ready chan struct{}
+	ended chan struct{} // closed when Run ends
 	m     meters
 	stirs chan stir
 
@@ -102,7 +104,7 @@ func New(o Options) (*Hub, error) {
 		o.Metrics = metrics.NewSet()
 	}
 	h := &Hub{
-		opts: o, cfg: o.Config, log: o.Logger, ready: make(chan struct{}), stirs: make(chan stir, 1024),
+		opts: o, cfg: o.Config, log: o.Logger, ready: make(chan struct{}), ended: make(chan struct{}), stirs: make(chan stir, 1024),
 		sessions: make(map[string]*session), users: make(map[string]map[string]*session),
 		waiters: make(map[messageKey][]*waiter), loading: o.Partitions, reading: make(chan struct{}, maxReadings),
 		m: meters{

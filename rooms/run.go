@@ -22,8 +22,9 @@ const (
 	tellAgain = time.Hour
 )
 
-// Run follows weir.messages from its beginning until ctx ends.
+// Run follows weir.messages from its beginning until ctx ends. It is called once.
 func (h *Hub) Run(ctx context.Context) error {
+	defer close(h.ended)
 	ends, err := h.opts.Client.Offsets(ctx, wire.TopicMessages)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -88,9 +89,7 @@ func (h *Hub) tend(ctx context.Context) {
 
 // sweep tells who has gone with its instance.
 func (h *Hub) sweep(now time.Time) {
-	select {
-	case <-h.ready:
-	default:
+	if !h.isReady() {
 		return
 	}
 	h.mu.Lock()
@@ -189,6 +188,10 @@ func (h *Hub) take(partition int, record *kafka.Record) {
 		}
 	}
 	h.tell(st, out.presence)
+	if st.news != nil {
+		close(st.news)
+		st.news = nil
+	}
 }
 
 // out notes that a session is not in a room. What it has asked for since is still answered.

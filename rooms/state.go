@@ -19,6 +19,7 @@ type state struct {
 	forgot int64
 	// holed is the version behind what was lost to damage in the log.
 	holed int64
+	news  chan struct{} // closed when a record has been told; nil: nobody waits
 }
 
 func newState(cfg Config) *state {

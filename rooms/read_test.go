@@ -1,0 +1,83 @@
+package rooms
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/auth"
+	"weir/kafka"
+	"weir/wire"
+)
+
+// silent stores nothing, and says so to nobody.
+type silent struct{}
+
+func (silent) Produce(context.Context, string, int, []kafka.Record, func(int64, error)) error {
+	return nil
+}
+
+// revocable is a gate that lets everybody in until it is told otherwise.
+type revocable struct {
+	auth.Open
+	ended chan func(*wire.Error)
+}
+
+func (g *revocable) Watch(_ *auth.Principal, ended func(*wire.Error)) (stop func()) {
+	g.ended <- ended
+	return func() {}
+}
+
+// TestAnAskerWaitsForItsVersionAndNoLongerThanItMay has one that waits, and what ends that.
+func TestAnAskerWaitsForItsVersionAndNoLongerThanItMay(t *testing.T) {
+	for name, c := range map[string]struct {
+		then func(h *Hub, revoke func(*wire.Error), leave func())
+		want string
+		took time.Duration
+	}{
+		"told": {func(h *Hub, _ func(*wire.Error), _ func()) { h.take(0, recordOf(t, 5, "a")) }, "", time.Second},
+		"told of what came before": {func(h *Hub, _ func(*wire.Error), _ func()) { h.take(0, recordOf(t, 4, "a")) },
+			wire.CodeWaitTimeout, 10 * time.Second},
+		"stopped": {func(h *Hub, _ func(*wire.Error), _ func()) { close(h.ended) }, wire.CodeDraining, time.Second},
+		"revoked": {func(_ *Hub, revoke func(*wire.Error), _ func()) { revoke(wire.NewError(wire.CodeTokenRevoked, "")) },
+			wire.CodeTokenRevoked, time.Second},
+		"gone": {func(_ *Hub, _ func(*wire.Error), leave func()) { leave() }, wire.CodeInternal, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := &revocable{ended: make(chan func(*wire.Error), 1)}
+				h, err := New(Options{
+					Config: DefaultConfig(), Producer: silent{}, Partitions: 1, Node: "n", Alive: func(string) bool { return true }, Gate: gate})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				began, ended := time.Now(), make(chan *wire.Error)
+				ask := &reading{least: versionOf(5), wait: 10 * time.Second}
+				ask.Room = "a"
+				go func() { ended <- h.await(ctx, auth.Everybody(), ask) }()
+				time.Sleep(time.Second)
+				c.then(h, <-gate.ended, leave)
+				got := ""
+				if refusal := <-ended; refusal != nil {
+					got = refusal.Code
+				}
+				if took := time.Since(began); got != c.want || took != c.took {
+					t.Errorf("%q after %s, want %q after %s", got, took, c.want, c.took)
+				}
+			})
+		})
+	}
+}
+
+// recordOf is a message to a room at an offset.
+func recordOf(t *testing.T, offset int64, room string) *kafka.Record {
+	t.Helper()
+	value, err := (&wire.RoomRecord{Kind: wire.RecordMessage, Message: &wire.MessageValue{Target: wire.Target{Room: room}, Type: "t"}}).Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &kafka.Record{Offset: offset, Value: value}
+}
