@@ -174,8 +174,8 @@ func TestIDsAreOfTheRecordAndOfNoOther(t *testing.T) {
 		}
 		seen[one] = true
 	}
-	if id("a", "t", 0, 1, 7) != id("a", "t", 0, 1, 7) {
-		t.Error("a repetition has another id")
+	if again := id("a", "t", 0, 1, 7); !seen[again] {
+		t.Errorf("a repetition has another id, %s", again)
 	}
 }
 
@@ -188,7 +188,7 @@ func TestValuesAreReadAsTheirFormatSays(t *testing.T) {
 		p, err := Parse([]byte(entry("format: " + c.format)))
 		must(t, err)
 		out := p.Bridges()[0].Apply(Origin{Topic: "t", Record: &kafka.Record{Value: []byte(c.value)}}, now)
-		got := ""
+		var got string
 		if out.Failure != nil {
 			got = out.Failure.Code
 		} else {
