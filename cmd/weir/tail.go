@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"weir/cmd/weir/tail"
@@ -19,7 +20,7 @@ type tailCmd struct {
 	MaxHz  *float64 `name:"max-hz" placeholder:"HZ" help:"At most this many updates per second of each series, 0 for all there are (default: the server's, 20)."`
 	Room   []string `sep:"none" placeholder:"ROOM" help:"Join a room and print what is said there; repeatable."`
 	JSON   bool     `help:"Print one JSON object per line instead of a table."`
-	Stats  bool     `help:"Print figures every 2 s: frames, lag, rows merged here and at the server, resyncs."`
+	Stats  bool     `help:"Print figures every 2 s: the way to the server, lag, rows merged here and at the server, resyncs."`
 	URL    string   `default:"http://127.0.0.1:7420" env:"WEIR_URL" help:"Address of the server, or of its live endpoint."`
 	credentialFlags
 }
@@ -37,6 +38,7 @@ func (tailCmd) Help() string {
   weir tail '#' --filter 'max > 90' --fields max,n
   weir tail '#' --json | jq 'select(.type == "alert")'
   weir tail --room plant1/ops            what is said in a room
+  weir tail --room plant1/ops --json | jq 'select(.type == "message").message'
 
 N is how many readings a line stands for: of what cannot be printed in time the
 rows are merged, and MIN and MAX still hold every spike. AGE is the time from the
@@ -73,7 +75,19 @@ func (c *tailCmd) Run(ctx context.Context, to streams) error {
 		return err
 	}
 	n := t.Counts()
-	fmt.Fprintf(to.err, "%s updates of %s readings, %s alerts, %s merged here, %s resyncs, %s reconnects\n", grouped(int64(n.Updates)),
-		grouped(int64(n.Readings)), grouped(int64(n.Alerts)), grouped(int64(n.Merged)), grouped(int64(n.Resyncs)), grouped(int64(n.Reconnects)))
+	fmt.Fprintln(to.err, c.sum(&n))
 	return nil
+}
+
+// sum tells of series and rooms, as far as they were asked for.
+func (c *tailCmd) sum(n *tail.Counts) string {
+	var parts []string
+	if len(c.Patterns) > 0 {
+		parts = append(parts, fmt.Sprintf("%s updates of %s readings, %s alerts, %s merged here, %s resyncs", grouped(int64(n.Updates)),
+			grouped(int64(n.Readings)), grouped(int64(n.Alerts)), grouped(int64(n.Merged)), grouped(int64(n.Resyncs))))
+	}
+	if len(c.Room) > 0 {
+		parts = append(parts, grouped(int64(n.Messages))+" messages")
+	}
+	return strings.Join(append(parts, grouped(int64(n.Reconnects))+" reconnects"), ", ")
 }

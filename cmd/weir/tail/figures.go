@@ -28,6 +28,10 @@ type figures struct {
 	Gaps         int64    `json:"gaps"`
 	Replays      int64    `json:"replays"`
 	Reconnects   int64    `json:"reconnects"`
+	// Messages were said in rooms.
+	Messages uint64 `json:"messages"`
+
+	series bool // some are followed
 }
 
 // figures prints them now and then until ctx ends.
@@ -51,9 +55,13 @@ func (t *Tail) figures(ctx context.Context) {
 func (t *Tail) count(ctx context.Context) figures {
 	live := t.live.Stats()
 	f := figures{Type: "stats", State: live.State.String(), RTTMS: milliseconds(live.RTT), Reconnects: max(0, live.Connects-1)}
+	t.mu.Lock()
+	f.Messages = t.counts.Messages
+	t.mu.Unlock()
 	if t.sub == nil {
 		return f
 	}
+	f.series = true
 	n := t.sub.Stats()
 	f.Frames, f.Rows, f.Readings, f.Merged, f.LagMS = n.Frames, n.Rows, n.Readings, n.Merged, milliseconds(n.Lag)
 	f.Resyncs, f.Resumes, f.Gaps, f.Replays = n.Resyncs, n.Resumes, n.Gaps, n.Replays
@@ -71,12 +79,15 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 // figures prints to the notes, so that a table stays one.
 func (t *table) figures(f *figures, notes io.Writer) {
-	fmt.Fprintf(notes, "stats: %s  frames %d  rows %d  readings %d  lag %.1f ms  rtt %.1f ms  merged here %d", f.State, f.Frames, f.Rows,
-		f.Readings, f.LagMS, f.RTTMS, f.Merged)
-	if f.ServerMerged != nil {
-		fmt.Fprintf(notes, ", by the server %d (stalls %d, %.0f ms behind)", *f.ServerMerged, *f.Stalls, *f.ServerLagMS)
+	fmt.Fprintf(notes, "stats: %s  rtt %.1f ms  messages %d  reconnects %d", f.State, f.RTTMS, f.Messages, f.Reconnects)
+	if f.series {
+		fmt.Fprintf(notes, "  frames %d  rows %d  readings %d  lag %.1f ms  merged here %d", f.Frames, f.Rows, f.Readings, f.LagMS, f.Merged)
+		if f.ServerMerged != nil {
+			fmt.Fprintf(notes, ", by the server %d (stalls %d, %.0f ms behind)", *f.ServerMerged, *f.Stalls, *f.ServerLagMS)
+		}
+		fmt.Fprintf(notes, "  resyncs %d  resumes %d  gaps %d  replays %d", f.Resyncs, f.Resumes, f.Gaps, f.Replays)
 	}
-	fmt.Fprintf(notes, "  resyncs %d  resumes %d  gaps %d  replays %d  reconnects %d\n", f.Resyncs, f.Resumes, f.Gaps, f.Replays, f.Reconnects)
+	fmt.Fprintln(notes)
 }
 
 func (l *lines) figures(f *figures, _ io.Writer) { l.encode(f) }

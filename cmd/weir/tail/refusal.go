@@ -16,7 +16,18 @@ type refusedError struct {
 	read   []string
 }
 
-func (e *refusedError) Error() string { return "the server refused: " + e.reason.Error() }
+func (e *refusedError) Error() string {
+	reason := *e.reason
+	if flag, ok := flags[reason.Path]; ok {
+		reason.Path = flag
+	}
+	return "the server refused: " + reason.Error()
+}
+
+// flags are those that fields of a subscribe message come from.
+var flags = map[string]string{
+	"payload.filter": "--filter", "payload.order": "--order", "payload.limit": "--limit", "payload.fields": "--fields", "payload.max_hz": "--max-hz",
+}
 
 // Hint says what to do next.
 func (e *refusedError) Hint() string {
@@ -38,6 +49,42 @@ func (e *strangerError) Unwrap() error { return e.ClosedError }
 
 // Hint says what to do next.
 func (e *strangerError) Hint() string { return credentialHint() }
+
+// roomError is a room that cannot be followed, or no longer.
+type roomError struct {
+	room string
+	why  error
+}
+
+func (e *roomError) Error() string {
+	var refused *sdk.Error
+	if !errors.As(e.why, &refused) {
+		return "a moderator has ended the stay in room " + e.room
+	}
+	reason := *refused
+	reason.Path = "" // there is but one
+	return "the server refused room " + e.room + ": " + reason.Error()
+}
+
+func (e *roomError) Unwrap() error { return e.why }
+
+// Hint says what to do next.
+func (e *roomError) Hint() string {
+	var refused *sdk.Error
+	if errors.As(e.why, &refused) && refused.Code == wire.CodeForbidden {
+		return hint.Credentials("join this room")
+	}
+	return ""
+}
+
+// ofRoom names the room of a refusal, and of a stay that has ended. Other errors are the connection's.
+func ofRoom(room string, err error) error {
+	var refused *sdk.Error
+	if errors.As(err, &refused) || errors.Is(err, sdk.ErrKicked) {
+		return &roomError{room, err}
+	}
+	return err
+}
 
 // explain adds to an error of the connection to an address what to do about it.
 func explain(err error, address string) error {

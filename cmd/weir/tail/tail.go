@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +48,8 @@ type Tail struct {
 
 	mu     sync.Mutex // guards what follows, and the two writers
 	print  printer
-	opened bool // there was a connection
+	opened bool   // there was a connection
+	noted  string // what was said of the connection last
 	counts Counts
 }
 
@@ -64,6 +66,14 @@ func New(o Options) (*Tail, error) {
 		if _, err := telemetry.ParsePattern(text); err != nil {
 			return nil, fmt.Errorf("pattern %q: %w", text, err)
 		}
+	}
+	switch _, known := wire.ParseOrder(o.Order); {
+	case o.Limit < 0 || o.Limit > wire.MaxLimit:
+		return nil, fmt.Errorf("--limit: must be between 1 and %d", wire.MaxLimit)
+	case o.Order != "" && !known:
+		return nil, fmt.Errorf("--order: there is no %q; there are worst, %s, and these with - before them", o.Order, strings.Join(wire.Columns()[1:], ", "))
+	case o.Order != "" && o.Limit == 0:
+		return nil, errors.New("--order: says which series --limit keeps, and needs it")
 	}
 	t.subscribe = sdk.SubscribeOptions{Patterns: o.Patterns, Filter: o.Filter, Order: o.Order, Limit: o.Limit, Fields: o.Fields}
 	if o.MaxHz != nil {
@@ -92,7 +102,7 @@ func (t *Tail) Run(ctx context.Context) error {
 	ctx, t.cancel = context.WithCancelCause(ctx)
 	defer t.cancel(nil)
 	live, err := sdk.NewLive(sdk.LiveOptions{
-		URL: t.o.URL, Token: t.o.Token, Retry: sdk.Retry{First: 250 * time.Millisecond, Max: 5 * time.Second},
+		URL: t.o.URL, Token: t.o.Token, Protobuf: true, Retry: sdk.Retry{First: 250 * time.Millisecond, Max: 5 * time.Second},
 		OnConnection: t.connection,
 		OnExpiring:   func(at time.Time) { t.note("the credentials end at %s", at.Local().Format(time.DateTime)) },
 	})
@@ -124,7 +134,11 @@ func (t *Tail) end(why error) error {
 		return nil // to be told to end is no failure
 	}
 	var refused *sdk.Error
-	if errors.As(why, &refused) {
+	var room *roomError
+	switch {
+	case errors.As(why, &room):
+		return room
+	case errors.As(why, &refused):
 		var read []string
 		if w := t.live.Welcome(); w != nil {
 			read = w.Read
@@ -167,15 +181,31 @@ func (t *Tail) connection(c sdk.Connection) {
 	t.mu.Lock()
 	first := !t.opened
 	t.opened = t.opened || c.Open
+	if c.Open {
+		t.noted = ""
+	}
 	t.mu.Unlock()
+	var closed *sdk.ClosedError
 	switch {
 	case c.Open && !first:
 		t.note("connected again")
 	case c.Open, errors.Is(c.Err, context.Canceled): // told to end
 	case first && !c.Dialled:
 		t.cancel(c.Err)
+	case errors.As(c.Err, &closed) && closed.Final(): // Run says so
 	default:
-		t.note("%v; connecting again", c.Err)
+		t.lost(c.Err.Error())
+	}
+}
+
+// lost notes that there is no connection, once for each reason in a row.
+func (t *Tail) lost(why string) {
+	t.mu.Lock()
+	again := t.noted == why
+	t.noted = why
+	t.mu.Unlock()
+	if !again {
+		t.note("%s; connecting again", why)
 	}
 }
 
@@ -233,12 +263,13 @@ func (t *Tail) begun(c *sdk.Changes) {
 func (t *Tail) room(ctx context.Context, name string) error {
 	room, err := t.live.Join(ctx, name, sdk.JoinOptions{Last: 10})
 	if err != nil {
-		return err
+		return ofRoom(name, err)
 	}
+	t.note("in %s (members: %d)", name, len(room.Members()))
 	for {
 		e, err := room.Next(ctx)
 		if err != nil {
-			return err
+			return ofRoom(name, err)
 		}
 		t.mu.Lock()
 		if e.Message != nil {

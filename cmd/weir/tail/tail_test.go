@@ -416,7 +416,7 @@ func TestTailPrintsWhatIsSaidInARoom(t *testing.T) {
 				_ = socket.WriteString(text)
 			}
 		}
-		out, _, counts, err := s.run(t, Options{Rooms: []string{"plant1/ops"}, JSON: asJSON}, printed("s9"))
+		out, notes, counts, err := s.run(t, Options{Rooms: []string{"plant1/ops"}, JSON: asJSON}, printed("s9"))
 		want := []string{"plant1/ops", `bob chat: "hi"`, "s9 joined"}
 		if asJSON {
 			want = []string{`"type":"message"`, `"payload":"hi"`, `"type":"presence"`}
@@ -426,79 +426,26 @@ func TestTailPrintsWhatIsSaidInARoom(t *testing.T) {
 				t.Errorf("%q is missing in %s", text, out)
 			}
 		}
-		if err != nil || counts.Messages != 1 {
-			t.Errorf("%+v, %v", counts, err)
+		if err != nil || counts.Messages != 1 || !strings.Contains(notes, "in plant1/ops (members: ") {
+			t.Errorf("%+v, %q, %v", counts, notes, err)
 		}
 	}
 }
 
-func TestTailEndsWhenItIsRefused(t *testing.T) {
-	t.Run("by a message", func(t *testing.T) {
-		s := startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) {
-			write(socket, &wire.ErrorMsg{Error: *wire.NewError(wire.CodePatternsTooMany, "payload.patterns"), ID: m.ID})
-		})
-		_, _, _, err := s.run(t, Options{}, nil)
-		if err == nil || !strings.Contains(err.Error(), "more patterns") {
-			t.Errorf("error %v", err)
-		}
-	})
-	t.Run("by a close code", func(t *testing.T) {
-		s := startServer(t, func(_ int, socket *gws.Conn, _ wire.Subscribe) {
-			_ = socket.WriteClose(wire.CloseProtocolError, []byte(wire.ReasonProtocolError))
-		})
-		_, _, _, err := s.run(t, Options{}, nil)
-		var closed *sdk.ClosedError
-		if !errors.As(err, &closed) {
-			t.Errorf("error %v", err)
-		}
-	})
-	t.Run("by nobody being there", func(t *testing.T) {
-		_, notes, _, err := new(server).run(t, Options{URL: "ws://127.0.0.1:1/v1/live"}, nil)
-		var hinted interface{ Hint() string }
-		if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), "weir serve") || notes != "" {
-			t.Errorf("error %v, notes %q", err, notes)
-		}
-	})
-}
-
-func TestTailShowsItsTokenAndSaysWhatToDoWhenThatIsNotEnough(t *testing.T) {
-	for name, c := range map[string]struct {
-		answer func(*gws.Conn, wire.Subscribe)
-		read   []string
-		hint   string
-	}{
-		"no credentials": {closing(wire.CloseRefused, wire.ReasonUnauthenticated), nil, "WEIR_TOKEN"},
-		"expired":        {closing(wire.CloseTokenExpired, wire.ReasonTokenExpired), nil, "weir key create"},
-		"revoked":        {closing(wire.CloseTokenRevoked, wire.ReasonTokenRevoked), nil, "--data"},
-		"forbidden":      {forbidding, []string{"plant2/#", "plant3/a/#"}, "permit plant2/#, plant3/a/#"},
-		"nothing":        {forbidding, nil, "permit no series"},
+func TestTailSaysOnceThatTheServerIsAway(t *testing.T) {
+	noted := new(buffer)
+	tail := &Tail{o: Options{Notes: noted}, opened: true}
+	refused, other := errors.New("connection refused"), errors.New("no route")
+	for _, c := range []sdk.Connection{
+		{Dialled: true, Err: refused}, {Err: refused}, {Err: other}, {Err: other}, {Open: true}, {Dialled: true, Err: other},
+		{Dialled: true, Err: &sdk.ClosedError{Code: wire.CloseTokenExpired, Reason: wire.ReasonTokenExpired}}, // Run ends with that
 	} {
-		t.Run(name, func(t *testing.T) {
-			s := startServer(t, func(_ int, socket *gws.Conn, m wire.Subscribe) { c.answer(socket, m) })
-			s.greet = &wire.Welcome{Read: c.read}
-			_, _, _, err := s.run(t, Options{Token: "weir_a_secret"}, nil)
-			var hinted interface{ Hint() string }
-			if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), c.hint) {
-				t.Errorf("error %v has no hint with %q", err, c.hint)
-			}
-			if err != nil && strings.Contains(err.Error(), "secret") {
-				t.Errorf("error %v tells the token", err)
-			}
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.token != "Bearer weir_a_secret" {
-				t.Errorf("shown %q", s.token)
-			}
-		})
+		tail.connection(c)
 	}
-}
-
-func closing(code uint16, reason string) func(*gws.Conn, wire.Subscribe) {
-	return func(s *gws.Conn, _ wire.Subscribe) { _ = s.WriteClose(code, []byte(reason)) }
-}
-
-func forbidding(s *gws.Conn, m wire.Subscribe) {
-	write(s, &wire.ErrorMsg{Error: *wire.NewError(wire.CodeForbidden, "payload.patterns[0]"), ID: m.ID})
+	want := "connection refused; connecting again\nno route; connecting again\nconnected again\nno route; connecting again\n"
+	if noted.String() != want {
+		t.Errorf("%q", noted)
+	}
 }
 
 func TestTailSaysWhenItsCredentialsEnd(t *testing.T) {
@@ -515,13 +462,16 @@ func TestTailSaysWhenItsCredentialsEnd(t *testing.T) {
 func TestNewRefusesWhatNoServerWouldTake(t *testing.T) {
 	tooFast := 1e9
 	for name, o := range map[string]Options{
-		"no pattern":  {},
-		"bad pattern": {Patterns: []string{"a/#/b"}},
-		"rate":        {Patterns: []string{"#"}, MaxHz: &tooFast},
-		"columns":     {Patterns: []string{"#"}, Fields: []string{"maxx"}},
+		"no pattern": {},
+		"pattern":    {Patterns: []string{"a/#/b"}},
+		"--max-hz":   {Patterns: []string{"#"}, MaxHz: &tooFast},
+		"--fields":   {Patterns: []string{"#"}, Fields: []string{"maxx"}},
+		"--limit":    {Patterns: []string{"#"}, Limit: 5000},
+		"--order":    {Patterns: []string{"#"}, Order: "best", Limit: 5},
+		"needs it":   {Patterns: []string{"#"}, Order: "worst"},
 	} {
-		if _, err := New(o); err == nil {
-			t.Errorf("%s: taken", name)
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
