@@ -2,6 +2,7 @@ package tail
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"weir/cmd/weir/hint"
@@ -12,14 +13,20 @@ import (
 
 // refusedError is a subscription that the server does not take. read are the patterns that it would.
 type refusedError struct {
-	reason *wire.Error
-	read   []string
+	reason   *wire.Error
+	patterns []string // asked for
+	read     []string
 }
 
 func (e *refusedError) Error() string {
 	reason := *e.reason
 	if flag, ok := flags[reason.Path]; ok {
 		reason.Path = flag
+	}
+	for i, pattern := range e.patterns {
+		if reason.Path == fmt.Sprintf("payload.patterns[%d]", i) {
+			reason.Path = "pattern " + pattern
+		}
 	}
 	return "the server refused: " + reason.Error()
 }

@@ -93,6 +93,9 @@ func TestTailShowsItsTokenAndSaysWhatToDoWhenThatIsNotEnough(t *testing.T) {
 			if !errors.As(err, &hinted) || !strings.Contains(hinted.Hint(), c.hint) {
 				t.Errorf("error %v has no hint with %q", err, c.hint)
 			}
+			if strings.Contains(c.hint, "permit") && !strings.Contains(err.Error(), "forbidden at pattern plant1/#") {
+				t.Errorf("error %v", err)
+			}
 			if err != nil && strings.Contains(err.Error(), "secret") {
 				t.Errorf("error %v tells the token", err)
 			}

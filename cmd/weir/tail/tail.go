@@ -143,7 +143,7 @@ func (t *Tail) end(why error) error {
 		if w := t.live.Welcome(); w != nil {
 			read = w.Read
 		}
-		return &refusedError{refused, read}
+		return &refusedError{refused, t.o.Patterns, read}
 	}
 	return explain(why, t.o.URL)
 }
