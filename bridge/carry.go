@@ -49,6 +49,9 @@ type Outcome struct {
 	Message *wire.MessageValue
 	Command *commands.Command
 	Reading []byte
+	// key and value are the record of a message or a command.
+	key   string
+	value []byte
 	// Failure is why it is a dead letter; its Path names the bridge's setting.
 	Failure *wire.Error
 }
@@ -83,7 +86,7 @@ func (b *Bridge) Apply(o Origin, now time.Time) (out Outcome) {
 	case ToSeries:
 		out.Reading, refusal = b.readingOf(o, scope)
 	default:
-		out.Message, refusal = b.messageOf(o, scope, now)
+		out, refusal = b.messageOf(o, scope, now)
 	}
 	if refusal != nil {
 		return failed(refusal)
@@ -184,8 +187,8 @@ func (b *Bridge) identify(o Origin, scope []any) (string, *wire.Error) {
 // sender is who a message is from, and who gives a command.
 func (b *Bridge) sender() string { return "_bridges/" + b.Name }
 
-func (b *Bridge) messageOf(o Origin, scope []any, now time.Time) (m *wire.MessageValue, refusal *wire.Error) {
-	m = &wire.MessageValue{From: wire.Sender{User: b.sender()}, Tenant: b.tenant, Ephemeral: b.ephemeral}
+func (b *Bridge) messageOf(o Origin, scope []any, now time.Time) (out Outcome, refusal *wire.Error) {
+	m := &wire.MessageValue{From: wire.Sender{User: b.sender()}, Tenant: b.tenant, Ephemeral: b.ephemeral}
 	switch b.To {
 	case ToRoom:
 		m.Room, refusal = fill(b.target, "to.room", scope)
@@ -195,28 +198,29 @@ func (b *Bridge) messageOf(o Origin, scope []any, now time.Time) (m *wire.Messag
 		m.Broadcast = true
 	}
 	if refusal != nil {
-		return nil, refusal
+		return out, refusal
 	}
 	if m.Room+m.User == "" && !m.Broadcast {
-		return nil, &wire.Error{Code: wire.CodeFieldMissing, Path: "to." + b.To, Message: "the path is empty"}
+		return out, &wire.Error{Code: wire.CodeFieldMissing, Path: "to." + b.To, Message: "the path is empty"}
 	}
 	if m.Type, refusal = fill(b.kind, "type", scope); refusal != nil {
-		return nil, refusal
+		return out, refusal
 	}
 	if m.ID, refusal = b.identify(o, scope); refusal != nil {
-		return nil, refusal
+		return out, refusal
 	}
 	if m.ID == "" {
-		return nil, wire.NewError(wire.CodeFieldMissing, "id")
+		return out, wire.NewError(wire.CodeFieldMissing, "id")
 	}
 	if b.ttl > 0 {
 		m.Expires = madeAt(o, now).Add(b.ttl).UnixMicro()
 	}
 	if m.Payload, refusal = asJSON(b.payload, "payload", scope); refusal != nil {
-		return nil, refusal
+		return out, refusal
 	}
-	_, _, refusal = rooms.Record(m)
-	return m, named(refusal)
+	out.Message = m
+	out.key, out.value, refusal = rooms.Record(m)
+	return out, named(refusal)
 }
 
 // named puts the setting in the place of what a refusal names.
@@ -271,8 +275,9 @@ func (b *Bridge) commandOf(o Origin, scope []any, now time.Time) (out Outcome, r
 	if c.Expires = c.Created.Add(ttl); !now.Before(c.Expires) {
 		return Outcome{Verdict: Expired}, nil
 	}
-	_, refusal = commands.Record(c)
-	return Outcome{Command: c}, named(refusal)
+	out.Command, out.key = c, c.Device
+	out.value, refusal = commands.Record(c)
+	return out, named(refusal)
 }
 
 func pathRefused(setting string, err error) *wire.Error {

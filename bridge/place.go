@@ -10,9 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"weir/commands"
 	"weir/kafka"
-	"weir/rooms"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -225,17 +223,8 @@ func (p *place) one(ctx context.Context, b *Bridge, r *kafka.Record) (Verdict, e
 	out := b.applySafely(o, now)
 	switch {
 	case out.Failure != nil:
-	case out.Message != nil:
-		var key string
-		var value []byte
-		if key, value, out.Failure = rooms.Record(out.Message); out.Failure == nil {
-			err = p.write(ctx, wire.TopicMessages, key, kafka.Record{Time: now.UnixMilli(), Value: value})
-		}
-	case out.Command != nil:
-		var value []byte
-		if value, out.Failure = commands.Record(out.Command); out.Failure == nil {
-			err = p.write(ctx, wire.TopicMessages, out.Command.Device, kafka.Record{Time: now.UnixMilli(), Value: value})
-		}
+	case out.value != nil:
+		err = p.write(ctx, wire.TopicMessages, out.key, kafka.Record{Time: now.UnixMilli(), Value: out.value})
 	case out.Reading != nil:
 		out.Failure, err = p.reading(ctx, out.Reading, r.Offset, now)
 	}
