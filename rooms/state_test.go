@@ -135,3 +135,61 @@ func TestBoundsAreRefusedOrDisplaceTheOldest(t *testing.T) {
 		t.Errorf("after ack: %v", in)
 	}
 }
+
+func TestABanEndsInTimeAndIsForgotten(t *testing.T) {
+	const until = 1000 * 1000 // µs
+	st := newState(DefaultConfig())
+	join := func(offset, at int64) *wire.Error {
+		return st.apply(offset, at, &wire.RoomRecord{Kind: wire.RecordJoin, Room: "r", User: "u", Session: "s", Node: "n"}).refusal
+	}
+	send := func(offset, at int64) *wire.Error {
+		return st.apply(offset, at, &wire.RoomRecord{Kind: wire.RecordMessage, Message: &wire.MessageValue{
+			Target: wire.Target{Room: "r"}, Type: "t", Ephemeral: true, From: wire.Sender{User: "u"}}}).refusal
+	}
+	st.apply(0, 1, &wire.RoomRecord{Kind: wire.RecordBan, Room: "r", User: "u", Until: until})
+	if e := join(1, until-1); e == nil || e.Code != wire.CodeBanned {
+		t.Errorf("before its end: %+v", e)
+	}
+	if e := send(2, until-1); e == nil || e.Code != wire.CodeBanned {
+		t.Errorf("before its end: %+v", e)
+	}
+	up := func(string) bool { return true }
+	st.sweep(time.UnixMicro(until).Add(forgetBan), up)
+	if e := join(3, until-1); e == nil { // one whose record is late
+		t.Error("forgotten too soon")
+	}
+	if e := send(4, until); e != nil {
+		t.Errorf("at its end: %+v", e)
+	}
+	if e := join(5, until); e != nil {
+		t.Errorf("at its end: %+v", e)
+	}
+	st.apply(6, until, &wire.RoomRecord{Kind: wire.RecordLeave, Room: "r", Session: "s"})
+	st.sweep(time.UnixMicro(until).Add(forgetBan+time.Microsecond), up)
+	if len(st.rooms) != 0 {
+		t.Errorf("a room of which nothing is left is kept: %+v", st.rooms["r"])
+	}
+}
+
+func TestARoomThatIsEmptyVanishes(t *testing.T) {
+	st := newState(DefaultConfig())
+	join := func(offset int64, room, node string) {
+		st.apply(offset, 1, &wire.RoomRecord{Kind: wire.RecordJoin, Room: room, User: "u", Session: "s", Node: node})
+	}
+	join(0, "left", "n")
+	st.apply(1, 1, &wire.RoomRecord{Kind: wire.RecordLeave, Room: "left", Session: "s"})
+	join(2, "kicked", "n")
+	st.apply(3, 1, &wire.RoomRecord{Kind: wire.RecordKick, Room: "kicked", User: "u"})
+	st.apply(4, 1, &wire.RoomRecord{Kind: wire.RecordKick, Room: "nobody", User: "u"})
+	join(5, "told", "n")
+	st.apply(6, 1, &wire.RoomRecord{Kind: wire.RecordMessage, Message: &wire.MessageValue{Target: wire.Target{Room: "told"}, Type: "t"}})
+	st.apply(7, 1, &wire.RoomRecord{Kind: wire.RecordLeave, Room: "told", Session: "s"})
+	join(8, "lost", "gone")
+	now := time.UnixMicro(1)
+	for _, after := range []time.Duration{0, forgetLost, forgetLost + 1} {
+		st.sweep(now.Add(after), func(node string) bool { return node != "gone" })
+	}
+	if len(st.rooms) != 1 || st.rooms["told"] == nil { // it has a history
+		t.Errorf("%d rooms: %v", len(st.rooms), st.rooms)
+	}
+}
