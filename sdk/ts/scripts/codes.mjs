@@ -9,7 +9,6 @@ const FROM =
 export function generate() {
   const golden = new URL("../../../wire/testdata/golden/codes.json", import.meta.url);
   const { close, errors } = JSON.parse(readFileSync(golden, "utf8"));
-  const rules = close.map((c) => `  ${JSON.stringify([c.code, c.reason, c.action])},`);
   const names = errors.map((e) => `  | ${JSON.stringify(e.code)}`);
   const closes = close.map(
     (c) => `  ${JSON.stringify(`${c.code} ${c.reason}`)}: ${JSON.stringify(c.meaning)},`,
@@ -18,13 +17,6 @@ export function generate() {
   return {
     "codes.gen.ts": [
       FROM,
-      'import type { CloseAction } from "./codes.ts";',
-      "",
-      "/** Close codes: code, reason, action. */",
-      "// biome-ignore format: generated",
-      "export const CLOSE_TABLE: readonly (readonly [number, string, CloseAction])[] = [",
-      ...rules,
-      "];",
       "",
       "/** Codes of errors. */",
       "// biome-ignore format: generated",

@@ -22,7 +22,7 @@ import type {
   Target,
   Welcome,
 } from "./protocol.ts";
-import { Inbox, Room, type SendOptions } from "./room.ts";
+import { Room, type SendOptions } from "./room.ts";
 import { addresses, openWebSocket, type Socket, type WebSocketConstructor } from "./socket.ts";
 import { SeriesStore, type StoredSeries } from "./store.ts";
 import { type SubscribeOptions, Subscription } from "./subscription.ts";
@@ -89,14 +89,17 @@ export class LiveClient extends Emitter<LiveEvents> {
   private session = "";
   private readonly subscriptions = new Set<Subscription<unknown>>();
   private readonly rooms = new Map<string, Room>();
-  private readonly inbox = new Inbox();
+  /** The newest versions of messages to this user, who may be another one day. */
+  private readonly inbox = new Map<string, number>();
   private readonly outbox: Outbox;
   private readonly credits: Credits | null;
   private readonly screen: Screen;
+  private readonly link: { readonly clock: Clock; send(message: ClientMessage): boolean };
   private readonly prefix = uniqueId().slice(0, 12);
   private serial = 0;
-  private askedStats: ((stats: Stats) => void)[] = [];
-  private askedRooms: ((rooms: readonly RoomEntry[]) => void)[] = [];
+  /** Up to where this user has read, if the server has yet to be told. */
+  private read = -1;
+  private asked: Record<"stats" | "rooms", ((answer: never) => void)[]> = { stats: [], rooms: [] };
   private unwatch: () => void = () => {};
 
   constructor(options: LiveOptions = {}) {
@@ -115,7 +118,8 @@ export class LiveClient extends Emitter<LiveEvents> {
         this.emit("protocolError", error);
       },
     });
-    const send = (message: ClientMessage) => this.connection.send(message);
+    this.link = { clock, send: (message) => this.connection.send(message) };
+    const { send } = this.link;
     this.alerts = new Alerts(http, clock);
     this.outbox = new Outbox(send, clock, options.receiptTimeout ?? 60_000);
     const grant = (frames: number) => void send({ type: "credit", payload: { frames } });
@@ -171,9 +175,8 @@ export class LiveClient extends Emitter<LiveEvents> {
   subscribe<T>(options: SubscribeOptions, sink?: SeriesSink<T>): Subscription<T> {
     const to = sink ?? (new SeriesStore() as unknown as SeriesSink<T>);
     const subscription = new Subscription<T>(options, to, {
-      clock: this.connection.clock,
+      ...this.link,
       newId: () => `s${++this.serial}`,
-      send: (message) => this.connection.send(message),
       forget: (s) => void this.subscriptions.delete(s),
     });
     this.subscriptions.add(subscription as Subscription<unknown>);
@@ -186,10 +189,9 @@ export class LiveClient extends Emitter<LiveEvents> {
     let room = this.rooms.get(name);
     if (!room) {
       room = new Room(name, {
-        clock: this.connection.clock,
+        ...this.link,
         session: () => this.session,
-        send: (message) => this.connection.send(message),
-        post: (target, type, payload, options) => this.send(target, type, payload, options),
+        post: (...message) => this.send(...message),
       });
       this.rooms.set(name, room);
     }
@@ -204,27 +206,30 @@ export class LiveClient extends Emitter<LiveEvents> {
     return this.outbox.push(request);
   }
 
-  /** All messages to this user up to the version are read, and need not come again. */
-  acknowledge(version: number): void {
-    this.connection.send({ type: "ack", payload: { version } });
+  /** The message, and all to this user before it, is read and need not come again; others than to a user do not anyway. */
+  acknowledge({ user, version }: Message): void {
+    if (user !== undefined) this.ack(Math.max(this.read, version));
+  }
+
+  private ack(version: number): void {
+    if (version >= 0) this.read = this.link.send({ type: "ack", payload: { version } }) ? -1 : version;
   }
 
   /** The rooms that may be read. Rejects if there is no connection. */
-  listRooms(): Promise<readonly RoomEntry[]> {
-    return this.ask("rooms", this.askedRooms);
+  async listRooms(): Promise<readonly RoomEntry[]> {
+    return (await this.ask<{ rooms: readonly RoomEntry[] }>("rooms")).rooms;
   }
 
   /** What the server counts of this connection. Rejects if there is no connection. */
   stats(): Promise<Stats> {
-    return this.ask("stats", this.askedStats);
+    return this.ask("stats");
   }
 
-  private ask<R>(type: "rooms" | "stats", asked: ((answer: R) => void)[]): Promise<R> {
-    if (!this.connection.send({ type, payload: {} }))
-      return Promise.reject(new Error("there is no connection"));
+  private ask<R>(type: "rooms" | "stats"): Promise<R> {
+    if (!this.link.send({ type, payload: {} })) return Promise.reject(new Error("there is no connection"));
     return new Promise((resolve, reject) => {
-      const cancel = this.connection.clock.after(10_000, () => reject(new Error(`no answer to ${type}`)));
-      asked.push((answer) => {
+      const cancel = this.link.clock.after(10_000, () => reject(new Error(`no answer to ${type}`)));
+      this.asked[type].push((answer) => {
         cancel();
         resolve(answer);
       });
@@ -249,17 +254,19 @@ export class LiveClient extends Emitter<LiveEvents> {
 
   private intents() {
     const subscriptions = [...this.subscriptions].flatMap((s) => s.intent() ?? []);
-    const rooms = [...this.rooms.values()].filter((r) => r.isWanted).map((r) => r.name);
+    const rooms = [...this.rooms.values()].filter((r) => r.isWanted).map((r) => r.request());
     return { subscriptions, rooms };
+  }
+
+  private parts() {
+    return [...this.subscriptions, ...this.rooms.values()];
   }
 
   private changed(state: LinkState): void {
     if (!isOpen(state)) {
       this.credits?.stop();
-      this.askedStats = [];
-      this.askedRooms = [];
-      for (const s of this.subscriptions) s.lost();
-      for (const r of this.rooms.values()) r.lost();
+      this.asked = { stats: [], rooms: [] };
+      for (const part of this.parts()) part.lost();
       this.outbox.lost();
     }
     this.emit("state", state);
@@ -309,10 +316,9 @@ export class LiveClient extends Emitter<LiveEvents> {
         this.emit("draining", message.payload);
         break;
       case "stats":
-        this.askedStats.shift()?.(message.payload);
-        break;
       case "rooms":
-        this.askedRooms.shift()?.(message.payload.rooms);
+        // All who ask get the same answer.
+        for (const tell of this.asked[message.type].splice(0)) tell(message.payload as never);
         break;
       default:
         this.receiveRoom(message);
@@ -334,9 +340,17 @@ export class LiveClient extends Emitter<LiveEvents> {
         this.outbox.receipt(message.payload.id, message.payload.version);
         break;
       case "message": {
-        const { room } = message.payload;
-        if (room !== undefined) this.rooms.get(room)?.message(message.payload);
-        else if (this.inbox.take(message.payload)) this.emit("message", message.payload);
+        const { room, user, version } = message.payload;
+        if (room !== undefined) {
+          this.rooms.get(room)?.message(message.payload);
+          break;
+        }
+        if (user !== undefined) {
+          // They come again with each connection until they are acknowledged; others do not.
+          if (version <= (this.inbox.get(user) ?? -1)) break;
+          this.inbox.set(user, version);
+        }
+        this.emit("message", message.payload);
         break;
       }
     }
@@ -344,17 +358,17 @@ export class LiveClient extends Emitter<LiveEvents> {
 
   private welcome(welcome: Welcome): void {
     if (this.epoch !== "" && this.epoch !== welcome.epoch) {
-      for (const s of this.subscriptions) s.reset();
-      for (const r of this.rooms.values()) r.reset();
+      for (const part of this.parts()) part.reset();
       this.alerts.reset();
-      this.inbox.reset();
+      this.inbox.clear();
+      this.read = -1;
     }
     this.epoch = welcome.epoch;
     this.session = welcome.session;
     this.credits?.start();
     this.emit("welcome", welcome);
-    for (const s of this.subscriptions) s.opened();
-    for (const r of this.rooms.values()) r.opened();
+    for (const part of this.parts()) part.opened();
+    this.ack(this.read);
     this.outbox.opened();
   }
 
@@ -363,7 +377,8 @@ export class LiveClient extends Emitter<LiveEvents> {
     if (error.code === "message_type" && this.credits?.stop()) return;
     for (const s of this.subscriptions) if (s.error(error)) return;
     if (this.outbox.error(error)) return;
-    const room = this.rooms.get(error.room ?? error.id ?? "");
+    // With an id it is about a message, of which nobody wants to know any more.
+    const room = error.id === undefined && this.rooms.get(error.room ?? "");
     if (room) room.error(error);
     else this.emit("problem", error);
   }

@@ -1,7 +1,31 @@
 import { LiveClient, type LiveOptions } from "./client.ts";
 import type { Clock, Screen } from "./clock.ts";
-import { type AlertMessage, type ClientMessage, COLUMNS, type Row, type Subscribed } from "./protocol.ts";
+import type { AlertMessage, ClientMessage, Row, Subscribed } from "./protocol.ts";
 import type { Socket } from "./socket.ts";
+
+/** Columns of a row, in the order in which the server sends them. */
+export const COLUMNS = [
+  "i",
+  "version",
+  "since",
+  "n",
+  "late",
+  "invalid",
+  "first_ts",
+  "last_ts",
+  "last",
+  "min",
+  "max",
+  "sum",
+  "avg",
+  "lo",
+  "hi",
+  "state",
+  "score",
+  "worst",
+  "ingest_ts",
+  "emit_ts",
+] as const;
 
 /** A clock that moves when told to. */
 export class FakeClock implements Clock {
@@ -172,6 +196,14 @@ export class FakeServer {
     this.sockets.push(socket);
     if (this.down) this.clock.after(0, () => socket.lose());
     return socket;
+  }
+
+  /** Let ms pass, in which the server is there. */
+  pass(ms: number): void {
+    for (let left = ms; left > 0; left -= 100) {
+      this.clock.advance(Math.min(100, left));
+      this.socket.say("app_pong", {});
+    }
   }
 
   /** Cut the connection, and welcome the client when it comes back. */

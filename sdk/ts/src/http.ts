@@ -15,6 +15,11 @@ export class Refused extends Error {
   }
 }
 
+/** Codes of what may be asked once more, later. */
+export function isPassing(code: string): boolean {
+  return ["overloaded", "not_ready", "not_stored", "internal"].includes(code);
+}
+
 export interface HttpOptions {
   /** http(s)://host[/prefix] */
   readonly base: string;

@@ -66,32 +66,29 @@ export const INITIAL: LinkState = { name: "idle" };
 
 /** The state after the event; the same object if it changes nothing. */
 export function step(state: LinkState, event: LinkEvent): LinkState {
-  if (!TABLE[state.name][event.type]) return state;
+  const name = TABLE[state.name][event.type];
+  return name ? ({ ...told(state, event), name } as LinkState) : state;
+}
+
+/** What the state after the event has beside its name. */
+function told(state: LinkState, event: LinkEvent): object {
+  const attempt = attemptOf(state);
   switch (event.type) {
     case "dial":
-      return { name: "connecting", attempt: "attempt" in state ? state.attempt : 0 };
+      return { attempt };
     case "welcome":
-      return { name: "live", attempt: attemptOf(state), since: event.now };
+      return { attempt, since: event.now };
     case "frame":
-      return { ...(state as LinkState & { name: "stale" }), name: "live" };
     case "silence":
-      return { ...(state as LinkState & { name: "live" }), name: "stale" };
+      return state;
     case "retry": {
-      const attempt = attemptAfter(state, event.now) + 1;
-      return {
-        name: "reconnecting",
-        attempt,
-        retryAt: event.now + event.delay,
-        code: event.code,
-        reason: event.reason,
-      };
+      const { now, delay, code, reason } = event;
+      return { attempt: attemptAfter(state, now) + 1, retryAt: now + delay, code, reason };
     }
-    case "sign_in":
-      return { name: "unauthenticated", reason: event.reason };
-    case "refuse":
-      return { name: "refused", code: event.code, reason: event.reason };
-    case "hang_up":
-      return INITIAL;
+    default: {
+      const { type: _, ...why } = event;
+      return why;
+    }
   }
 }
 

@@ -36,10 +36,6 @@ export class Optimistic<V> {
     return this.base.keys();
   }
 
-  get size(): number {
-    return this.base.size;
-  }
-
   /** Take a value from the server; false if it is not newer than the one there is. */
   set(key: string, value: V): boolean {
     const known = this.base.get(key);

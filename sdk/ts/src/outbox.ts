@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.ts";
-import { Refused } from "./http.ts";
+import { isPassing, Refused } from "./http.ts";
 import type { ClientMessage, ErrorMessage, SendRequest } from "./protocol.ts";
 
 /** A message on its way. */
@@ -11,19 +11,29 @@ export interface Sent {
 
 interface Waiting {
   readonly request: SendRequest;
+  /** On this connection. */
+  sent: boolean;
+  /** Wait no longer. */
+  cancel(): void;
   resolve(version: number): void;
   reject(error: Error): void;
 }
 
 /** Messages that may wait for their receipts. */
 const LIMIT = 1000;
+/** Messages per second, and at once: servers take 50 unless they are told otherwise, and end who sends many more. */
+const RATE = 40;
 
 /**
  * Messages without a receipt yet. They are sent again after a reconnect under the same id, of which the server takes
- * the first only; ephemeral ones are not, as they are worth nothing later.
+ * the first only; ephemeral ones are not, as they are worth nothing later. No more go at once than a server takes.
  */
 export class Outbox {
   private readonly waiting = new Map<string, Waiting>();
+  private rate = RATE;
+  private left = RATE;
+  private since = 0;
+  private cancel: () => void = () => {};
 
   constructor(
     private readonly send: (message: ClientMessage) => boolean,
@@ -32,32 +42,19 @@ export class Outbox {
     private readonly timeout: number,
   ) {}
 
-  get size(): number {
-    return this.waiting.size;
-  }
-
   push(request: SendRequest): Sent {
     const { id } = request;
     const done = new Promise<number>((resolve, reject) => {
       if (this.waiting.size >= LIMIT) {
-        reject(new Refused("outbox_full", `${LIMIT} messages wait for their receipts`));
+        reject(new Refused("outbox_full", `${LIMIT} wait for receipts`));
         return;
       }
       const late = new Refused("receipt_timeout", `no receipt within ${this.timeout} ms`);
       const cancel = this.clock.after(this.timeout, () => this.fail(id, late));
-      this.waiting.set(id, {
-        request,
-        resolve(version) {
-          cancel();
-          resolve(version);
-        },
-        reject(error) {
-          cancel();
-          reject(error);
-        },
-      });
-      const sent = this.send({ type: "send", payload: request });
-      if (!sent && request.ephemeral) this.fail(id, new Refused("not_connected", "there is no connection"));
+      this.waiting.set(id, { request, sent: false, cancel, resolve, reject });
+      this.pump();
+      if (request.ephemeral && !this.waiting.get(id)?.sent)
+        this.fail(id, new Refused("not_connected", "there is no connection"));
     });
     // Whoever does not care whether it arrived need not say so.
     done.catch(() => {});
@@ -66,31 +63,63 @@ export class Outbox {
 
   /** The connection is open again. */
   opened(): void {
-    for (const { request } of this.waiting.values()) this.send({ type: "send", payload: request });
+    this.rate = this.left = RATE;
+    this.pump();
   }
 
   lost(): void {
-    for (const [id, { request }] of this.waiting) {
-      if (request.ephemeral) this.fail(id, new Refused("not_connected", "the connection was lost"));
+    this.cancel();
+    for (const [id, waiting] of this.waiting) {
+      waiting.sent = false;
+      if (waiting.request.ephemeral) this.fail(id, new Refused("not_connected", "there is no connection"));
     }
   }
 
   receipt(id: string, version: number): void {
-    const found = this.waiting.get(id);
-    this.waiting.delete(id);
-    found?.resolve(version);
+    this.take(id)?.resolve(version);
   }
 
   /** False if the error is about no message of these. */
   error(message: ErrorMessage): boolean {
-    if (message.id === undefined || !this.waiting.has(message.id)) return false;
-    this.fail(message.id, new Refused(message.code, message.message, message.path));
+    const { id = "", code, path } = message;
+    const waiting = this.waiting.get(id);
+    if (!waiting) return false;
+    if (isPassing(code) && !waiting.request.ephemeral) {
+      waiting.sent = false;
+      // Nothing for a second.
+      this.rate = Math.max(1, this.rate / 2);
+      this.left = -this.rate;
+      this.pump();
+    } else this.fail(id, new Refused(code, message.message, path));
     return true;
   }
 
+  /** Send what has not been sent on this connection, as fast as that may be. */
+  private pump(): void {
+    this.cancel();
+    const now = this.clock.now();
+    this.left = Math.min(this.rate, this.left + ((now - this.since) / 1000) * this.rate);
+    this.since = now;
+    for (const waiting of this.waiting.values()) {
+      if (waiting.sent) continue;
+      if (this.left < 1) {
+        this.cancel = this.clock.after(((1 - this.left) / this.rate) * 1000, () => this.pump());
+        return;
+      }
+      waiting.sent = this.send({ type: "send", payload: waiting.request });
+      if (!waiting.sent) return;
+      this.left--;
+    }
+  }
+
   private fail(id: string, error: Error): void {
+    this.take(id)?.reject(error);
+  }
+
+  private take(id: string): Waiting | undefined {
     const found = this.waiting.get(id);
     this.waiting.delete(id);
-    found?.reject(error);
+    found?.cancel();
+    return found;
   }
 }

@@ -1,34 +1,12 @@
 /** Messages of the live protocol, `weir.v1.json`: `{"type": …, "payload": …}`. Times are in µs. */
 
 import type { ErrorCode } from "./codes.ts";
+import type { Update } from "./update.ts";
 
 export const SUBPROTOCOL = "weir.v1.json";
 
-/** Columns of a row, in the order in which Weir sends them today. The server's own list is authoritative. */
-export const COLUMNS = [
-  "i",
-  "version",
-  "since",
-  "n",
-  "late",
-  "invalid",
-  "first_ts",
-  "last_ts",
-  "last",
-  "min",
-  "max",
-  "sum",
-  "avg",
-  "lo",
-  "hi",
-  "state",
-  "score",
-  "worst",
-  "ingest_ts",
-  "emit_ts",
-] as const;
-
-export type Column = (typeof COLUMNS)[number];
+/** A column of rows; a later server may have others. */
+export type Column = "i" | keyof Update | (string & {});
 export type Row = readonly (number | null)[];
 
 /** A series of a view. What is known of it beyond its name is optional. */
@@ -118,7 +96,7 @@ export interface SubscribeRequest {
   /** Frames per second; 0: unlimited; absent: the server's default. */
   readonly max_hz?: number | undefined;
   /** Columns wanted beside i, version, since and n; absent: all. */
-  readonly fields?: readonly string[] | undefined;
+  readonly fields?: readonly Column[] | undefined;
   /** Condition over a row. */
   readonly filter?: string | undefined;
   readonly order?: string | undefined;
@@ -133,7 +111,7 @@ export interface Subscribed {
   readonly id: string;
   readonly view: number;
   readonly max_hz: number;
-  readonly columns: readonly string[];
+  readonly columns: readonly Column[];
   readonly dictionary: readonly DictionaryEntry[];
   readonly rows: readonly Row[];
   readonly alerts?: readonly AlertMessage[];
@@ -215,8 +193,18 @@ export interface Message extends Target {
 export interface Joined {
   readonly room: string;
   readonly members: readonly Member[];
+  /** Oldest first. */
   readonly messages?: readonly Message[];
   readonly version: number;
+  /** Before the messages some may be missing that came after `after`. */
+  readonly gap?: boolean;
+}
+
+/** Which room, and how many of its newest messages; or all after a version, the newest that is known. */
+export interface JoinRequest {
+  readonly room: string;
+  readonly last?: number;
+  readonly after?: number;
 }
 
 export interface Presence {
@@ -291,7 +279,7 @@ export type ClientMessage =
   | { readonly type: "subscribe"; readonly payload: SubscribeRequest }
   | { readonly type: "unsubscribe"; readonly payload: { readonly id: string } }
   | { readonly type: "credit"; readonly payload: { readonly frames: number } }
-  | { readonly type: "join"; readonly payload: { readonly room: string; readonly last?: number } }
+  | { readonly type: "join"; readonly payload: JoinRequest }
   | { readonly type: "leave"; readonly payload: { readonly room: string } }
   | { readonly type: "rooms" | "stats"; readonly payload: Record<string, never> }
   | { readonly type: "send"; readonly payload: SendRequest }

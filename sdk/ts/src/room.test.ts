@@ -19,8 +19,16 @@ const message = (version: number, more: Partial<Message> = {}): Message => ({
   time: version,
   ...more,
 });
-const joined = (messages: Message[] = [], members: object[] = []) =>
-  server.socket.say("joined", { room: "p/ops", members, messages, version: messages.at(-1)?.version ?? 0 });
+const joined = (messages: Message[] = [], more: object = {}) =>
+  server.socket.say("joined", {
+    room: "p/ops",
+    members: [],
+    messages,
+    version: messages.at(-1)?.version ?? 0,
+    ...more,
+  });
+const refuse = (code: string, more: object = { room: "p/ops" }) =>
+  server.socket.say("error", { code, message: "m", ...more });
 const texts = () => room.timeline().map((m) => `${m.id}${m.pending ? "?" : ""}`);
 
 beforeEach(() => {
@@ -37,14 +45,15 @@ describe("a room", () => {
   it("is joined with its last messages and members, which events keep up", async () => {
     const answer = room.join(10);
     expect(server.socket.last("join")).toEqual({ room: "p/ops", last: 10 });
-    joined([message(1), message(2)], [{ user: "bob", session: "other", state: "active", since: 1 }]);
+    const bob = { user: "bob", session: "other", state: "active", since: 1 };
+    joined([message(1), message(2)], { members: [bob] });
     expect((await answer).messages).toHaveLength(2);
     const event = (kind: string, user: string, session: string) =>
       server.socket.say("presence", { room: "p/ops", event: kind, user, session, time: 9 });
     event("joined", "eve", "third");
     event("away", "bob", "other");
     expect([...room.members.values()]).toEqual([
-      { user: "bob", session: "other", state: "away", since: 9 },
+      { ...bob, state: "away" },
       { user: "eve", session: "third", state: "active", since: 9 },
     ]);
     event("left", "bob", "other");
@@ -60,23 +69,71 @@ describe("a room", () => {
     server.reconnect();
     expect(room.state).toBe("joining");
     expect(server.socket.got("join")).toHaveLength(1);
-    joined([message(1), message(2), message(3)]);
+    expect(server.socket.last("join")).toEqual({ room: "p/ops", after: 2 });
+    joined([message(3)]);
     server.socket.say("message", message(2));
     server.socket.say("message", message(4));
     expect(told).toEqual(["m1", "m2", "m3", "m4"]);
     expect(room.state).toBe("joined");
   });
 
-  it("says when more was missed than it asked for", () => {
-    const missed: number[] = [];
-    room.on("missed", ({ after }) => missed.push(after));
+  it("says when messages may be missing, before those that follow", () => {
+    room.on("missed", ({ after }) => told.push(`missed after ${after}`));
     void room.join(2);
     joined([message(1), message(2)]);
     server.reconnect();
     joined([message(3), message(4)]);
     server.reconnect();
-    joined([message(4), message(5)]);
-    expect(missed).toEqual([2]);
+    joined([message(9)], { gap: true });
+    server.reconnect("e2");
+    expect(server.socket.last("join")).toEqual({ room: "p/ops", last: 2 });
+    joined([message(1)]);
+    expect(told).toEqual(["m1", "m2", "m3", "m4", "missed after 4", "m9", "missed after 9", "m1"]);
+  });
+
+  it("asks for what came after it joined, though it has seen none", () => {
+    void room.join(0);
+    joined([], { version: 7 });
+    server.reconnect();
+    expect(server.socket.last("join")).toEqual({ room: "p/ops", after: 7 });
+  });
+
+  it("takes no answer for a later one's", async () => {
+    const first = room.join();
+    room.leave();
+    await expect(first).rejects.toMatchObject({ code: "left" });
+    const second = room.join();
+    joined([message(1)]);
+    server.socket.say("left", { room: "p/ops" });
+    expect([room.state, told]).toEqual(["joining", []]);
+    joined([message(2)]);
+    expect((await second).version).toBe(2);
+    expect([room.state, told]).toEqual(["joined", ["m2"]]);
+  });
+
+  it("is out when the server says so", () => {
+    const errors: string[] = [];
+    void room.join();
+    joined([message(1)]);
+    room.on("state", (s) => errors.push(s));
+    server.socket.say("left", { room: "p/ops" });
+    server.socket.say("message", message(2));
+    expect([errors, told]).toEqual([["idle", "refused"], ["m1"]]);
+    server.reconnect();
+    expect(server.socket.got("join")).toEqual([]);
+  });
+
+  it.each(["overloaded", "not_stored", "room_full"])("is joined again after a while: %s", async (code) => {
+    const answer = room.join();
+    joined([message(1)]);
+    await answer;
+    server.reconnect();
+    refuse(code);
+    expect(room.state).toBe("joining");
+    server.pass(5_000);
+    expect(server.socket.got("join")).toHaveLength(2);
+    joined([message(2)]);
+    expect(told).toEqual(["m1", "m2"]);
   });
 
   it("that was left, or from which one was removed, stays left", async () => {
@@ -100,10 +157,19 @@ describe("a room", () => {
   });
 
   it("takes what moderators do", () => {
-    room.kick("eve", "spam");
-    room.ban("eve", { forMs: 1000 });
+    expect([room.kick("eve", "spam"), room.ban("eve", { forMs: 1000 })]).toEqual([true, true]);
     expect(server.socket.last("kick")).toEqual({ room: "p/ops", user: "eve", reason: "spam" });
     expect(server.socket.last("ban")).toEqual({ room: "p/ops", user: "eve", for_ms: 1000 });
+    const errors: string[] = [];
+    room.on("error", (e) => errors.push(e.code));
+    refuse("forbidden");
+    void room.join();
+    // A refusal would be taken for that of the join.
+    expect(room.kick("eve")).toBe(false);
+    joined();
+    expect([room.state, errors]).toEqual(["joined", ["forbidden"]]);
+    server.socket.lose();
+    expect(room.kick("eve")).toBe(false);
   });
 });
 
@@ -138,6 +204,23 @@ describe("a message of one's own", () => {
     expect(told).toEqual(["m1", "m5"]);
   });
 
+  it("that was not to come back is not told after a reconnect either, receipt or not", async () => {
+    const stored = room.send("chat", "hello", { excludeSelf: true });
+    const other = room.send("chat", "hello", { excludeSelf: true });
+    server.socket.say("receipt", { id: stored.id, version: 3 });
+    await settled();
+    expect(room.version).toBe(1);
+    const read = room.waitFor(3, 1).catch((e) => e.name);
+    server.pass(1);
+    expect(await read).toBe(3);
+    server.reconnect();
+    joined([message(3, { id: stored.id }), message(4, { id: other.id }), message(5)]);
+    server.socket.say("receipt", { id: other.id, version: 4 });
+    await settled();
+    expect(told).toEqual(["m1", "m5"]);
+    expect(texts()).toEqual(["m1", stored.id, other.id, "m5"]);
+  });
+
   it("is taken back when it is refused", async () => {
     const sent = room.send("chat", "hello");
     server.socket.say("error", { code: "forbidden", message: "m", id: sent.id });
@@ -153,6 +236,33 @@ describe("a message of one's own", () => {
     server.reconnect();
     expect(server.socket.got("send")).toEqual([]);
     expect(await sent.done).toBe(9);
+  });
+
+  it("waits with others until the server takes them", async () => {
+    const all = Array.from({ length: 100 }, (_, i) => room.send("chat", i));
+    expect(server.socket.got("send")).toHaveLength(40);
+    server.pass(1_000);
+    expect(server.socket.got("send")).toHaveLength(80);
+    refuse("overloaded", { id: all[79]?.id });
+    server.pass(900);
+    expect(server.socket.got("send")).toHaveLength(80);
+    server.pass(1_300);
+    expect(server.socket.got("send")).toHaveLength(101);
+    const ids = server.socket.got("send").map((m) => m.id);
+    expect([ids[80], ids.at(-1)]).toEqual([all[79]?.id, all[99]?.id]);
+    expect(new Set(ids).size).toBe(100);
+  });
+
+  it("is no news once nobody waits for it", async () => {
+    const problems: string[] = [];
+    client.on("problem", (e) => problems.push(e.code));
+    const sent = room.send("chat", "hello");
+    server.reconnect();
+    refuse("banned", { id: "of a former life", room: "p/ops" });
+    expect([room.state, problems]).toEqual(["joining", ["banned"]]);
+    refuse("banned", { id: sent.id, room: "p/ops" });
+    await expect(sent.done).rejects.toMatchObject({ code: "banned" });
+    expect(room.state).toBe("joining");
   });
 
   it("waits for a connection, but not for ever", async () => {
@@ -190,15 +300,27 @@ describe("messages beside rooms", () => {
     server.socket.say("message", { ...plain, user: "p/_users/me" });
     server.socket.say("message", { ...plain, user: "p/_users/me" });
     server.socket.say("message", { ...plain, id: "b", version: 2, broadcast: true });
-    client.acknowledge(4);
     expect(got).toEqual(["m4", "b"]);
-    expect(server.socket.last("ack")).toEqual({ version: 4 });
+  });
+
+  it("to a user are read when that is said, with or without a connection", () => {
+    const { room: _, ...plain } = message(9);
+    client.acknowledge({ ...plain, broadcast: true });
+    client.acknowledge({ ...plain, user: "p/_users/me", version: 4 });
+    expect(server.socket.got("ack")).toEqual([{ version: 4 }]);
+    server.reconnect();
+    expect(server.socket.got("ack")).toEqual([]);
+    server.socket.lose();
+    client.acknowledge({ ...plain, user: "p/_users/me", version: 7 });
+    client.acknowledge({ ...plain, user: "p/_users/me", version: 6 });
+    server.reconnect();
+    expect(server.socket.got("ack")).toEqual([{ version: 7 }]);
   });
 });
 
 describe("questions", () => {
   it("are answered", async () => {
-    const rooms = client.listRooms();
+    const rooms = Promise.all([client.listRooms(), client.listRooms()]).then((all) => all[1]);
     const stats = client.stats();
     server.socket.say("stats", { rtt_ms: 3, subscriptions: [] });
     server.socket.say("rooms", { rooms: [{ room: "p/ops", members: 2, version: 4 }] });

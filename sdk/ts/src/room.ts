@@ -1,8 +1,17 @@
 import type { Clock } from "./clock.ts";
 import { Emitter } from "./emitter.ts";
-import { Refused } from "./http.ts";
+import { isPassing, Refused } from "./http.ts";
 import type { Sent } from "./outbox.ts";
-import type { ClientMessage, ErrorMessage, Joined, Member, Message, Presence, Target } from "./protocol.ts";
+import type {
+  ClientMessage,
+  ErrorMessage,
+  Joined,
+  JoinRequest,
+  Member,
+  Message,
+  Presence,
+  Target,
+} from "./protocol.ts";
 import { Waiters } from "./waiters.ts";
 
 export interface SendOptions {
@@ -28,7 +37,7 @@ export interface RoomEvents {
   presence: Presence;
   /** What timeline or members give has changed. */
   changed: undefined;
-  /** More messages were missed while there was no connection than the server was asked for. */
+  /** Messages that came after that version may be missing: more than the server keeps, or tells at once. */
   missed: { readonly after: number };
   error: ErrorMessage;
 }
@@ -44,6 +53,8 @@ export interface RoomLink {
 /** Messages that a room keeps to show, and asks for when it joins, unless told otherwise. */
 const KEPT = 200;
 const LAST = 50;
+/** How long, ms, before a room is joined again that could not be for the moment. */
+const AGAIN = 5_000;
 
 /** A room: joined again after each reconnect, with the messages that were missed. */
 export class Room extends Emitter<RoomEvents> {
@@ -55,6 +66,11 @@ export class Room extends Emitter<RoomEvents> {
   private last = LAST;
   private newest = -1;
   private messages: Message[] = [];
+  /** Those of messages that are not to be told here. */
+  private quiet = new WeakSet<Message>();
+  /** Leaves that the server has not answered. */
+  private leaving = 0;
+  private cancelJoin: () => void = () => {};
   private readonly pending = new Map<string, Message>();
   private readonly waiters: Waiters;
   private joins: { resolve(joined: Joined): void; reject(error: Error): void }[] = [];
@@ -81,7 +97,10 @@ export class Room extends Emitter<RoomEvents> {
     return this.newest;
   }
 
-  /** Join and stay joined. Resolves when the server has answered; rejects with Refused. last: how many messages to get. */
+  /**
+   * Join and stay joined. Resolves when the server has answered; rejects with Refused. last: how many messages to get the
+   * first time; later all that were missed come.
+   */
   join(last = LAST): Promise<Joined> {
     this.wanted = true;
     this.last = last;
@@ -93,17 +112,17 @@ export class Room extends Emitter<RoomEvents> {
 
   leave(): void {
     this.wanted = false;
-    this.link.send({ type: "leave", payload: { room: this.name } });
+    if (this.link.send({ type: "leave", payload: { room: this.name } })) this.leaving++;
     this.away(new Refused("left", "the room was left"));
   }
 
-  /** Send to all in the room. It is in timeline at once, as pending, and goes again if the server refuses it. */
+  /** Send to all in the room. It is in timeline at once, as pending, and goes from there if the server refuses it. */
   send(type: string, payload: unknown, options: SendOptions = {}): Sent {
     const sent = this.link.post({ room: this.name }, type, payload, options);
     if (options.ephemeral) return sent;
     const from = { user: "", session: this.link.session() };
     const time = Date.now() * 1000;
-    const shown: Message = {
+    const shown: Message & { version: number } = {
       room: this.name,
       version: Number.POSITIVE_INFINITY,
       id: sent.id,
@@ -112,23 +131,31 @@ export class Room extends Emitter<RoomEvents> {
       from,
       time,
     };
+    if (options.excludeSelf) this.quiet.add(shown);
     this.pending.set(sent.id, shown);
     this.emit("changed", undefined);
     sent.done.then(
-      (version) => this.confirm(sent.id, { ...shown, version }),
-      () => this.settle(sent.id),
+      (version) => {
+        shown.version = version;
+        this.settle(shown, true);
+      },
+      () => this.settle(shown, false),
     );
     return sent;
   }
 
-  /** Moderators only. A ban without forMs has no end. */
-  kick(user: string, reason?: string): void {
-    this.link.send({ type: "kick", payload: { room: this.name, user, reason } });
+  /**
+   * Moderators only. False if the server cannot be asked now: there is no connection, or the room is being joined. A
+   * refusal is told by error.
+   */
+  kick(user: string, reason?: string): boolean {
+    return this.moderate({ type: "kick", payload: { room: this.name, user, reason } });
   }
 
-  ban(user: string, options: { readonly forMs?: number; readonly reason?: string } = {}): void {
+  /** As kick, and keeps the user out for a time: a day, which is also the longest. */
+  ban(user: string, options: { readonly forMs?: number; readonly reason?: string } = {}): boolean {
     const { forMs: for_ms, reason } = options;
-    this.link.send({ type: "ban", payload: { room: this.name, user, for_ms, reason } });
+    return this.moderate({ type: "ban", payload: { room: this.name, user, for_ms, reason } });
   }
 
   /** The newest messages in the order of the room, and then one's own that are not confirmed. */
@@ -139,7 +166,14 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Resolves when the room's messages up to the version have come: a receipt's, to read what one wrote. */
   waitFor(version: number, ms: number): Promise<number> {
-    return this.newest >= version ? Promise.resolve(this.newest) : this.waiters.wait(this.name, version, ms);
+    const here = this.newest >= version || this.find(version) !== undefined;
+    return here ? Promise.resolve(version) : this.waiters.wait(this.name, version, ms);
+  }
+
+  /** What joins it: all that came after the newest message known, or the first time the last ones. */
+  request(): JoinRequest {
+    const { name: room, newest: after, last } = this;
+    return after < 0 ? { room, last } : { room, after };
   }
 
   opened(): void {
@@ -147,102 +181,117 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   lost(): void {
+    this.cancelJoin();
+    this.leaving = 0;
     if (this.current === "joined") this.enter("joining");
   }
 
   /** Versions of before mean nothing any more. */
   reset(): void {
+    if (this.newest >= 0) this.emit("missed", { after: this.newest });
     this.newest = -1;
     this.messages = [];
   }
 
   joined(message: Joined): void {
+    // With a leave behind it, it answers what was asked before that.
+    if (!this.wanted || this.leaving > 0) return;
     this.members.clear();
     for (const member of message.members) this.members.set(member.session, member);
-    const messages = message.messages ?? [];
-    const oldest = messages[0]?.version ?? -1;
-    if (this.newest >= 0 && messages.length >= this.last && oldest > this.newest)
-      this.emit("missed", { after: this.newest });
-    for (const m of messages) this.message(m);
+    if (message.gap) this.emit("missed", { after: this.newest });
+    for (const m of message.messages ?? []) this.message(m);
+    // What is not told up to there is not wanted.
+    this.newest = Math.max(this.newest, message.version);
+    this.waiters.saw(this.name, this.newest);
     this.enter("joined");
     for (const { resolve } of this.joins.splice(0)) resolve(message);
     this.emit("changed", undefined);
   }
 
-  /** The server says that the room was left. */
+  /** The server says that the room was left: as it was asked to, or because of rights that have changed. */
   left(): void {
-    if (!this.wanted) this.away(new Refused("left", "the room was left"));
+    if (this.leaving > 0) this.leaving--;
+    else if (this.current === "joined") this.refuse(new Refused("forbidden", "the rights have changed"));
   }
 
   /** Take a message; one that is not newer than those before is known already. */
   message(message: Message): void {
-    if (message.version <= this.newest) return;
+    if (!this.wanted || message.version <= this.newest) return;
     this.newest = message.version;
+    const own = this.pending.get(message.id) ?? this.find(message.version);
     this.pending.delete(message.id);
     if (!message.ephemeral) this.keep(message);
-    this.emit("message", message);
+    if (!own || !this.quiet.has(own)) this.emit("message", message);
     this.emit("changed", undefined);
     this.waiters.saw(this.name, message.version);
   }
 
   presence(event: Presence): void {
-    const { user, session, time } = event;
-    switch (event.event) {
-      case "joined":
-      case "active":
-        this.members.set(session, { user, session, state: "active", since: time });
-        break;
-      case "away":
-        this.members.set(session, { user, session, state: "away", since: time });
-        break;
-      case "left":
-      case "kicked":
-        this.members.delete(session);
-        if (session === this.link.session() && event.event === "kicked") this.kicked();
-        break;
+    const { event: kind, user, session, time } = event;
+    const known = this.members.get(session);
+    if (kind === "joined") this.members.set(session, { user, session, state: "active", since: time });
+    else if (kind === "active" || kind === "away") {
+      if (known) this.members.set(session, { ...known, state: kind });
+    } else this.members.delete(session);
+    if (kind === "kicked" && session === this.link.session()) {
+      this.wanted = false;
+      this.away(new Refused("kicked", "by a moderator"));
     }
     this.emit("presence", event);
     this.emit("changed", undefined);
   }
 
+  /** What is refused of this room, but messages: those have ids. */
   error(message: ErrorMessage): void {
-    this.emit("error", message);
-    if (this.current !== "joining") return;
-    this.wanted = false;
-    this.away(new Refused(message.code, message.message, message.path));
-    this.enter("refused");
+    const { code, message: text, path } = message;
+    const asked = this.current === "joining" && this.leaving === 0;
+    if (this.leaving > 0) this.leaving--;
+    const passing = asked && isPassing(code);
+    if (!passing) this.emit("error", message);
+    if (!asked) return;
+    // Who was in the room waits for its place.
+    if (passing || (this.newest >= 0 && /^rooms?_/.test(code)))
+      this.cancelJoin = this.link.clock.after(AGAIN, () => this.ask());
+    else this.refuse(new Refused(code, text, path));
   }
 
   private ask(): void {
+    this.cancelJoin();
     this.enter("joining");
-    this.link.send({ type: "join", payload: { room: this.name, last: this.last } });
+    this.link.send({ type: "join", payload: this.request() });
   }
 
-  private kicked(): void {
+  private moderate(message: ClientMessage): boolean {
+    // An error names the room only: while it is being joined, that is what it is about.
+    return this.current !== "joining" && this.link.send(message);
+  }
+
+  private refuse(error: Error): void {
     this.wanted = false;
-    this.away(new Refused("kicked", "a moderator removed this session from the room"));
+    this.away(error);
+    this.enter("refused");
   }
 
   private away(error: Error): void {
+    this.cancelJoin();
     this.members.clear();
     this.enter("idle");
     for (const { reject } of this.joins.splice(0)) reject(error);
   }
 
-  /** The receipt came: the message itself may not, if it was not to come back here. */
-  private confirm(id: string, message: Message): void {
-    if (!this.pending.has(id)) return;
-    this.pending.delete(id);
-    this.keep(message);
+  /** A message has its receipt, or never will: it may not come back here, or may have come already. */
+  private settle(message: Message, stored: boolean): void {
+    if (!this.pending.delete(message.id)) return;
+    if (stored) this.keep(message);
     this.emit("changed", undefined);
   }
 
-  private settle(id: string): void {
-    if (this.pending.delete(id)) this.emit("changed", undefined);
+  private find(version: number): Message | undefined {
+    return this.messages.find((m) => m.version === version);
   }
 
   private keep(message: Message): void {
-    if (this.messages.some((m) => m.version === message.version)) return;
+    if (this.find(message.version)) return;
     const later = this.messages.findIndex((m) => m.version > message.version);
     if (later < 0) this.messages.push(message);
     else this.messages.splice(later, 0, message);
@@ -253,22 +302,5 @@ export class Room extends Emitter<RoomEvents> {
     if (state === this.current) return;
     this.current = state;
     this.emit("state", state);
-  }
-}
-
-/** Messages to a user, a session or all: known ones are left out by version, as in rooms. */
-export class Inbox {
-  private readonly newest = new Map<string, number>();
-
-  /** False if the message has been told already. */
-  take(message: Message): boolean {
-    const key = message.user !== undefined ? `u${message.user}` : message.session !== undefined ? "s" : "b";
-    if (message.version <= (this.newest.get(key) ?? -1)) return false;
-    this.newest.set(key, message.version);
-    return true;
-  }
-
-  reset(): void {
-    this.newest.clear();
   }
 }

@@ -37,7 +37,7 @@ export function openWebSocket(
   Given: WebSocketConstructor | undefined,
 ): Socket {
   const Class = Given ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
-  if (!Class) throw new Error("there is no WebSocket here: pass the class in the option WebSocket");
+  if (!Class) throw new Error("no WebSocket here: pass the class as an option");
   const socket = new Class(url, subprotocol) as Socket & { binaryType?: string; onerror?: unknown };
   socket.binaryType = "arraybuffer";
   // What went wrong is told by the close that follows; without a listener ws would throw.

@@ -1,7 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { LiveClient } from "./client.ts";
-import { FakeClock, FakeScreen, row } from "./fakes.ts";
-import { COLUMNS } from "./protocol.ts";
+import { COLUMNS, FakeClock, FakeScreen, row } from "./fakes.ts";
 
 /** A stream of events as the server would hold it open. */
 class FakeStream {
@@ -101,6 +100,23 @@ const connect = async () => {
   while (streams.length === 0) await turn();
 };
 
+/** End the first stream, and have the client come back. */
+const again = async () => {
+  streams[0]?.end();
+  await turn();
+  clock.advance(0);
+  await turn();
+};
+const said = (room: string, version: number) => ({
+  room,
+  version,
+  id: `m${version}`,
+  type: "chat",
+  from: { user: "u", session: "s" },
+  payload: 1,
+  time: 1,
+});
+
 beforeEach(() => start());
 
 describe("event streams", () => {
@@ -116,6 +132,7 @@ describe("event streams", () => {
       "filter=last > 3",
       "max_hz=5",
       "join=p/ops",
+      "last=50",
     ]);
     streams[0]?.welcome();
     await turn();
@@ -145,6 +162,53 @@ describe("event streams", () => {
     clock.advance(0);
     await turn();
     expect(streams[1]?.url.searchParams.get("cursor")).toBe("c10");
+  });
+
+  it("ask for the messages that a room has missed", async () => {
+    const room = client.room("p/ops");
+    void room.join(7);
+    await connect();
+    streams[0]?.welcome();
+    streams[0]?.say("joined", { room: "p/ops", members: [], messages: [said("p/ops", 4)], version: 4 });
+    await turn();
+    await again();
+    expect([...(streams[1]?.url.searchParams ?? [])].map((p) => p.join("="))).toEqual([
+      "join=p/ops",
+      "after=4",
+    ]);
+  });
+
+  it("say which of several rooms may have missed some: they cannot ask for what came after", async () => {
+    const missed: string[] = [];
+    for (const name of ["a", "b", "c"]) {
+      void client.room(name).join();
+      client.room(name).on("missed", ({ after }) => missed.push(`${name}${after}`));
+    }
+    await connect();
+    const answer = (stream: number, room: string, ...versions: number[]) =>
+      streams[stream]?.say("joined", {
+        room,
+        members: [],
+        messages: versions.map((v) => said(room, v)),
+        version: Math.max(...versions),
+      });
+    streams[0]?.welcome();
+    for (const room of ["a", "b", "c"]) answer(0, room, 1, 2);
+    await turn();
+    await again();
+    expect(streams[1]?.url.search).toBe("?join=a&join=b&join=c&last=1000");
+    streams[1]?.welcome();
+    answer(1, "a", 2, 3);
+    answer(1, "b", 4, 5);
+    answer(1, "c", 2);
+    await turn();
+    expect(missed).toEqual(["b2"]);
+    expect(
+      client
+        .room("b")
+        .timeline()
+        .map((m) => m.version),
+    ).toEqual([1, 2, 4, 5]);
   });
 
   it("are alive while comments come, whatever pieces they come in", async () => {

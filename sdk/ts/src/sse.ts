@@ -1,10 +1,10 @@
-import type { ClientMessage, SendRequest, SubscribeRequest } from "./protocol.ts";
+import type { ClientMessage, Joined, JoinRequest, SendRequest, SubscribeRequest } from "./protocol.ts";
 import type { Socket } from "./socket.ts";
 
 /** What the streams are to carry from the start. */
 export interface Intents {
   readonly subscriptions: readonly SubscribeRequest[];
-  readonly rooms: readonly string[];
+  readonly rooms: readonly JoinRequest[];
 }
 
 export type Fetch = (
@@ -18,6 +18,8 @@ interface Stream {
   id: string | undefined;
 }
 
+/** Messages of a room that may be asked for. */
+const MAX_LAST = 1000;
 /** Close code of a stream that ended, and of one that is to be opened again with new credentials. */
 const LOST = 1006;
 const AGAIN = 4002;
@@ -35,14 +37,14 @@ export class EventStreams implements Socket {
   /** Numbers of the streams' views, which may come from different servers, here and there. */
   private views = 0;
   private closed = false;
-  private readonly joined: Set<string>;
+  private readonly joined: ReadonlyMap<string, JoinRequest>;
 
   constructor(
     private readonly fetch: Fetch,
     intents: Intents,
   ) {
     const [first] = intents.subscriptions;
-    this.joined = new Set(intents.rooms);
+    this.joined = new Map(intents.rooms.map((r) => [r.room, r]));
     void this.run(first, intents.rooms, true);
   }
 
@@ -86,7 +88,7 @@ export class EventStreams implements Socket {
 
   private async run(
     request: SubscribeRequest | undefined,
-    rooms: readonly string[],
+    rooms: readonly JoinRequest[],
     first: boolean,
   ): Promise<void> {
     const stream: Stream = { stop: new AbortController(), id: request?.id };
@@ -118,14 +120,28 @@ export class EventStreams implements Socket {
 
   /** The payload with the subscription's id and view as they are known here. */
   private translated(stream: Stream, views: Map<number, number>, data: string): unknown {
-    const payload = JSON.parse(data) as { id?: string; view?: number; columns?: unknown };
+    const payload = JSON.parse(data) as {
+      id?: string;
+      view?: number;
+      columns?: unknown;
+      room?: string;
+      members?: unknown;
+    };
     if (payload.view !== undefined) {
       const view = views.get(payload.view) ?? ++this.views;
       views.set(payload.view, view);
       payload.view = view;
     }
     if (payload.columns !== undefined && stream.id !== undefined) payload.id = stream.id;
+    if (payload.room !== undefined && payload.members) this.proved(payload as unknown as Joined);
     return payload;
+  }
+
+  /** What several rooms have missed cannot be asked for: say so unless the histories reach back to what is known. */
+  private proved(joined: Joined & { gap?: boolean }): void {
+    const { after } = this.joined.get(joined.room) ?? {};
+    if (after === undefined || this.joined.size === 1 || joined.version === after) return;
+    joined.gap = !(joined.messages ?? []).some((m) => m.version <= after);
   }
 
   private async post(request: SendRequest): Promise<void> {
@@ -164,13 +180,18 @@ export class EventStreams implements Socket {
   }
 }
 
-function query(request: SubscribeRequest | undefined, rooms: readonly string[]): URLSearchParams {
+function query(request: SubscribeRequest | undefined, rooms: readonly JoinRequest[]): URLSearchParams {
   const all = new URLSearchParams();
   const { id: _, patterns = [], fields, ...rest } = request ?? { id: "" };
   for (const p of patterns) all.append("subscribe", p);
   if (fields) all.set("fields", fields.join(","));
   for (const [name, value] of Object.entries(rest)) if (value !== undefined) all.set(name, String(value));
-  for (const room of rooms) all.append("join", room);
+  for (const { room } of rooms) all.append("join", room);
+  const [one, another] = rooms;
+  if (another) all.set("last", String(MAX_LAST));
+  else
+    for (const name of ["last", "after"] as const)
+      if (one?.[name] !== undefined) all.set(name, String(one[name]));
   return all;
 }
 

@@ -190,6 +190,19 @@ describe("subscription", () => {
     expect(asked()).toBe(2);
   });
 
+  it("that the server dropped is asked for again after a while", () => {
+    const told: string[] = [];
+    sub.on("error", ({ code }) => told.push(code));
+    server.socket.say("error", { code: "overloaded", message: "m", id: server.socket.last("subscribe").id });
+    server.pass(1_900);
+    expect(server.socket.got("subscribe")).toHaveLength(1);
+    server.pass(100);
+    expect(server.socket.got("subscribe")).toHaveLength(2);
+    server.socket.snapshot(3, ["a/t"]);
+    expect(sub.state).toBe("live");
+    expect(told).toEqual([]);
+  });
+
   it("that has ended is not asked for again", () => {
     sub.unsubscribe();
     server.reconnect();

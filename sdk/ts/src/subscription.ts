@@ -1,7 +1,9 @@
 import type { Clock } from "./clock.ts";
 import { Emitter } from "./emitter.ts";
+import { isPassing } from "./http.ts";
 import type {
   ClientMessage,
+  Column,
   ErrorMessage,
   SeriesChanges,
   Subscribed,
@@ -19,7 +21,7 @@ export interface SubscribeOptions {
   /** Frames per second; 0: unlimited. */
   readonly maxHz?: number | undefined;
   /** Columns wanted beside i, version, since and n. */
-  readonly fields?: readonly string[] | undefined;
+  readonly fields?: readonly Column[] | undefined;
   /** Condition over a row, such as `state >= anomalous and tags.line == "3"`. */
   readonly filter?: string | undefined;
   /** `worst`, or a column's name, with `-` in front for descending; see comparator. */
@@ -68,6 +70,8 @@ export interface SubscriptionLink {
 /** Delay, ms, before a broken chain is subscribed anew: the first, and the longest. */
 const RESYNC_DELAY = 250;
 const RESYNC_DELAY_MAX = 30_000;
+/** Delay, ms, before what cannot be had for the moment is asked for once more. */
+const AGAIN = 2_000;
 /** A chain that held this long, ms, is trusted again. */
 const CALM_AFTER = 2 * RESYNC_DELAY_MAX;
 
@@ -239,8 +243,11 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     if (message.id === undefined || message.id !== this.id) return false;
     this.keep();
     this.id = null;
-    this.enter("refused");
-    this.emit("error", message);
+    if (isPassing(message.code)) this.later(AGAIN);
+    else {
+      this.enter("refused");
+      this.emit("error", message);
+    }
     return true;
   }
 
@@ -281,8 +288,12 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     const calm = now - this.lastBreak > CALM_AFTER;
     this.resyncDelay = calm ? RESYNC_DELAY : Math.min(RESYNC_DELAY_MAX, this.resyncDelay * 2);
     this.lastBreak = now;
+    this.later(this.resyncDelay);
+  }
+
+  private later(ms: number): void {
     this.enter("idle");
-    this.cancelResync = this.link.clock.after(this.resyncDelay, () => this.ask());
+    this.cancelResync = this.link.clock.after(ms, () => this.ask());
   }
 
   private restarted(reason: string): void {
