@@ -121,6 +121,22 @@ func TestWhoIsBehindIsToldOfADeletionBeforeWhatComesBack(t *testing.T) {
 	}
 }
 
+func TestWhatWasNotToldOfADeletedSeriesIsNotTold(t *testing.T) {
+	s := startServer(t, nil)
+	s.feed(single("p/a/m", 0, 1), single("p/b/m", 0, 1))
+	c, f := s.dial(dialOptions{}), newFollower(t)
+	c.subscribe("x", "#", 10)
+	await[*wire.Subscribed](c, f)
+	s.feed(single("p/a/m", 1, 1), single("p/b/m", 1, 1)) // the view must not speak yet
+	s.hub.forget(0, "p/a", 9, 0)
+	if m := await[*wire.SeriesMsg](c, f); fmt.Sprint(m.Removed) != "[0]" {
+		t.Errorf("%+v", m)
+	}
+	if m := await[*wire.Updates](c, f); len(m.Rows) > 1 || f.series("x", "p/b/m").seen != 1 {
+		t.Errorf("%+v", m)
+	}
+}
+
 func TestAViewThatHasLostManySeriesBeginsAnew(t *testing.T) {
 	s := startServer(t, nil)
 	var us []telemetry.Update
@@ -153,14 +169,16 @@ func TestADeletionSpoilsOnlyTheReturnOfWhoHasWhatCameBack(t *testing.T) {
 		s.tailed()
 		s.write(single("p/a/m", 0, 1), single("p/b/m", 0, 1))
 		cursor := s.snapshotOf(t, "series=p/%23").Cursor
-		s.write(single("p/a/m", 1, 1), single("p/b/m", 1, 1))
+		s.write(single("p/b/m", 1, 1))
 		s.hub.window.add(wire.TopicUpdates, 0, []stored{{s.wrote, wire.AppendControl(nil, &wire.Control{
 			Kind: wire.ControlDeleteDevice, Device: "p/a", Version: 9})}}, s.wrote+1)
 		s.wrote++
 		s.hub.forget(0, "p/a", 9, s.wrote)
 		s.write(single("p/b/m", 2, 1))
 		if back {
-			s.write(single("p/a/m", 0, 1))
+			again := single("p/a/m", 20, 1)
+			again.Since = telemetry.NoVersion
+			s.write(again)
 		}
 		c, f := s.dial(dialOptions{}), newTraveller(t)
 		c.send(`{"type":"subscribe","payload":{"id":"x","patterns":["p/#"],"cursor":%q}}`, cursor)

@@ -2,7 +2,6 @@ package push
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -324,30 +323,6 @@ func TestAlertsThatRetentionHasTakenAreReadFromLatest(t *testing.T) {
 	}
 	if got := idsIn(tl.hub); len(got) != 3 || !got["a1"] || !got["a2"] || !got["other"] {
 		t.Errorf("open alerts after = %v", got)
-	}
-}
-
-func TestNobodyGoesOnAcrossAlertsThatRetentionHasTaken(t *testing.T) {
-	k := newKafka(t, 1)
-	for v := range telemetry.Version(2) {
-		a := alert("a", "p/a/m", telemetry.Firing, v)
-		k.produce(wire.TopicAlerts, 0, kafka.Record{Value: wire.AppendAlert(nil, &a)})
-	}
-	k.marker(0, wire.Marker{Alerts: 2})
-	if err := k.cluster.(kafka.Trimmer).DeleteRecords(t.Context(), wire.TopicAlerts, 0, 2); err != nil {
-		t.Fatal(err)
-	}
-	tl := k.tail(wire.TopicAlerts)
-	tl.hub.window.readBack = tl.readBack
-	tl.hub.begin(wire.TopicAlerts, 0, 0)
-	before := tl.hub.at.clone()
-	from, err := tl.reload(t.Context(), &kafka.ErrOffsetOutOfRange{Topic: wire.TopicAlerts, Offset: 0, First: 2, End: 2})
-	if err != nil || from != 2 {
-		t.Fatalf("from %d, %v", from, err)
-	}
-	back := tl.hub.catchUpLocked(patterns("#"), &snapshot{})
-	if err := back.load(t.Context(), wire.TopicAlerts, map[string]*positions{"": before}); !errors.Is(err, errTooOld) {
-		t.Errorf("what is not there any more was read: %v", err)
 	}
 }
 

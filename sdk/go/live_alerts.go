@@ -3,8 +3,8 @@ package device
 import "weir/telemetry"
 
 // maxEndedAlerts is how many alerts that ended are remembered, the newest: a subscription that goes on from a cursor, or
-// begins anew, may be told again what was told before it. Those that ended since the cursor before the newest are
-// remembered however many there are, as alerts go past frames that wait.
+// begins anew, may be told again what was told before it. Those that ended since the second cursor before the newest
+// are remembered however many there are: alerts go past frames that wait, of which there may be two.
 const maxEndedAlerts = 1024
 
 // alertBook knows which transitions were told: the newest of each alert that is open, or ended lately.
@@ -28,7 +28,7 @@ func (b *alertBook) settle() {
 }
 
 func (b *alertBook) forget() {
-	for len(b.ended) > maxEndedAlerts && b.ended[0].cursors+2 <= b.cursors {
+	for len(b.ended) > maxEndedAlerts && b.ended[0].cursors+3 <= b.cursors {
 		delete(b.told, b.ended[0].id)
 		b.ended = b.ended[1:]
 	}
@@ -54,6 +54,20 @@ func (b *alertBook) enter(a *Alert) {
 func (b *alertBook) end(id string) {
 	b.ended = append(b.ended, endedAlert{id, b.cursors})
 	b.forget()
+}
+
+// stillOpen are the alerts that are open after some transitions, in order.
+func stillOpen(transitions []Alert) (open []Alert) {
+	newest := make(map[string]int, len(transitions))
+	for i := range transitions {
+		newest[transitions[i].ID] = i
+	}
+	for i := range transitions {
+		if a := &transitions[i]; newest[a.ID] == i && a.Phase != telemetry.Resolved {
+			open = append(open, *a)
+		}
+	}
+	return open
 }
 
 // retain takes for ended what is open no more: a snapshot has said which are.

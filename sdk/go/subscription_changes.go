@@ -20,7 +20,7 @@ type Changes struct {
 
 	// Series are those that were named first or anew, with what is known of them; all of them after a Reset.
 	Series []SeriesInfo
-	// Removed series exist no more.
+	// Removed series exist no more. This came before the rest: one that is also in Series has come back as another one.
 	Removed []string
 	// Rows continue the chain of each series: Since is the version of the row before.
 	Rows []Update
@@ -56,6 +56,7 @@ type track struct {
 	// Places in what nobody has read, counted from 1.
 	row, info, back int
 	left            bool // it is in pending.left
+	gone            bool // it was removed, and what has these places is not told
 }
 
 // pending is what nobody has read. It is bounded by the series of the view, and maxAlerts.
@@ -133,6 +134,39 @@ func (p *pending) name(t *track, meta *wire.Meta) {
 	p.changes.Series[t.info-1].SeriesMeta = meta
 }
 
+// remove notes that a series is gone. What nobody has read of it is not told any more.
+func (p *pending) remove(t *track) {
+	p.news, t.gone = true, true
+	if !slices.Contains(p.changes.Removed, t.series) {
+		p.changes.Removed = append(p.changes.Removed, t.series)
+	}
+}
+
+// drop leaves out what there is of series that are gone.
+func (c *Changes) drop(touched []*track) {
+	some := false
+	for _, t := range touched {
+		if !t.gone {
+			continue
+		}
+		some = true
+		if t.row > 0 {
+			c.Rows[t.row-1].Series = ""
+		}
+		if t.info > 0 {
+			c.Series[t.info-1].Series = ""
+		}
+		if t.back > 0 {
+			c.Back[t.back-1].Series = ""
+		}
+	}
+	if some {
+		c.Rows = slices.DeleteFunc(c.Rows, func(u Update) bool { return u.Series == "" })
+		c.Series = slices.DeleteFunc(c.Series, func(i SeriesInfo) bool { return i.Series == "" })
+		c.Back = slices.DeleteFunc(c.Back, func(u Update) bool { return u.Series == "" })
+	}
+}
+
 // begin throws away what a fresh snapshot replaces. Transitions of alerts stay: each is told once.
 func (p *pending) begin(reason string) {
 	p.forget()
@@ -153,8 +187,9 @@ func (p *pending) take() *Changes {
 		return nil
 	}
 	c := p.changes
+	c.drop(p.touched)
 	for _, t := range p.left {
-		if t.out {
+		if t.out && !t.gone {
 			c.Left = append(c.Left, t.series)
 		}
 	}

@@ -95,6 +95,9 @@ func (s *Subscription) subscribedLocked(m *wire.Subscribed, at time.Time) {
 	s.begun = true
 	s.pending.stamp(m.PushTime, at)
 	s.entriesLocked(m.Dictionary)
+	if m.Resumed {
+		s.dismissLocked()
+	}
 	defer s.notify()
 	for i := range m.Alerts {
 		s.transitionLocked(&m.Alerts[i], m.Resumed)
@@ -110,8 +113,9 @@ func (s *Subscription) subscribedLocked(m *wire.Subscribed, at time.Time) {
 	}
 	s.leftLocked(m.Left)
 	if !m.Resumed {
-		s.book.retain(m.Alerts)
-		s.pending.changes.Open = m.Alerts
+		open := stillOpen(m.Alerts)
+		s.book.retain(open)
+		s.pending.changes.Open = open
 	}
 	s.cursorLocked(m.Cursor)
 }
@@ -143,18 +147,34 @@ func (s *Subscription) entriesLocked(entries []wire.Entry) {
 }
 
 func (s *Subscription) nameLocked(m *wire.SeriesMsg, at time.Time) {
-	s.entriesLocked(m.Added)
-	s.entriesLocked(m.Changed)
-	for _, i := range m.Removed {
+	for _, i := range m.Removed { // first, as one that comes back has the same name
 		if t := s.byIndex[i]; t != nil {
 			delete(s.byIndex, i)
-			delete(s.tracks, t.series)
-			s.pending.news = true
-			s.pending.changes.Removed = append(s.pending.changes.Removed, t.series)
+			s.removeLocked(t)
 		}
 	}
+	s.entriesLocked(m.Added)
+	s.entriesLocked(m.Changed)
 	s.pending.stamp(s.pending.changes.PushTime, at)
 	s.notify()
+}
+
+// dismissLocked parts with series that a view does not name which goes on: they were deleted meanwhile.
+func (s *Subscription) dismissLocked() {
+	here := make(map[*track]bool, len(s.byIndex))
+	for _, t := range s.byIndex {
+		here[t] = true
+	}
+	for _, t := range s.tracks {
+		if !here[t] {
+			s.removeLocked(t)
+		}
+	}
+}
+
+func (s *Subscription) removeLocked(t *track) {
+	delete(s.tracks, t.series)
+	s.pending.remove(t)
 }
 
 // updatesLocked takes a frame of rows.
