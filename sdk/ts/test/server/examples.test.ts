@@ -66,4 +66,11 @@ describe("examples", () => {
     await send(weir, "plant1/fan", "rpm", [900]);
     await shown("plant1/fan/rpm acknowledged");
   });
+
+  it("rooms.mjs says something, and reads it", async () => {
+    run("rooms.mjs");
+    await shown("here: _users/");
+    await shown("said: valve 7 is open");
+    expect(printed).toMatch(/_users\/\S+ chat \{ text: 'valve 7 is open' \}/);
+  });
 });

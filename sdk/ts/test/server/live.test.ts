@@ -6,7 +6,7 @@ import { freePort } from "../../../../e2e/process.ts";
 import { FakeScreen } from "../../src/fakes.ts";
 import type { LiveClient, LiveOptions } from "../../src/index.ts";
 import { protoCodec } from "../../src/proto.ts";
-import { Cable, connect, Ledger, send, startWeir, until, type Weir } from "./plant.ts";
+import { Cable, connect, Ledger, make, send, startWeir, until, type Weir } from "./plant.ts";
 
 let weir: Weir;
 const clients: LiveClient[] = [];
@@ -143,7 +143,12 @@ describe("over a WebSocket", () => {
   });
 
   it("what one may not subscribe to is told", async () => {
-    const { token } = await make("/v1/tokens", { sub: "eve", ttl: "1m", roles: ["viewer"], read: ["a/#"] });
+    const { token } = await make(weir, "/v1/tokens", {
+      sub: "eve",
+      ttl: "1m",
+      roles: ["viewer"],
+      read: ["a/#"],
+    });
     const client = live({ getToken: () => token });
     const sub = client.subscribe({ patterns: ["#"] });
     const refused = new Promise((told) => sub.on("error", (e) => told(e.code)));
@@ -156,7 +161,7 @@ describe("over a WebSocket", () => {
     const client = live({
       getToken: async (reason) => {
         reasons.push(reason);
-        return (await make("/v1/tokens", { ...rights, ttl: reasons.length > 1 ? "5m" : "20s" })).token;
+        return (await make(weir, "/v1/tokens", { ...rights, ttl: reasons.length > 1 ? "5m" : "20s" })).token;
       },
     });
     const renewed = new Promise((told) =>
@@ -267,10 +272,3 @@ describe("a server that restarts", () => {
     }
   });
 });
-
-async function make(path: string, body: object): Promise<{ token: string }> {
-  const headers = { authorization: `Bearer ${weir.key}`, "content-type": "application/json" };
-  const answer = await fetch(weir.url + path, { method: "POST", headers, body: JSON.stringify(body) });
-  if (answer.status !== 201) throw new Error(await answer.text());
-  return (await answer.json()) as { token: string };
-}
