@@ -73,6 +73,9 @@ func TestGoldenLive(t *testing.T) {
 	} {
 		server = append(server, m.Append(nil))
 	}
+	for _, m := range roomAnswers() {
+		server = append(server, m.Append(nil))
+	}
 	for _, m := range []ServerMessage{
 		&Subscribe{ID: "a", Patterns: []telemetry.Pattern{pattern(t, "plant1/#")}, MaxHz: 20, HasMaxHz: true},
 		&Subscribe{ID: "b", Patterns: []telemetry.Pattern{pattern(t, "plant1/+/temperature"), pattern(t, "plant2/#")}},
@@ -85,6 +88,9 @@ func TestGoldenLive(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 		client = append(client, text)
+	}
+	for _, r := range roomRequests() {
+		client = append(client, r.RoomRequest.Append(nil, r.kind))
 	}
 	golden(t, "live.json", listOf("server", server), listOf("client", client))
 }
