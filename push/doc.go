@@ -24,6 +24,16 @@
 // view form a chain, and so do those of every client. An update that does not fit is counted, and the views
 // it concerns begin anew: resync, then a fresh snapshot.
 //
+// # Coming back
+//
+// A cursor is where in the log its client is. Who brings one is greeted at the view's flush like everybody, by what lies
+// between the cursor and that moment instead of the snapshot (catchUp, greetings). It comes from the window, which keeps the
+// newest records, and before that from the log, which one reads for all who need it (window.read). What cannot be
+// told exactly begins anew, and even then the transitions of alerts go on, if their log has them.
+//
+// When a device is deleted its series leave the views in order with the rows. Their indices are not used again; when
+// too many are in no use, the view begins anew.
+//
 // # Selections
 //
 // A view whose subscriptions have a filter or a limit does not tell of all its series (selection). It has a row for

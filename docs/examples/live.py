@@ -42,6 +42,8 @@ class Client:
         if kind == "subscribed":
             self.columns = p["columns"]
             self.names = {e["i"]: e["series"] for e in p["dictionary"]}
+            for gone in self.version.keys() - self.names.values():  # deleted meanwhile
+                del self.version[gone]
             self.resumed += 1 if p.get("resumed") else 0
             self.anew += 0 if p.get("resumed") else 1
             print(json.dumps({"subscribed": p["id"], "resumed": p.get("resumed", False)}))
@@ -49,6 +51,8 @@ class Client:
             for a in p["alerts"]:
                 self.alert(a)
         elif kind == "series":
+            for i in p.get("removed", []):  # first: one that comes back has the same name
+                self.version.pop(self.names.get(i), None)
             self.names.update((e["i"], e["series"]) for e in p.get("added", []))
         elif kind == "updates":
             self.frames += 1
