@@ -73,7 +73,7 @@ func (v *view) remove(idx uint32) {
 
 // forget drops what there is of a series.
 func (g *gathered) forget(idx uint32) {
-	g.pending.remove(idx)
+	g.remove(idx)
 	g.left = slices.DeleteFunc(g.left, func(other uint32) bool { return other == idx })
 }
 

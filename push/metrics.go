@@ -48,6 +48,7 @@ type meters struct {
 	messageErrors                            map[string]*metrics.Counter // by code
 	undecodable                              *metrics.Counter
 	fetchErrors, reloads                     *metrics.Counter
+	readBacks, readBackBytes                 *metrics.Counter
 	returns                                  map[string]*metrics.Counter // of subscriptions with a cursor, by what came of it
 
 	deviceLatency, emitLatency, pingTime, appPingTime *metrics.Histogram
@@ -77,6 +78,8 @@ func newMeters(set *metrics.Set) *meters {
 		undecodable:      set.GetOrCreateCounter("weir_push_undecodable_records_total"),
 		fetchErrors:      set.GetOrCreateCounter("weir_push_fetch_errors_total"),
 		reloads:          set.GetOrCreateCounter("weir_push_reloads_total"),
+		readBacks:        set.GetOrCreateCounter("weir_push_read_backs_total"),
+		readBackBytes:    set.GetOrCreateCounter("weir_push_read_back_bytes_total"),
 		deviceLatency:    set.GetOrCreateHistogram("weir_push_device_to_push_seconds"),
 		emitLatency:      set.GetOrCreateHistogram("weir_push_emit_to_push_seconds"),
 		pingTime:         set.GetOrCreateHistogram("weir_push_ping_seconds"),

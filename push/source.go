@@ -113,6 +113,7 @@ func (src *source) readBack(ctx context.Context, topic string, partition int, fr
 	if !read.spend(0) {
 		return nil, errTooOld
 	}
+	src.hub.m.readBacks.Inc()
 	err = src.kafka.ReadRange(ctx, topic, partition, from, to, func(r *kafka.Record) error {
 		if !read.spend(len(r.Value)) {
 			return errTooOld
@@ -120,6 +121,7 @@ func (src *source) readBack(ctx context.Context, topic string, partition int, fr
 		if !fence.Accept(r) {
 			return nil
 		}
+		src.hub.m.readBackBytes.Add(len(r.Value))
 		if size += len(r.Value); size > maxReadBack {
 			return errTooOld
 		}

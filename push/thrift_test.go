@@ -18,6 +18,9 @@ func TestTheLogIsNotReadAgainAndAgain(t *testing.T) {
 	if err != nil || len(got) != 2 {
 		t.Fatalf("%d records, %v", len(got), err)
 	}
+	if m := src.hub.m; m.readBacks.Get() != 1 || m.readBackBytes.Get() == 0 {
+		t.Errorf("%d readings of %d bytes are counted", m.readBacks.Get(), m.readBackBytes.Get())
+	}
 	src.thrift.bucket.rate = 0
 	for src.thrift.take(time.Now()) {
 	}
