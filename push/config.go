@@ -35,6 +35,9 @@ type Config struct {
 	// of an address, if it is not this machine's.
 	MaxViewsPerPrincipal    int `koanf:"max_views_per_principal"`
 	MaxViewRowsPerPrincipal int `koanf:"max_view_rows_per_principal"`
+	// MaxReadBackPerPrincipal bounds the bytes of the log that are read in a minute for one subject's subscriptions and
+	// requests that come back from further than ResumeWindowBytes. Beyond it they begin anew.
+	MaxReadBackPerPrincipal int `koanf:"max_read_back_per_principal"`
 	// MaxMessageBytes bounds a client's message; MessageRate (per second) and MessageBurst how fast
 	// they may come, and likewise control frames and fragments together. Too fast messages are dropped
 	// and answered, too fast frames end the connection.
@@ -98,6 +101,7 @@ func DefaultConfig() Config {
 		MaxConnectionsPerPrincipal: 2_000,
 		MaxViewsPerPrincipal:       1_000,
 		MaxViewRowsPerPrincipal:    500_000,
+		MaxReadBackPerPrincipal:    64 << 20,
 
 		MaxMessageBytes:  64 << 10,
 		MessageRate:      50,
@@ -145,6 +149,7 @@ func (c Config) Validate() error {
 		{"max_connections_per_principal", c.MaxConnectionsPerPrincipal},
 		{"max_views_per_principal", c.MaxViewsPerPrincipal},
 		{"max_view_rows_per_principal", c.MaxViewRowsPerPrincipal},
+		{"max_read_back_per_principal", c.MaxReadBackPerPrincipal},
 		{"max_views", c.MaxViews},
 		{"max_view_rows", c.MaxViewRows},
 		{"message_burst", c.MessageBurst},

@@ -16,6 +16,8 @@ type returning struct {
 	at     *positions // nil: cursor is none
 	// told: the client knows that its view broke, and only its alerts go on.
 	told bool
+	// of is who asks; nil: nobody's reading of the log is counted.
+	of *account
 }
 
 // comeBack reads the cursor that a subscription brings; without one there is nothing to come back to.
@@ -80,12 +82,16 @@ func (v *view) greetings(snap *snapshot, joined []*subscription) *greetings {
 		}
 		s.returning = nil
 		g.returns[i], g.refused[i] = r, r.refusal(&v.hub.at)
+		if g.refused[i] == "" && !v.hub.mayComeBack(r) {
+			g.refused[i] = resyncTooOld
+		}
 		if g.refused[i] != "" {
 			continue
 		}
 		if g.back == nil {
 			g.back = v.hub.catchUpLocked(v.patterns, snap)
 		}
+		g.back.askedBy(r)
 		if r.told || v.selection != nil { // which series the client has in is not known
 			g.refused[i] = resyncTooOld
 			g.anew[r.cursor] = nil

@@ -23,8 +23,11 @@ type hub struct {
 	laggards sync.Pool // of *laggard
 	deflater deflater
 	window   *window
-	catalog  Catalog
-	filters  filters
+
+	readShares readShares
+
+	catalog Catalog
+	filters filters
 
 	mu     sync.Mutex
 	closed bool
@@ -54,18 +57,20 @@ type bounds struct {
 
 	accountViews, accountRows int // of one account
 	window                    int // bytes
+	accountReadBack           int // bytes a minute
 }
 
 func newHub(log *slog.Logger, m *meters, epoch string, b bounds) *hub {
 	h := &hub{
 		log: log, m: m, bounds: b, now: time.Now, born: time.Now(),
-		encoders: newEncoders(),
-		store:    newStore(),
-		window:   newWindow(b.window),
-		catalog:  nothingKnown{},
-		deflater: newDeflater(m.compressed),
-		at:       positions{epoch: epoch},
-		views:    make(map[viewKey]*view),
+		encoders:   newEncoders(),
+		store:      newStore(),
+		window:     newWindow(b.window),
+		readShares: newReadShares(b.accountReadBack),
+		catalog:    nothingKnown{},
+		deflater:   newDeflater(m.compressed),
+		at:         positions{epoch: epoch},
+		views:      make(map[viewKey]*view),
 	}
 	h.laggards.New = func() any { return new(laggard) }
 	return h

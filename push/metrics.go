@@ -41,6 +41,7 @@ type meters struct {
 	frames                                   [len(frameKinds)]*metrics.Counter
 	rows, bytes, stalls, shed                *metrics.Counter
 	readings, fellBehind                     *metrics.Counter
+	readBackRefused                          *metrics.Counter
 	compressed                               *metrics.Counter            // bytes before
 	refused                                  map[string]*metrics.Counter // connections, by reason
 	closes                                   [len(closeReasons)]*metrics.Counter
@@ -71,6 +72,7 @@ func newMeters(set *metrics.Set) *meters {
 		stalls:           set.GetOrCreateCounter("weir_push_write_stalls_total"),
 		readings:         set.GetOrCreateCounter("weir_push_readings_total"),
 		fellBehind:       set.GetOrCreateCounter("weir_push_fell_behind_total"),
+		readBackRefused:  set.GetOrCreateCounter("weir_push_read_back_refused_total"),
 		refused:          make(map[string]*metrics.Counter),
 		messages:         set.GetOrCreateCounter("weir_push_messages_total"),
 		messageErrors:    make(map[string]*metrics.Counter),

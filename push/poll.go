@@ -70,6 +70,9 @@ func (s *Server) answerWhenDue(w http.ResponseWriter, r *http.Request, patterns 
 		return
 	}
 	defer s.conns.endVisit(of, holder)
+	if ask.returning != nil {
+		ask.returning.of = of
+	}
 	body, err := s.await(r.Context(), of, patterns, ask)
 	if err != nil {
 		s.refuseSnapshot(w, err)
@@ -154,12 +157,13 @@ func (s *Server) look(ctx context.Context, v *view, patterns []telemetry.Pattern
 // waits while the log is read: an encoder is taken after it.
 func (h *hub) missedBy(ctx context.Context, v *view, r *returning, emptyToo bool) ([]byte, error) {
 	h.mu.Lock()
-	if r.refusal(&h.at) != "" {
+	if r.refusal(&h.at) != "" || !h.mayComeBack(r) {
 		h.mu.Unlock()
 		return nil, errTooOld
 	}
 	state := v.snapshot()
 	back := h.catchUpLocked(v.patterns, state)
+	back.askedBy(r)
 	now := h.now().UnixMicro()
 	h.mu.Unlock()
 	for _, topic := range []string{wire.TopicUpdates, wire.TopicAlerts} {

@@ -102,6 +102,7 @@ func build(opts Options) (*Server, error) {
 			subscriptions: opts.Config.MaxSubscriptions, series: opts.Config.MaxSeries,
 			views: opts.Config.MaxViews, viewRows: opts.Config.MaxViewRows,
 			accountViews: opts.Config.MaxViewsPerPrincipal, accountRows: opts.Config.MaxViewRowsPerPrincipal, window: opts.Config.ResumeWindowBytes,
+			accountReadBack: opts.Config.MaxReadBackPerPrincipal,
 		}),
 		conns:        newRegistry(opts.Config),
 		pressure:     newPressure(),

@@ -18,44 +18,49 @@ type stretch struct {
 
 // read returns the records that count of a partition's [from, to). What is older than the window is read from the log,
 // by one for all who ask meanwhile, and is in the window then as far as that has room, for all who ask later: however
-// many views there are to which clients come back, the log is read once.
-func (w *window) read(ctx context.Context, topic string, partition int, from, to int64) ([]stored, error) {
+// many views there are to which clients come back, the log is read once. cost are the bytes that were read for this
+// call, whether or not they were of use.
+func (w *window) read(ctx context.Context, topic string, partition int, from, to int64) (records []stored, cost int, err error) {
 	for {
 		newer, have := w.span(topic, partition, from, to)
 		if have == from {
-			return newer, nil
+			return newer, cost, nil
 		}
 		if w.readBack == nil {
-			return nil, errTooOld
+			return nil, cost, errTooOld
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("%w: %w", errTooOld, err)
+			return nil, cost, fmt.Errorf("%w: %w", errTooOld, err)
 		}
-		older, err := w.readOnce(ctx, topic, partition, from, have)
+		older, read, err := w.readOnce(ctx, topic, partition, from, have)
+		cost += read
 		switch {
 		case err == nil && older.from <= from && older.to >= have:
-			return slices.Concat(older.between(from, have), newer), nil
+			return slices.Concat(older.between(from, have), newer), cost, nil
 		case err != nil && older.from == from && older.to == have:
-			return nil, fmt.Errorf("%w: %w", errTooOld, err)
+			return nil, cost, fmt.Errorf("%w: %w", errTooOld, err)
 		}
 		// It was somebody else's, who wanted less, or more than can be had.
 	}
 }
 
 // readOnce reads, unless somebody does: then it returns what that one has read. Of what cannot be read the result says
-// what it was.
-func (w *window) readOnce(ctx context.Context, topic string, partition int, from, to int64) (*stretch, error) {
+// what it was. cost are the bytes that this call has read.
+func (w *window) readOnce(ctx context.Context, topic string, partition int, from, to int64) (_ *stretch, cost int, _ error) {
 	result, err, _ := w.readings.Do(topic+"/"+strconv.Itoa(partition), func() (any, error) {
 		// Others wait for it, whether or not the first asker still does.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTime)
 		defer cancel()
 		records, err := w.readBack(ctx, topic, partition, from, to)
+		for i := range records {
+			cost += len(records[i].value)
+		}
 		if err == nil {
 			w.prepend(topic, partition, records, from, to)
 		}
 		return &stretch{from: from, to: to, records: records}, err
 	})
-	return result.(*stretch), err
+	return result.(*stretch), cost, err
 }
 
 // between are the records of [from, to), oldest first.

@@ -33,7 +33,7 @@ func TestTheWindowAndTheLogTogetherHaveEachRecordOnce(t *testing.T) {
 			case 1:
 				from := rapid.Int64Range(0, end).Draw(t, "from")
 				to := rapid.Int64Range(from, end).Draw(t, "to")
-				got, err := l.window.read(context.Background(), at.topic, p, from, to)
+				got, _, err := l.window.read(context.Background(), at.topic, p, from, to)
 				want, _ := l.readBack(context.Background(), at.topic, p, from, to)
 				if err != nil || len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
 					t.Fatalf("[%d, %d) of %v: %v, %d records, want %d", from, to, at, err, len(got), len(want))
@@ -108,7 +108,7 @@ func TestWhoComesBackTogetherSharesOneReading(t *testing.T) {
 		var wg sync.WaitGroup
 		ask := func(from int64, want error) {
 			wg.Go(func() {
-				got, err := l.window.read(t.Context(), wire.TopicUpdates, 0, from, 100)
+				got, _, err := l.window.read(t.Context(), wire.TopicUpdates, 0, from, 100)
 				if !errors.Is(err, want) || want == nil && (len(got) != int(100-from) || got[0].offset != from) {
 					t.Errorf("from %d: %v, %d records", from, err, len(got))
 				}
@@ -152,7 +152,7 @@ func TestWhoWantsMoreThanCanBeHadSpoilsNobodysReturn(t *testing.T) {
 		var wg sync.WaitGroup
 		ask := func(from int64, want error) {
 			wg.Go(func() {
-				if got, err := l.window.read(t.Context(), wire.TopicUpdates, 0, from, 100); !errors.Is(err, want) {
+				if got, _, err := l.window.read(t.Context(), wire.TopicUpdates, 0, from, 100); !errors.Is(err, want) {
 					t.Errorf("from %d: %v, %d records", from, err, len(got))
 				}
 			})

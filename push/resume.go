@@ -35,7 +35,9 @@ var (
 // catchUp merges what happened in a view since some cursors. It is made when nothing is pending in the view, and works
 // without hub.mu.
 type catchUp struct {
+	hub      *hub
 	window   *window
+	askers   []*account // for whom the log is read, if it has to be
 	to       *positions
 	patterns []telemetry.Pattern
 	state    *snapshot // where each chain has to end
@@ -74,7 +76,7 @@ type missed struct {
 
 // catchUpLocked is for a view whose state is of this moment.
 func (h *hub) catchUpLocked(patterns []telemetry.Pattern, state *snapshot) *catchUp {
-	return &catchUp{window: h.window, to: h.at.clone(), patterns: patterns, state: state, spans: make(map[spanKey][]since)}
+	return &catchUp{hub: h, window: h.window, to: h.at.clone(), patterns: patterns, state: state, spans: make(map[spanKey][]since)}
 }
 
 // load reads the records of a topic since the oldest of the cursors, once for all of them.
@@ -127,7 +129,8 @@ func (c *catchUp) loadSpan(ctx context.Context, at spanKey, from, to int64) erro
 	if from >= to {
 		return nil
 	}
-	records, err := c.window.read(ctx, at.topic, at.partition, from, to)
+	records, cost, err := c.window.read(ctx, at.topic, at.partition, from, to)
+	c.spend(cost)
 	if err != nil {
 		return err
 	}

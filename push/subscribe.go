@@ -125,6 +125,9 @@ func (h *hub) subscribe(c *client, id string, want choice, from *returning) erro
 		return wire.NewError(wire.CodeSubscriptionsMany, "")
 	}
 	s := &subscription{id: id, client: c, returning: from}
+	if from != nil {
+		from.of = c.account
+	}
 	s.key, s.patterns = want.key()
 	for _, other := range c.subs {
 		if other.key == s.key { // a view that is shared cannot begin twice on one connection

@@ -179,7 +179,7 @@ func TestConfigNamesEveryFieldThatIsOutOfRange(t *testing.T) {
 	}
 	for _, field := range []string{
 		"default_max_hz", "max_subscriptions", "max_patterns", "max_connections", "max_connections_per_address", "max_connections_per_principal", "auth_timeout",
-		"max_views_per_principal", "max_view_rows_per_principal",
+		"max_views_per_principal", "max_view_rows_per_principal", "max_read_back_per_principal",
 		"max_series", "max_views", "max_message_bytes", "message_rate",
 		"message_burst", "max_lossless_bytes", "send_buffer", "handshake_timeout", "write_timeout", "heartbeat",
 		"idle_timeout", "drain_timeout", "max_listed", "fetch_max_bytes", "fetch_max_wait",

@@ -1,0 +1,93 @@
+package push
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// readShares bound how much of the log is read back for each account: so many bytes at once, and as many a minute from then
+// on. What an account has beyond that it is told anew, which costs what a new client costs.
+type readShares struct {
+	most int // bytes; fixed
+
+	mu    sync.Mutex
+	spent map[accountKey]spent // of those that have read in the last minute or so
+}
+
+// spent is how much was read for an account as of a time. It is less by and by.
+type spent struct {
+	bytes float64
+	at    time.Time
+}
+
+func newReadShares(most int) readShares {
+	return readShares{most: most, spent: make(map[accountKey]spent)}
+}
+
+// left is what of it counts still.
+func (s spent) left(now time.Time, most int) float64 {
+	return s.bytes - now.Sub(s.at).Minutes()*float64(most)
+}
+
+// may reports whether the log may be read for an account. For one that is nil it may.
+func (r *readShares) may(a *account, now time.Time) bool {
+	if a == nil {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.spent[a.key].left(now, r.most) < float64(r.most)
+}
+
+// spend notes that so many bytes were read for each of the accounts, and forgets what counts no more.
+func (r *readShares) spend(accounts []*account, bytes int, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, s := range r.spent {
+		if s.left(now, r.most) <= 0 {
+			delete(r.spent, key)
+		}
+	}
+	for _, a := range accounts {
+		r.spent[a.key] = spent{max(0, r.spent[a.key].left(now, r.most)) + float64(bytes), now}
+	}
+}
+
+// mayComeBack reports whether a subscription or request may go on from its cursor: if it takes reading of the log, its
+// account may not have had too much of that.
+func (h *hub) mayComeBack(r *returning) bool {
+	if h.window.reaches(r.at) || h.readShares.may(r.of, h.now()) {
+		return true
+	}
+	h.m.readBackRefused.Inc()
+	return false
+}
+
+// reaches reports whether the window has all that happened since.
+func (w *window) reaches(at *positions) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for topic, logs := range w.logs {
+		for p, from := range at.of(topic) {
+			if p < len(logs) && from < logs[p].from {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// askedBy notes for whom the log is read, if it has to be.
+func (c *catchUp) askedBy(r *returning) {
+	if r.of != nil && !slices.Contains(c.askers, r.of) && !c.window.reaches(r.at) {
+		c.askers = append(c.askers, r.of)
+	}
+}
+
+// spend charges those who ask with what was read of the log for them.
+func (c *catchUp) spend(bytes int) {
+	if bytes > 0 && len(c.askers) > 0 {
+		c.hub.readShares.spend(c.askers, bytes, c.hub.now())
+	}
+}
