@@ -7,7 +7,9 @@
 // Everything is a record of weir.messages, keyed by the path it is about: the order of a room is that of its partition. A
 // message takes one way only, through the log, to the sessions of its origin, too; the receipt goes out when the
 // origin has read it back, so that it tells whether the message is a repetition. What an instance knows it has read from
-// the log, from its beginning at the start, so a restart loses nothing that the topic retains.
+// the log, from its beginning at the start, so a restart loses nothing that the topic retains. Who comes back with the
+// version it knows is told what came after it: from memory, and, before its join is written, from the log, where those who
+// come at once share a reading.
 //
 // A join names the instance of its session. An instance that falls silent has its members removed by all others, and
 // they come back should it be heard of again.

@@ -135,8 +135,8 @@ func (h *Hub) Attach(id string, who *auth.Principal, send func(message []byte)) 
 	if s != nil {
 		s.who = who
 		var out []string
-		for room, stay := range s.rooms {
-			if stay.in && !mayJoin(who, room) {
+		for room := range s.rooms { // also those that it is about to join: this comes behind that
+			if !mayJoin(who, room) {
 				out = append(out, room)
 			}
 		}

@@ -199,3 +199,18 @@ func TestABanByAnotherModeratorHoldsEverywhereAndOutlivesARestart(t *testing.T) 
 	wantBanned(w.attach(again, "a2", "ada", auth.RoleAdmin)) // also who could lift it
 	w.attach(again, "b2", "bob", auth.RoleViewer).join("p/r")
 }
+
+func TestAJoinThatIsUnderWayEndsWithTheRight(t *testing.T) {
+	w := newWorld(t)
+	one, _ := w.start("one")
+	a := w.attach(one, "a", "ada", auth.RoleViewer)
+	a.ask(wire.TypeJoin, wire.RoomRequest{Target: wire.Target{Room: "p/r"}})
+	one.Attach("a", &auth.Principal{Subject: "ada", Tenant: "p", Roles: []string{auth.RoleDevice}}, nil)
+	if m := next[*wire.Left](a); m.Room != "p/r" {
+		t.Errorf("%+v", m)
+	}
+	b := w.attach(one, "b", "bob", auth.RoleViewer)
+	if members := b.join("p/r").Members; len(members) != 1 {
+		t.Errorf("%+v", members)
+	}
+}

@@ -312,6 +312,9 @@ func (h *Hub) answerJoin(s *session, name string, out outcome) {
 	st := h.stateOf(name)
 	r := st.rooms[name]
 	messages, gap := st.missed(r, want, h.cfg.HistoryBytes, time.Now().UnixMicro())
+	if gap {
+		h.m.gaps.Inc()
+	}
 	s.send((&wire.Joined{Room: name, Members: r.there(), Messages: messages, Version: r.version, Gap: gap}).Append(nil))
 }
 

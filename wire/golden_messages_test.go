@@ -90,7 +90,7 @@ func TestGoldenLive(t *testing.T) {
 		client = append(client, text)
 	}
 	for _, r := range roomRequests() {
-		client = append(client, r.RoomRequest.Append(nil, r.kind))
+		client = append(client, r.Append(nil, r.kind))
 	}
 	golden(t, "live.json", listOf("server", server), listOf("client", client))
 }
