@@ -6,7 +6,7 @@ import { useHold } from "./hold";
 import { useModel } from "./model";
 import { SeriesRow } from "./table-row";
 
-/** px; the same as --row in components.css. */
+/** px; the same as --row in tokens.css. */
 const ROW = 36;
 const VIEWPORT_ROWS = 14;
 /** Rows made beyond each edge of the viewport. */
