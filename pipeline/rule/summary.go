@@ -108,5 +108,9 @@ func (t *turn) expected(joint string) string {
 	if math.IsNaN(t.lo) || math.IsNaN(t.hi) {
 		return ""
 	}
-	return joint + "expected " + number(t.lo) + " to " + number(t.hi)
+	lo, hi := number(t.lo), number(t.hi)
+	if lo == hi { // it has never been anything else
+		return joint + "expected " + lo
+	}
+	return joint + "expected " + lo + " to " + hi
 }

@@ -217,6 +217,18 @@ func TestASummaryNamesTheBandOnlyOfAValueOutsideIt(t *testing.T) {
 	}
 }
 
+func TestASummaryOfWhatNeverMovedNamesOneExpectedValue(t *testing.T) {
+	spec := Default()
+	spec.Flapping.Off = true
+	b := newBed(t, *spec)
+	o := b.observation(1, 12)
+	o.Onset, o.Head, o.State, o.Score, o.Lo, o.Hi = true, "deviation", telemetry.Alerting, 1, 20, 20.0000001
+	x := b.one(b.w.Observe(&b.s, &o, nil), telemetry.Firing, telemetry.Raised)
+	if want := "plant1/press7/temperature is 12 °C, expected 20: far from its recent mean (deviation, score 1.00)"; x.Summary != want {
+		t.Errorf("summary %q, want %q", x.Summary, want)
+	}
+}
+
 func TestAnomalyFollowsTheDetector(t *testing.T) {
 	spec := Default()
 	spec.Heads, spec.Flapping.Off = []string{"novelty"}, true
