@@ -113,10 +113,10 @@ func (h *history) after(version int64) []kept {
 // readBack reads the messages of a partition's [from, to), of which it may be that only the newest can be had; or nil.
 // Those who come at once share one reading.
 func (h *Hub) readBack(ctx context.Context, partition int, from, to int64) *stretch {
-	from = max(from, to-int64(h.cfg.ReadBack)) / readBlock * readBlock
 	if h.cfg.ReadBack == 0 || from >= to {
 		return nil
 	}
+	from = max(from, to-int64(h.cfg.ReadBack)) / readBlock * readBlock
 	for range 2 { // the first may be one that began before to was there
 		result, err, _ := h.readings.Do(fmt.Sprintf("%d/%d", partition, from), func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTime) // others wait for it, too

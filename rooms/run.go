@@ -33,8 +33,12 @@ func (h *Hub) Run(ctx context.Context) error {
 		return fmt.Errorf("rooms: %w", err)
 	}
 	var all sync.WaitGroup
+	h.mu.Lock()
+	for p, st := range h.states {
+		st.forgot = ends[p].First << 12
+	}
+	h.mu.Unlock()
 	for p := range h.opts.Partitions {
-		h.states[p].forgot = ends[p].First << 12
 		all.Go(func() { h.follow(ctx, p, ends[p]) })
 	}
 	all.Go(func() { h.tend(ctx) })
