@@ -123,6 +123,8 @@ class Client {
 
   receive({ type, payload }) {
     if (type === "app_ping") this.send("app_pong", payload);
+    if (type === "stats")
+      this.send("stats", { rtt_ms: 1.2, subscriptions: [...this.views.values()].map(figures) });
     if (type === "unsubscribe") this.views.delete(payload.id);
     if (type !== "subscribe") return;
     const matches = payload.patterns.map(toRegExp);
@@ -153,6 +155,12 @@ class Client {
       if (rows.length > 0) this.send("updates", { view: view.number, push_ts: us(), rows });
     }
   }
+}
+
+/** What a server counts of a client that keeps up. */
+function figures({ number }) {
+  const none = { merged: 0, held: 0, depth: 0, lag_ms: 0, stalls: 0 };
+  return { id: String(number), view: number, frames: 1, rows: 1, readings: 1, ...none };
 }
 
 function toRegExp(pattern) {

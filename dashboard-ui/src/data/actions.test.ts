@@ -1,5 +1,5 @@
 import type { AlertMessage } from "@weir/live";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { AlertActions } from "./actions";
 import type { Silence } from "./silences";
 
@@ -41,6 +41,16 @@ describe("actions on alerts", () => {
       { path: "/v1/alerts/3-a%20b/ack", method: "POST", body: { comment: "looking" } },
     ]);
     expect(told).toEqual([marked]);
+  });
+
+  it("work on a page without TLS, which has less of crypto", async () => {
+    vi.stubGlobal("crypto", { getRandomValues: crypto.getRandomValues.bind(crypto) });
+    const { made, asked } = actions([200, ALERT], [200, ALERT]);
+    expect(await made.comment("x", "y")).toEqual({ kind: "done" });
+    expect(await made.silence(ALERT, "")).toEqual({ kind: "done" });
+    vi.unstubAllGlobals();
+    expect(asked[0]?.key).toMatch(/^[0-9a-f]{32}$/);
+    expect(asked[1]?.body).toMatchObject({ id: expect.stringMatching(/^ui-[0-9a-f]{32}$/) });
   });
 
   it("go to their own paths", async () => {

@@ -1,4 +1,5 @@
 import type { AlertMessage } from "@weir/live";
+import { uniqueId } from "@weir/live/id";
 import type { Silence } from "./silences";
 
 /** The part of the browser's fetch that is used; tests bring their own. */
@@ -41,7 +42,7 @@ export class AlertActions {
   /** Keep alerts of this one's rule and series from being news for an hour. */
   silence(alert: AlertMessage, comment: string): Promise<Outcome> {
     // A series is the pattern of itself. The id tells a repetition.
-    const id = `ui-${crypto.randomUUID()}`;
+    const id = `ui-${uniqueId()}`;
     const body = { id, series: alert.series, rules: [alert.rule], duration: "1h", comment };
     return this.send("/v1/silences", body, {});
   }
@@ -65,7 +66,7 @@ export class AlertActions {
   }
 
   private act(id: string, action: string, body: object): Promise<Outcome> {
-    return this.send(`${path(id)}/${action}`, body, { "idempotency-key": crypto.randomUUID() });
+    return this.send(`${path(id)}/${action}`, body, { "idempotency-key": uniqueId() });
   }
 
   private async send(

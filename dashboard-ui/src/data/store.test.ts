@@ -65,6 +65,27 @@ describe("store", () => {
     expect(series.rows).toBe(1);
   });
 
+  it("knows when it last began anew, and why", () => {
+    expect(store.lastResync).toBeNull();
+    store.resync("gap");
+    expect(store.lastResync).toEqual({ at: now, reason: "gap" });
+    feed("a/t");
+    now += 10;
+    store.welcome(welcome("e2"));
+    expect(store.lastResync).toEqual({ at: now, reason: "epoch_changed" });
+  });
+
+  it("parts with a series that is gone, and not with one of its name", () => {
+    feed("a/t");
+    feed("b/t");
+    const gone = store.open("a/t");
+    store.remove(gone);
+    expect(store.all().map((s) => s.name)).toEqual(["b/t"]);
+    feed("a/t");
+    store.remove(gone);
+    expect(store.all().map((s) => s.name)).toEqual(["a/t", "b/t"]);
+  });
+
   it("keeps what the new pattern selects", () => {
     feed("a/t");
     feed("b/t");

@@ -1,4 +1,4 @@
-import type { AlertMessage, ErrorMessage, Severity, Update, Updates, Welcome } from "@weir/live";
+import type { AlertMessage, ErrorMessage, Severity, Stats, Update, Updates, Welcome } from "@weir/live";
 import { matches } from "@weir/live";
 import type { SessionSink } from "../live/session";
 import { AlertFeed } from "./alerts";
@@ -24,6 +24,10 @@ export class Store implements SessionSink<Series> {
   lastProblem: ErrorMessage | null = null;
   /** Newest ingest time of any reading, server's clock, ms; 0 before the first. */
   newestReading = 0;
+  /** When and why readings were last known by their end only, ms by the page's clock; null: not since it was opened. */
+  lastResync: { readonly at: number; readonly reason: string } | null = null;
+  /** What the server counted of this connection last. */
+  figures: Stats | null = null;
   /** Newest push time, server's clock, ms. */
   newestPush = 0;
 
@@ -76,6 +80,8 @@ export class Store implements SessionSink<Series> {
     this.restrict([]);
     this.silences.clear();
     this.lastProblem = null;
+    this.lastResync = null;
+    this.figures = null;
     this.expiresAt = 0;
   }
 
@@ -98,6 +104,7 @@ export class Store implements SessionSink<Series> {
       for (const series of this.byKey.values()) series.reset();
       this.alerts.clear();
       this.foldAlerts();
+      this.resync("epoch_changed");
     }
     this.epoch = welcome.epoch;
     this.lastProblem = null;
@@ -131,6 +138,16 @@ export class Store implements SessionSink<Series> {
     this.readings.add(u.n, now);
     const ingest = u.ingest_ts / 1000;
     if (ingest > this.newestReading) this.newestReading = ingest;
+  }
+
+  remove(series: Series): void {
+    if (this.byKey.get(series.name) !== series) return;
+    this.byKey.delete(series.name);
+    this.sortedStale = true;
+  }
+
+  resync(reason: string): void {
+    this.lastResync = { at: this.clock(), reason };
   }
 
   snapshot(alerts: readonly AlertMessage[], pushTime: number): void {

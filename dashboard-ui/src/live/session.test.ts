@@ -9,6 +9,12 @@ class Recorder implements SessionSink<string> {
   accept(series: string, u: Readonly<Update>): void {
     this.got.push(`${series}@${u.version}`);
   }
+  remove(series: string): void {
+    this.got.push(`${series} gone`);
+  }
+  resync(reason: string): void {
+    this.got.push(reason);
+  }
   readonly welcome = () => {};
   readonly snapshots: string[][] = [];
   snapshot(open: readonly AlertMessage[]): void {
@@ -64,6 +70,22 @@ describe("subscription", () => {
     expect(sink.got).toEqual(["a/t@10", "a/t@12"]);
     expect(sink.alerts.map((a) => a.id)).toEqual(["x"]);
     expect(session.subscribed).toBe(true);
+  });
+
+  it("tells of series that are gone, and of what cannot be told", () => {
+    server.socket.snapshot(1, ["a/t", "b/t"], [row(0, -1, 10), row(1, -1, 10)]);
+    server.socket.say("series", { view: 1, removed: [1] });
+    server.socket.say("resync", { view: 1, reason: "cursor_too_old" });
+    server.socket.snapshot(1, [], []);
+    expect(sink.got.slice(2)).toEqual(["b/t gone", "cursor_too_old", "a/t gone"]);
+  });
+
+  it("asks what the server counts, and does without an answer", async () => {
+    const asked = session.figures();
+    server.socket.say("stats", { rtt_ms: 2, subscriptions: [] });
+    expect((await asked)?.rtt_ms).toBe(2);
+    server.socket.lose();
+    expect(await session.figures()).toBeNull();
   });
 
   it("takes all open alerts from a snapshot, and transitions from what was missed", () => {

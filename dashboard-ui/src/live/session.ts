@@ -4,6 +4,7 @@ import {
   type LinkState,
   LiveClient,
   type LiveOptions,
+  type Stats,
   type Subscription,
   type Update,
   type Updates,
@@ -17,6 +18,10 @@ export interface SessionSink<T> {
   open(series: string): T;
   /** A row in order. u is reused for the next row. */
   accept(target: T, u: Readonly<Update>): void;
+  /** The series is gone. */
+  remove(target: T): void;
+  /** What happened meanwhile is known by its end only. */
+  resync(reason: string): void;
   welcome(welcome: Welcome): void;
   /** A snapshot arrived: alerts are all that are open for the subscription. */
   snapshot(alerts: readonly AlertMessage[], pushTime: number): void;
@@ -71,6 +76,7 @@ export class Session<T> {
       {
         open: ({ series }) => sink.open(series),
         accept: (target, u) => sink.accept(target, u),
+        remove: (target) => sink.remove(target),
         frame: (frame, bytes) => {
           sink.frame(frame, bytes);
           this.adaptRate();
@@ -82,6 +88,7 @@ export class Session<T> {
       if (!message.resumed) sink.snapshot(message.alerts ?? [], message.push_ts);
       this.adaptRate();
     });
+    this.subscription.on("resync", ({ reason }) => sink.resync(reason));
     this.subscription.on("error", (error) => sink.problem(error));
     client.on("state", options.onState);
     client.on("welcome", (welcome) => {
@@ -119,6 +126,11 @@ export class Session<T> {
   /** End, until somebody connects again. */
   close(): void {
     this.client.close();
+  }
+
+  /** What the server counts of this page; null if it does not answer. */
+  async figures(): Promise<Stats | null> {
+    return this.client.stats().catch(() => null);
   }
 
   setPattern(pattern: string): void {

@@ -5,7 +5,7 @@ import { type FeedEntry, isOpen } from "../data/alerts";
 import { AlertActions } from "./alert-actions";
 import { PhaseBadges, SeverityBadge } from "./alert-badges";
 import { EvidenceChart } from "./evidence-chart";
-import { formatAge, formatCount, formatLimit, formatTime, formatValue, UNKNOWN } from "./format";
+import { formatAge, formatBand, formatCount, formatLimit, formatTime, formatValue, UNKNOWN } from "./format";
 import { Icon } from "./icons";
 import { SeriesLink } from "./link";
 import { useModel } from "./model";
@@ -101,10 +101,9 @@ function Body({ entry }: { entry: FeedEntry }) {
 function Facts({ alert }: { alert: AlertMessage }) {
   const value = (v: number | null | undefined) => formatValue(v ?? Number.NaN);
   const q = alert.quality;
-  const band = alert.lo === null && alert.hi === null;
   const facts: [string, string, string][] = [
     ["value", value(alert.value), "Of the reading that caused the transition"],
-    ["expected", band ? UNKNOWN : `${value(alert.lo)} … ${value(alert.hi)}`, "Expected band"],
+    ["expected", formatBand(alert.lo, alert.hi), "Expected band"],
     [
       "limit",
       formatLimit(alert.detector, alert.limit ?? Number.NaN),

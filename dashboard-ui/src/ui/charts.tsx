@@ -3,7 +3,7 @@ import { useRef } from "preact/hooks";
 import { chartOrder } from "../data/order";
 import type { Series } from "../data/series";
 import { ChartHost } from "./chart-host";
-import { formatAge, formatValue } from "./format";
+import { formatAge, formatBand, formatValue } from "./format";
 import { useHold } from "./hold";
 import { Icon, StateLabel } from "./icons";
 import { SeriesLink } from "./link";
@@ -101,7 +101,7 @@ function ChartCard({ series }: { series: Series }) {
   const u = series.latest;
   const state = stateName(series.state);
   const age = series.age(model.store.now());
-  const band = `${formatValue(u.lo)} … ${formatValue(u.hi)}`;
+  const band = formatBand(u.lo, u.hi);
   const marked = series.state >= State.anomalous ? ` is-${state}` : "";
   return (
     <article class={`card chart-card${marked}`} data-testid="chart-card" data-series={series.name}>

@@ -1,6 +1,6 @@
 import type { AlertMessage } from "@weir/live";
 import { type Picture, picture } from "../data/evidence";
-import { formatTime, formatValue } from "./format";
+import { formatBand, formatTime, formatValue } from "./format";
 
 /** Sizes of the drawing, in its own units; it is stretched to its place. */
 const W = 600;
@@ -63,8 +63,7 @@ function describe(alert: AlertMessage, p: Picture): string {
       : `${values.length === 1 ? "One reading" : `${values.length} readings`} at ${formatTime(p.from)}`,
     `between ${formatValue(Math.min(...values))} and ${formatValue(Math.max(...values))}`,
   ];
-  if (p.band)
-    parts.push(`expected ${formatValue(alert.lo ?? Number.NaN)} to ${formatValue(alert.hi ?? Number.NaN)}`);
+  if (p.band) parts.push(`expected ${formatBand(alert.lo, alert.hi)}`);
   if (p.limit !== null) parts.push(`limit ${formatValue(alert.limit ?? Number.NaN)}`);
   return parts.join(", ");
 }

@@ -1,6 +1,6 @@
 import { type FeedEntry, isOpen } from "../data/alerts";
 import { PhaseBadges, SeverityBadge } from "./alert-badges";
-import { formatAge, formatLimit, formatTime, formatValue } from "./format";
+import { formatAge, formatBand, formatLimit, formatTime, formatValue } from "./format";
 import { SeriesLink, ViewLink } from "./link";
 import { useModel } from "./model";
 import { SilenceList, SilenceNote } from "./silences";
@@ -83,9 +83,7 @@ function Entry({ entry, now, chosen }: { entry: FeedEntry; now: number; chosen: 
         {(alert.lo !== null || alert.hi !== null) && (
           <div>
             <dt>expected</dt>
-            <dd>
-              {formatValue(alert.lo ?? Number.NaN)} … {formatValue(alert.hi ?? Number.NaN)}
-            </dd>
+            <dd>{formatBand(alert.lo, alert.hi)}</dd>
           </div>
         )}
         {alert.lo === null && alert.hi === null && (

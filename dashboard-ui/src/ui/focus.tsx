@@ -6,7 +6,7 @@ import { extremes } from "../data/extent";
 import type { Series } from "../data/series";
 import { ChartHost } from "./chart-host";
 import { Legend } from "./charts";
-import { formatAge, formatCount, formatTime, formatValue } from "./format";
+import { formatAge, formatBand, formatCount, formatTime, formatValue } from "./format";
 import { Icon, StateLabel } from "./icons";
 import { useModel } from "./model";
 
@@ -104,7 +104,7 @@ function describe(points: Points, index: number): string {
   const range = points.min[k] === points.max[k] ? "" : ` (${value(points.min)} … ${value(points.max)})`;
   const expected = Number.isNaN(points.lo[k] ?? Number.NaN)
     ? ""
-    : `  expected ${value(points.lo)} … ${value(points.hi)}`;
+    : `  expected ${formatBand(points.lo[k] ?? Number.NaN, points.hi[k] ?? Number.NaN)}`;
   return `${time}  ${value(points.last)}${range}  avg ${value(points.avg)}${expected}`;
 }
 
@@ -117,7 +117,7 @@ function Facts({ series }: { series: Series }) {
   const seen = extremes(series.history, Math.max(now, series.history.newestTime) - window * 1000);
   const facts: [string, string, string][] = [
     ["average", formatValue(u.avg), "Moving average"],
-    ["expected", `${formatValue(u.lo)} … ${formatValue(u.hi)}`, "Expected band"],
+    ["expected", formatBand(u.lo, u.hi), "Expected band"],
     [`min, ${window / 60} min`, formatValue(seen.min), "Lowest value in the window"],
     [`max, ${window / 60} min`, formatValue(seen.max), "Highest value in the window"],
     ["score", u.score.toFixed(2), "Highest anomaly score in the newest row, 0 to 1"],

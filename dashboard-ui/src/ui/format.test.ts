@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { formatAge, formatCount, formatTick, formatTime, formatValue } from "./format";
+import { formatAge, formatBand, formatCount, formatTick, formatTime, formatValue } from "./format";
 
 describe("formats", () => {
   it.each([
@@ -17,6 +17,14 @@ describe("formats", () => {
     [-1e-9, "−1.000e−9"],
     [Number.NaN, "–"],
   ])("value %d: %s", (v, text) => expect(formatValue(v)).toBe(text));
+
+  it.each([
+    [0, 0, "0"],
+    [20, 20.0000001, "20"],
+    [-0.5, 12.25, "−0.50 … 12.25"],
+    [null, 5, "– … 5"],
+    [null, null, "–"],
+  ])("band from %d to %d: %s", (lo, hi, text) => expect(formatBand(lo, hi)).toBe(text));
 
   it.each([
     [0, "0"],

@@ -17,6 +17,13 @@ export function formatValue(v: number): string {
   return signed(text.replace(/(\.\d\d)(\d*?)0+$/, "$1$2")) + unit;
 }
 
+/** A band: one value where both ends would look the same, as of what has never moved. */
+export function formatBand(lo: number | null, hi: number | null): string {
+  const [from, to] = [lo ?? Number.NaN, hi ?? Number.NaN];
+  const one = Math.abs(to - from) <= 1e-5 * Math.abs(from) || (Number.isNaN(from) && Number.isNaN(to));
+  return one ? formatValue(from) : `${formatValue(from)} … ${formatValue(to)}`;
+}
+
 /** A label of an axis whose labels are increment apart. */
 export function formatTick(v: number, increment: number): string {
   const size = Math.abs(v);

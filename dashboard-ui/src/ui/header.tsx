@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import type { LinkState } from "@weir/live";
+import type { LinkState, SubscriptionFigures } from "@weir/live";
 import { patternError } from "@weir/live/pattern";
 import { useEffect } from "preact/hooks";
 import { patternHint } from "../data/pattern";
@@ -117,7 +117,54 @@ function Vitals() {
         <dt>merged</dt>
         <dd>{rows > 0 ? `×${formatCount(Math.round((readings / rows) * 10) / 10)}` : UNKNOWN}</dd>
       </div>
+      <Behind />
+      <LastResync />
     </dl>
+  );
+}
+
+/** How far this page is behind by what waits for it on the server. */
+function Behind() {
+  const { figures } = useModel().store;
+  const all = figures?.subscriptions ?? [];
+  const sum = (of: (f: SubscriptionFigures) => number) => all.reduce((total, f) => total + of(f), 0);
+  const lag = figures ? Math.max(0, ...all.map((f) => f.lag_ms)) : Number.NaN;
+  const old = lag > OLD;
+  const title = figures
+    ? [
+        `${formatCount(sum((f) => f.depth))} rows wait for this page on the server`,
+        `${formatCount(sum((f) => f.merged))} were merged because it was late`,
+        `it fell behind ${formatCount(sum((f) => f.stalls))} times`,
+        `round trip ${formatAge(figures.rtt_ms ?? Number.NaN)}`,
+      ].join("; ")
+    : "How far this page is behind; the server has not said yet";
+  return (
+    <div class={old ? "old" : ""} title={title}>
+      <dt>behind</dt>
+      <dd data-testid="behind">
+        {old && <Icon name="warning" />}
+        {formatAge(lag)}
+      </dd>
+    </div>
+  );
+}
+
+const RESYNC_TEXT: Record<string, string> = {
+  cursor_too_old: "the page was away for longer than the server keeps",
+  epoch_changed: "the server has begun anew",
+  gap: "something was missing",
+  series_removed: "a device was deleted",
+};
+
+/** When readings in between were last not told one by one. */
+function LastResync() {
+  const { lastResync } = useModel().store;
+  const why = lastResync && (RESYNC_TEXT[lastResync.reason] ?? lastResync.reason.replaceAll("_", " "));
+  return (
+    <div title={why ? `Began anew: ${why}` : "Nothing has been missed since this page was opened"}>
+      <dt>resync</dt>
+      <dd data-testid="resync">{lastResync ? `${formatAge(Date.now() - lastResync.at)} ago` : "none"}</dd>
+    </div>
   );
 }
 

@@ -20,6 +20,8 @@ const TICK = 250;
 const ORDER_EVERY = 4;
 /** How often the silences are asked for, in ticks: others give and end some, and nobody tells of it. */
 const SILENCES_EVERY = 40;
+/** How often the server is asked what it counts of this page, in ticks. */
+const FIGURES_EVERY = 8;
 
 const VIEW_KEY = "weir-view";
 
@@ -190,8 +192,15 @@ export class Model {
     // The first series are shown at once, not with the next order.
     const first = this.store.size > 0 && this.matching.peek().length === 0;
     this.tick.value++;
-    if (this.tick.value % SILENCES_EVERY === 0 && this.link.value.name === "live") void this.loadSilences();
+    if (this.link.value.name === "live" && !document.hidden) {
+      if (this.tick.value % SILENCES_EVERY === 0) void this.loadSilences();
+      if (this.tick.value % FIGURES_EVERY === 0) void this.loadFigures();
+    }
     if (first || this.tick.value % ORDER_EVERY === 0) this.slowTick.value++;
+  }
+
+  private async loadFigures(): Promise<void> {
+    this.store.figures = await this.session.figures();
   }
 
   private async loadSilences(): Promise<void> {
