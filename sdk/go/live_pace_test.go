@@ -1,6 +1,7 @@
 package device
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,10 +38,12 @@ func (s *roomServer) busy(rate float64, names bool) (dropped *int) {
 
 func sendMany(t *testing.T, l *Live, n int) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() {
-			if _, err := l.Send(t.Context(), Outgoing{Target: Target{Room: "p/ops"}, Type: "chat", ID: fmt.Sprint(i)}); err != nil {
+			if _, err := l.Send(ctx, Outgoing{Target: Target{Room: "p/ops"}, Type: "chat", ID: fmt.Sprint(i)}); err != nil {
 				t.Errorf("message %d: %v", i, err)
 			}
 		})

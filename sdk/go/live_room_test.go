@@ -106,7 +106,9 @@ func (s *roomServer) post(room, id, payload string) int64 {
 
 func join(t *testing.T, l *Live, room string, last int) *Room {
 	t.Helper()
-	r, err := l.Join(t.Context(), room, JoinOptions{Last: last})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	r, err := l.Join(ctx, room, JoinOptions{Last: last})
 	if err != nil {
 		t.Fatal(err)
 	}

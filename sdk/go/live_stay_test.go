@@ -159,6 +159,10 @@ func TestARoomMayBeLeftAndJoinedAgainBeforeTheServerHasAnswered(t *testing.T) {
 				t.Error("what was asked before was taken for the answer")
 			}
 			p.write(&wire.Joined{Room: "p/ops", Version: 10})
+			synctest.Wait()
+			if len(rooms) == 0 {
+				t.Fatal("not joined")
+			}
 			r := <-rooms
 			p.write(&Message{Target: Target{Room: "p/ops"}, Version: 20, Payload: json.RawMessage("1")})
 			if e := event(t, r); e.Message == nil || len(l.leaving) > 0 {
@@ -234,12 +238,13 @@ func TestBroadcastsAreToldWhateverTheirVersions(t *testing.T) {
 		var got []string
 		l := startLive(t, s.liveServer, func(o *LiveOptions) { o.OnMessage = func(m Message) { got = append(got, m.ID) } })
 		next(t, follow(t, l, SubscribeOptions{}))
+		s.peer().write(&Message{Target: Target{User: "p/_users/me"}, Version: 100, ID: "u", Payload: json.RawMessage("1")})
 		// Of the tenant and of all: from two partitions.
 		s.peer().write(&Message{Target: Target{Broadcast: true}, Version: 50, ID: "a", Payload: json.RawMessage("1")})
 		s.peer().write(&Message{Target: Target{Broadcast: true}, Version: 3, ID: "b", Payload: json.RawMessage("1")})
 		s.peer().write(&Message{Target: Target{Session: "s1"}, Version: 7, ID: "c", Payload: json.RawMessage("1")})
 		synctest.Wait()
-		if fmt.Sprint(got) != "[a b c]" {
+		if fmt.Sprint(got) != "[u a b c]" {
 			t.Errorf("%q", got)
 		}
 		finishLive(s.liveServer, l)
