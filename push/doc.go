@@ -10,7 +10,7 @@
 // the offsets up to which latest is complete (source, tail). What arrives enters the hub. It keeps the
 // newest update of each series and the open alerts, and merges updates into the views that show the series.
 // A view is what equal subscriptions share, which differ in id and cursor at most: on its tick it encodes one frame
-// and offers the same bytes to all its subscribers.
+// and offers the same bytes to all its subscribers. Rows of one series that several views tell alike are written once (rowText).
 //
 // # Snapshot and live in one step
 //
@@ -94,6 +94,10 @@
 // subscription must be readable. So nothing is checked per row or alert, frames stay shared, and a connection hears of
 // alerts only through views it may have. Renewed credentials end the subscriptions that they do not permit, and the
 // gate's watch ends the connection with its credentials. It is called without locks, and may call back under its own.
+//
+// What one principal has of connections, of requests that wait, of views and their rows is counted (account) and bounded, so
+// that nobody keeps others out; so is what is read of the log for it (readShares). A view that several principals use
+// counts for each. An open server has no principals: there an address is bounded, and this machine by what all may have.
 //
 // # Goroutines and locks
 //
