@@ -9,7 +9,7 @@ type State uint8
 const (
 	OK State = iota
 	Warming
-	Offline // 2: reserved, not sent yet
+	Offline // readings are missing for longer than a rule permits
 	Anomalous
 	Alerting
 )

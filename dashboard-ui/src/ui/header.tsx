@@ -125,7 +125,9 @@ function Vitals() {
 
 /** How far this page is behind by what waits for it on the server. */
 function Behind() {
-  const { figures } = useModel().store;
+  const model = useModel();
+  model.tick.value;
+  const figures = model.link.value.name === "live" ? model.store.figures : null;
   const all = figures?.subscriptions ?? [];
   const sum = (of: (f: SubscriptionFigures) => number) => all.reduce((total, f) => total + of(f), 0);
   const lag = figures ? Math.max(0, ...all.map((f) => f.lag_ms)) : Number.NaN;
@@ -137,7 +139,7 @@ function Behind() {
         `it fell behind ${formatCount(sum((f) => f.stalls))} times`,
         `round trip ${formatAge(figures.rtt_ms ?? Number.NaN)}`,
       ].join("; ")
-    : "How far this page is behind; the server has not said yet";
+    : "How far this page is behind what the server has; it has not said";
   return (
     <div class={old ? "old" : ""} title={title}>
       <dt>behind</dt>
@@ -158,7 +160,9 @@ const RESYNC_TEXT: Record<string, string> = {
 
 /** When readings in between were last not told one by one. */
 function LastResync() {
-  const { lastResync } = useModel().store;
+  const model = useModel();
+  model.tick.value;
+  const { lastResync } = model.store;
   const why = lastResync && (RESYNC_TEXT[lastResync.reason] ?? lastResync.reason.replaceAll("_", " "));
   return (
     <div title={why ? `Began anew: ${why}` : "Nothing has been missed since this page was opened"}>

@@ -14,15 +14,15 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["t", "theme"],
 ];
 
-/** A state without a meaning here is one that the server does not send yet. */
-const MEANING: Partial<Record<StateName, string>> = {
+const MEANING: Record<StateName, string> = {
   alert: "an alert is open, or values are far outside what was expected",
   anomalous: "unusual, but not enough for an alert",
+  offline: "readings are missing for longer than a rule permits",
   warming: "still learning what to expect",
   ok: "as expected",
 };
 
-const STATES = [...STATE_NAMES].reverse().filter((state) => MEANING[state]);
+const STATES = [...STATE_NAMES].reverse();
 
 export function Help() {
   const { helpOpen } = useModel();
