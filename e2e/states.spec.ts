@@ -24,9 +24,11 @@ test("tells that the server fell silent, while data age grows", async ({ page })
   fake = await startFake();
   await page.goto(fake.url);
   await expect(page.getByTestId("data-age")).toHaveText(/ms$/);
+  await expect(page.getByTestId("behind")).toHaveText("0 ms");
   await fetch(`${fake.url}/fake/mute`);
   await expect(page.getByTestId("link")).toHaveAttribute("data-state", "stale", { timeout: 10_000 });
   await expect(page.getByTestId("data-age")).toHaveText(/^\d+(\.\d)? s$/);
+  await expect(page.getByTestId("behind")).toHaveText("–");
 });
 
 test("subscribes anew after a gap, and goes on", async ({ page }) => {
@@ -39,7 +41,9 @@ test("subscribes anew after a gap, and goes on", async ({ page }) => {
   );
   await page.goto(fake.url);
   await expect(page.getByTestId("chart-card")).toHaveCount(12);
+  await expect(page.getByTestId("resync")).toHaveText("none");
   await fetch(`${fake.url}/fake/gap`);
+  await expect(page.getByTestId("resync")).toHaveText(/ ago$/);
   await expect.poll(() => subscribes.length).toBe(2);
   await expect(page.getByTestId("data-age")).toHaveText(/ms$/);
 });

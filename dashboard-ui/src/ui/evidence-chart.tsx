@@ -63,7 +63,7 @@ function describe(alert: AlertMessage, p: Picture): string {
       : `${values.length === 1 ? "One reading" : `${values.length} readings`} at ${formatTime(p.from)}`,
     `between ${formatValue(Math.min(...values))} and ${formatValue(Math.max(...values))}`,
   ];
-  if (p.band) parts.push(`expected ${formatBand(alert.lo, alert.hi)}`);
+  if (p.band) parts.push(`expected ${formatBand(alert.lo, alert.hi).replace("…", "to")}`);
   if (p.limit !== null) parts.push(`limit ${formatValue(alert.limit ?? Number.NaN)}`);
   return parts.join(", ");
 }

@@ -15,6 +15,7 @@ const OLD = 5_000;
 export function Header() {
   return (
     <header class="header">
+      <h1 class="visually-hidden">Live series and alerts</h1>
       <a class="brand" href="?" aria-label="Weir: all series">
         <Logo />
         <span>Weir</span>
