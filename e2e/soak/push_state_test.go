@@ -26,7 +26,8 @@ type pushState struct {
 	Done    bool           `json:"done,omitempty"`
 }
 
-// beginPushSoak goes on with what a killed soak of the same seed has left in the results, or begins anew.
+// beginPushSoak goes on with what a killed soak of the same seed has left in the results, or begins anew. What a soak that has
+// passed leaves is removed when its brokers have ended; that of a failed one stays to be looked into.
 func beginPushSoak(t *testing.T, name string) *pushSoak {
 	p := &pushSoak{rig: newRig(t), name: name, work: filepath.Join(t.TempDir(), "work")}
 	if *resultDir != "" {
@@ -54,7 +55,12 @@ func beginPushSoak(t *testing.T, name string) *pushSoak {
 	if p.journal, err = os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.journal.Close() })
+	t.Cleanup(func() {
+		p.journal.Close()
+		if !t.Failed() {
+			_ = os.RemoveAll(p.work)
+		}
+	})
 	return p
 }
 
@@ -129,8 +135,7 @@ func (p *pushSoak) sums() (total pushSums) {
 	return total
 }
 
-// report leaves the figures, however a soak has ended, and removes what a killed one would go on with; that of a failed
-// one stays to be looked into, until the next begins anew.
+// report leaves the figures, however a soak has ended.
 func (p *pushSoak) report(began time.Time) {
 	total := p.sums()
 	if total.Resets > total.Resumes/20 {
@@ -165,7 +170,4 @@ func (p *pushSoak) report(began time.Time) {
 		row("transitions of alerts, each heard once, and in weir.alerts", total.Alerts),
 		row("messages to rooms; told to members, each once and in order", fmt.Sprintf("%d; %d", total.Messages, total.Told)))
 	writeResult(p.T, p.name, result, markdown(result.about, rows))
-	if !p.Failed() {
-		_ = os.RemoveAll(p.work)
-	}
 }
