@@ -7,10 +7,10 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -168,12 +168,23 @@ func kafkaJars() (string, error) {
 	return dir, nil
 }
 
+// copyFiles writes the files into dir, over what a broker that ran there before has left of them.
 func copyFiles(dir string) error {
-	sub, err := fs.Sub(kafkaFiles, "testdata/kafka")
+	const from = "testdata/kafka"
+	files, err := kafkaFiles.ReadDir(from)
 	if err != nil {
 		return err
 	}
-	return os.CopyFS(dir, sub)
+	for _, f := range files {
+		body, err := kafkaFiles.ReadFile(path.Join(from, f.Name()))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, f.Name()), body, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // configure writes the broker's files and formats its data directory.
@@ -194,8 +205,8 @@ func (c *RealCluster) write(controller, voters string, settings ...string) error
 	if err := copyFiles(c.dir); err != nil {
 		return err
 	}
-	path := filepath.Join(c.dir, "server.properties")
-	base, err := os.ReadFile(path)
+	file := filepath.Join(c.dir, "server.properties")
+	base, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
@@ -206,7 +217,7 @@ func (c *RealCluster) write(controller, voters string, settings ...string) error
 		"log.dirs="+filepath.Join(c.dir, "data"),
 		"",
 	), "\n")
-	return os.WriteFile(path, []byte(properties), 0o600)
+	return os.WriteFile(file, []byte(properties), 0o600)
 }
 
 // format makes the data directory, unless there is one.
