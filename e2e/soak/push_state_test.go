@@ -155,7 +155,7 @@ func (p *pushSoak) report(began time.Time) {
 	row := func(name string, value any) [2]string { return [2]string{name, fmt.Sprint(value)} }
 	rows := [][2]string{
 		row("seed; processes of the soak", fmt.Sprintf("%d; %d", p.state.Seed, p.state.Begun)),
-		row("seconds of faults", p.state.Seconds),
+		row("seconds of faults", fmt.Sprintf("%.0f", p.state.Seconds)),
 		row("clients of sdk/go; of sdk/ts in Node; each checks every row", fmt.Sprintf("%d; %d", soakViewers, soakNodeViewers)),
 		row("rounds, each compared with /v1/snapshot and the receipts of rooms", p.state.Rounds),
 	}
