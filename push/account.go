@@ -131,7 +131,7 @@ func (a *account) useOf(v *view) *use {
 // rowsLocked is how many series the account's views have, each counting its own.
 func (a *account) rowsLocked() (n int) {
 	for i := range a.uses {
-		n += len(a.uses[i].view.members)
+		n += a.uses[i].view.count()
 	}
 	return n
 }

@@ -166,22 +166,24 @@ func (h *hub) useViewLocked(key viewKey, patterns []telemetry.Pattern, of *accou
 	const noRoom = "the server has no room for another set of patterns and max_hz"
 	v := h.views[key]
 	var members []*series
+	var size int
 	switch {
 	case v != nil:
-		members = v.members
+		size = v.count()
 	case len(h.views) >= h.bounds.views:
 		return nil, subscriptionsMany(noRoom)
 	default:
 		members = h.store.selected(patterns, h.bounds.series+1)
+		size = len(members)
 	}
-	if have+len(members) > h.bounds.series {
+	if have+size > h.bounds.series {
 		return nil, subscriptionsMany(fmt.Sprintf("the connection's subscriptions may select %d series together; ask for fewer", h.bounds.series))
 	}
-	if err := of.refuseLocked(v, len(members), &h.bounds); err != nil {
+	if err := of.refuseLocked(v, size, &h.bounds); err != nil {
 		return nil, err
 	}
 	if v == nil {
-		if int(h.m.viewRows.Load())+len(members) > h.bounds.viewRows {
+		if int(h.m.viewRows.Load())+size > h.bounds.viewRows {
 			return nil, subscriptionsMany(noRoom)
 		}
 		v = h.openViewLocked(key, patterns, members)
@@ -199,7 +201,7 @@ func subscriptionsMany(message string) *wire.Error {
 func (c *client) seriesLocked() (n int) {
 	for _, s := range c.subs {
 		if s.view != nil {
-			n += len(s.view.members)
+			n += s.view.count()
 		}
 	}
 	return n
