@@ -45,15 +45,19 @@ func (h *Hub) readRoom(w http.ResponseWriter, r *http.Request) {
 	default:
 		refusal = h.await(r.Context(), who, ask)
 	}
+	var answer *wire.Joined
+	if refusal == nil {
+		answer, refusal = h.look(h.wanted(r.Context(), &ask.RoomRequest), who, ask.Room)
+	}
 	if refusal != nil {
 		wire.Refuse(w, refusal)
 		return
 	}
-	wire.WriteJSON(w, http.StatusOK, h.look(h.wanted(r.Context(), &ask.RoomRequest), ask.Room))
+	wire.WriteJSON(w, http.StatusOK, answer)
 }
 
-// look is a room as it is.
-func (h *Hub) look(want wanted, name string) *wire.Joined {
+// look is a room as it is, for a principal that may join it unless it is banned.
+func (h *Hub) look(want wanted, who *auth.Principal, name string) (*wire.Joined, *wire.Error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	st := h.stateOf(name)
@@ -62,8 +66,13 @@ func (h *Hub) look(want wanted, name string) *wire.Joined {
 		r = &room{name: name}
 		r.history.dropped = st.forgot
 	}
-	messages, gap := st.missed(r, want, h.cfg.HistoryBytes, time.Now().UnixMicro())
-	return &wire.Joined{Room: name, Members: r.there(), Messages: messages, Version: r.version, Gap: gap}
+	now := time.Now().UnixMicro()
+	if refusal := r.banned(UserPath(who), now); refusal != nil {
+		refusal.Path = "room"
+		return nil, refusal
+	}
+	messages, gap := st.missed(r, want, h.cfg.HistoryBytes, now)
+	return &wire.Joined{Room: name, Members: r.there(), Messages: messages, Version: r.version, Gap: gap}, nil
 }
 
 // reading is a request for a room.

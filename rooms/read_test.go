@@ -2,6 +2,9 @@ package rooms
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,6 +72,29 @@ func TestAnAskerWaitsForItsVersionAndNoLongerThanItMay(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestWhoIsBannedReadsNothing asks for a room as who was banned from it, and as another.
+func TestWhoIsBannedReadsNothing(t *testing.T) {
+	h, err := New(Options{Config: DefaultConfig(), Producer: silent{}, Partitions: 1, Node: "n", Alive: func(string) bool { return true }})
+	must(t, err)
+	close(h.ready)
+	h.take(0, recordOf(t, 0, "p/r"))
+	ban, err := (&wire.RoomRecord{Kind: wire.RecordBan, Room: "p/r", User: "p/_users/eve", Until: 1 << 60}).Append(nil)
+	must(t, err)
+	h.take(0, &kafka.Record{Offset: 1, Time: time.Now().UnixMilli(), Value: ban})
+	for subject, want := range map[string]int{"eve": http.StatusForbidden, "alice": http.StatusOK} {
+		who := &auth.Principal{Subject: subject, Tenant: "p", Roles: []string{auth.RoleViewer}}
+		r := httptest.NewRequestWithContext(auth.WithPrincipal(t.Context(), who), http.MethodGet, "/v1/rooms/p/r", nil)
+		r.SetPathValue("room", "p/r")
+		w := httptest.NewRecorder()
+		h.readRoom(w, r)
+		var answer struct{ Error wire.Error }
+		must(t, json.Unmarshal(w.Body.Bytes(), &answer))
+		if refused := answer.Error.Code == wire.CodeBanned && answer.Error.Path == "room"; w.Code != want || refused != (want == http.StatusForbidden) {
+			t.Errorf("%s: %d %s, want %d", subject, w.Code, w.Body, want)
+		}
 	}
 }
 
