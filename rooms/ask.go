@@ -110,7 +110,10 @@ func (h *Hub) list(who *auth.Principal) *wire.RoomList {
 	h.mu.Lock()
 	for _, st := range h.states {
 		for name, r := range st.rooms {
-			if there := len(r.there()); there > 0 && mayJoin(who, name) {
+			if !mayJoin(who, name) { // first: others' rooms are to cost little
+				continue
+			}
+			if there := r.count(); there > 0 {
 				out.Rooms = append(out.Rooms, wire.RoomInfo{Room: name, Members: there, Version: r.version})
 			}
 		}

@@ -98,6 +98,27 @@ func TestWhoIsBannedReadsNothing(t *testing.T) {
 	}
 }
 
+// TestTheRoomsOfOthersCostAListLittle lists rooms of which none may be joined, and then those that may be, of whose members
+// one is at an instance that is not heard of.
+func TestTheRoomsOfOthersCostAListLittle(t *testing.T) {
+	h, err := New(Options{Config: DefaultConfig(), Producer: silent{}, Partitions: 1, Node: "n", Alive: func(string) bool { return true }})
+	must(t, err)
+	for i, room := range []string{"q/a", "q/b", "q/c"} {
+		for j, node := range []string{"gone", "n", "n"} {
+			h.states[0].apply(int64(i), 1, &wire.RoomRecord{Kind: wire.RecordJoin, Room: room, User: "q/_users/x", Session: node + string(rune('0'+j)), Node: node})
+		}
+	}
+	h.states[0].sweep(time.Now(), func(node string) bool { return node == "n" })
+	other := &auth.Principal{Tenant: "p", Roles: []string{auth.RoleViewer}}
+	if n := testing.AllocsPerRun(10, func() { h.list(other) }); n > 2 {
+		t.Errorf("%v allocations for rooms that may not be known", n)
+	}
+	own := &auth.Principal{Tenant: "q", Roles: []string{auth.RoleViewer}}
+	if list := h.list(own).Rooms; len(list) != 3 || list[0].Members != 2 {
+		t.Errorf("its own: %+v", list)
+	}
+}
+
 // recordOf is a message to a room at an offset.
 func recordOf(t *testing.T, offset int64, room string) *kafka.Record {
 	t.Helper()

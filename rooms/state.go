@@ -295,6 +295,16 @@ func (s *state) sweep(now time.Time, alive func(node string) bool) (out []wire.R
 	return out
 }
 
+// count is how many there are.
+func (r *room) count() (n int) {
+	for _, m := range r.members {
+		if m.lost.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // there are the members whose instance is heard of, by session.
 func (r *room) there() []wire.RoomMember {
 	out := []wire.RoomMember{}
