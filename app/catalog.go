@@ -2,6 +2,7 @@ package app
 
 import (
 	"math"
+	"net/http"
 	"sync/atomic"
 
 	"weir/devices"
@@ -52,6 +53,15 @@ func bound(v float64) *float64 {
 		return nil
 	}
 	return &v
+}
+
+// visit counts a request that waits among push's connections.
+func (c *catalog) visit(r *http.Request) (leave func(), refusal *wire.Error) {
+	s := c.push.Load()
+	if s == nil {
+		return nil, wire.NewError(wire.CodeNotReady, "")
+	}
+	return s.Visit(r)
 }
 
 // changed is for a device whose metadata have changed.

@@ -63,6 +63,21 @@ func TestARoomIsReadOnceItHasComeSoFar(t *testing.T) {
 	}
 }
 
+// TestWhoWaitsForARoomCountsAsAConnection has a connection take all places there are: who would have to wait is refused, others
+// are not.
+func TestWhoWaitsForARoomCountsAsAConnection(t *testing.T) {
+	c := memory()
+	c.Push.MaxConnections = 1
+	r := start(t, c)
+	r.dialFrom("v1/live", "").next(t)
+	if status, _ := r.room(fmt.Sprintf("min_version=%d&wait=20ms", int64(1)<<60)); status != http.StatusTooManyRequests {
+		t.Errorf("who has to wait: %d", status)
+	}
+	if status, _ := r.room("min_version=0"); status != http.StatusOK {
+		t.Errorf("who has not: %d", status)
+	}
+}
+
 func TestWhoCannotSpeakJoinsByTheAddress(t *testing.T) {
 	r := start(t, memory())
 	r.publish(`{"target":{"room":"plant1/ops"},"type":"chat","id":"m1"}`)

@@ -2,6 +2,7 @@ package push
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"slices"
 
@@ -89,6 +90,19 @@ func (r *registry) visit(key accountKey, from netip.Prefix) (*account, *wire.Err
 		a.requests++
 	}
 	return a, nil
+}
+
+// Visit counts a request elsewhere that waits for news as GET /v1/snapshot counts those that do: as a connection, until
+// leave.
+func (s *Server) Visit(r *http.Request) (leave func(), refusal *wire.Error) {
+	from := s.proxies.Address(r)
+	holder := remote.Holder(from)
+	of, refusal := s.conns.visit(accountOf(auth.PrincipalOf(r.Context()), from), holder)
+	if refusal != nil {
+		s.hub.m.refused[refusal.Code].Inc()
+		return nil, refusal
+	}
+	return func() { s.conns.endVisit(of, holder) }, nil
 }
 
 func (r *registry) endVisit(a *account, from netip.Prefix) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -27,9 +28,11 @@ type Options struct {
 	Producer   Producer
 	Partitions int // of weir.messages
 	// Node is this instance, as joins name it; Alive tells which instances are there.
-	Node    string
-	Alive   func(node string) bool
-	Gate    auth.Gate // ends requests whose credentials end; nil: none does
+	Node  string
+	Alive func(node string) bool
+	Gate  auth.Gate // ends requests whose credentials end; nil: none does
+	// Visit counts a request that waits, until leave; or it refuses it. nil: none is counted.
+	Visit   func(r *http.Request) (leave func(), refusal *wire.Error)
 	Logger  *slog.Logger
 	Metrics *metrics.Set
 }

@@ -43,7 +43,7 @@ func (h *Hub) readRoom(w http.ResponseWriter, r *http.Request) {
 	case !h.isReady():
 		refusal = wire.NewError(wire.CodeNotReady, "")
 	default:
-		refusal = h.await(r.Context(), who, ask)
+		refusal = h.awaitCounted(r, who, ask)
 	}
 	var answer *wire.Joined
 	if refusal == nil {
@@ -119,11 +119,23 @@ func parseRead(room string, query url.Values) (*reading, *wire.Error) {
 	return out, nil
 }
 
-// await waits until this instance has told a version of a room, as long as the asker and its credentials are there.
-func (h *Hub) await(ctx context.Context, who *auth.Principal, ask *reading) *wire.Error {
-	if ask.least == 0 {
+// awaitCounted is await for a request that counts as a connection meanwhile, if it has to wait.
+func (h *Hub) awaitCounted(r *http.Request, who *auth.Principal, ask *reading) *wire.Error {
+	if told, _ := h.newsOf(ask.Room, ask.least); told {
 		return nil
 	}
+	if h.opts.Visit != nil {
+		leave, refusal := h.opts.Visit(r)
+		if refusal != nil {
+			return refusal
+		}
+		defer leave()
+	}
+	return h.await(r.Context(), who, ask)
+}
+
+// await waits until this instance has told a version of a room, as long as the asker and its credentials are there.
+func (h *Hub) await(ctx context.Context, who *auth.Principal, ask *reading) *wire.Error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if h.opts.Gate != nil {

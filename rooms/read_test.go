@@ -75,6 +75,42 @@ func TestAnAskerWaitsForItsVersionAndNoLongerThanItMay(t *testing.T) {
 	}
 }
 
+// TestWhoHasToWaitIsCountedUntilItsAnswer asks for what has been told, for what has not, and when there is no room to wait.
+func TestWhoHasToWaitIsCountedUntilItsAnswer(t *testing.T) {
+	var counted, waiting int
+	var full *wire.Error
+	h, err := New(Options{
+		Config: DefaultConfig(), Producer: silent{}, Partitions: 1, Node: "n", Alive: func(string) bool { return true },
+		Visit: func(*http.Request) (func(), *wire.Error) {
+			if full != nil {
+				return nil, full
+			}
+			counted, waiting = counted+1, waiting+1
+			return func() { waiting-- }, nil
+		}})
+	must(t, err)
+	close(h.ready)
+	h.take(0, recordOf(t, 0, "a"))
+	for _, c := range []struct {
+		query           string
+		full            *wire.Error
+		status, counted int
+	}{
+		{"min_version=1&wait=1ms", wire.NewError(wire.CodeLimitPrincipal, ""), http.StatusOK, 0},
+		{"min_version=4097&wait=1ms", nil, http.StatusGatewayTimeout, 1},
+		{"min_version=4097&wait=1ms", wire.NewError(wire.CodeLimitPrincipal, ""), http.StatusTooManyRequests, 1},
+	} {
+		full = c.full
+		r := httptest.NewRequestWithContext(auth.WithPrincipal(t.Context(), auth.Everybody()), http.MethodGet, "/v1/rooms/a?"+c.query, nil)
+		r.SetPathValue("room", "a")
+		w := httptest.NewRecorder()
+		h.readRoom(w, r)
+		if w.Code != c.status || counted != c.counted || waiting != 0 {
+			t.Errorf("%s: %d %s; %d were counted, %d are", c.query, w.Code, w.Body, counted, waiting)
+		}
+	}
+}
+
 // TestWhoIsBannedReadsNothing asks for a room as who was banned from it, and as another.
 func TestWhoIsBannedReadsNothing(t *testing.T) {
 	h, err := New(Options{Config: DefaultConfig(), Producer: silent{}, Partitions: 1, Node: "n", Alive: func(string) bool { return true }})
