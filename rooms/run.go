@@ -259,14 +259,15 @@ func reaches(tenant string, who *auth.Principal) bool {
 	return who.MayJoinRooms() && (tenant == "" || who.Tenant == "" || who.Tenant == tenant)
 }
 
-// members calls f for each session here that is in a room.
+// members calls f for each session here that is in a room, and may be: of one whose rights have ended it may not have been
+// possible yet to store that it leaves.
 func (h *Hub) members(st *state, name string, f func(*session)) {
 	r := st.rooms[name]
 	if r == nil {
 		return
 	}
 	for id := range r.members {
-		if s := h.sessions[id]; s != nil {
+		if s := h.sessions[id]; s != nil && mayJoin(s.who, name) {
 			f(s)
 		}
 	}
