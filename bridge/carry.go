@@ -26,7 +26,7 @@ type Verdict uint8
 const (
 	Sent       Verdict = iota // it has become a message, a command or a reading
 	Filtered                  // the filter is false, or the record has no value
-	Expired                   // it is older than max_age, or the command it would be has outlived its time
+	Expired                   // it is older than max_age, or the message or command it would be has outlived its time
 	DeadLetter                // an expression failed, or what came out is not to be taken
 	verdicts
 )
@@ -213,7 +213,11 @@ func (b *Bridge) messageOf(o Origin, scope []any, now time.Time) (out Outcome, r
 		return out, wire.NewError(wire.CodeFieldMissing, "id")
 	}
 	if b.ttl > 0 {
-		m.Expires = madeAt(o, now).Add(b.ttl).UnixMicro()
+		until := madeAt(o, now).Add(b.ttl)
+		if !now.Before(until) {
+			return Outcome{Verdict: Expired}, nil // nobody would be told
+		}
+		m.Expires = until.UnixMicro()
 	}
 	if m.Payload, refusal = asJSON(b.payload, "payload", scope); refusal != nil {
 		return out, refusal

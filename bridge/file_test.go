@@ -141,12 +141,18 @@ func TestWhatIsTooOldIsPassedOver(t *testing.T) {
 	must(t, err)
 	command, err := Parse([]byte(entry("to: {device: a/b}", "type:", "command: x", "ttl: 1m")))
 	must(t, err)
+	message, err := Parse([]byte(entry("ttl: 30m")))
+	must(t, err)
 	now := time.Now()
-	for age, want := range map[time.Duration][2]Verdict{
-		0: {Sent, Sent}, 2 * time.Minute: {Sent, Expired}, time.Hour: {Expired, Expired}, -time.Hour: {Sent, Sent},
+	for age, want := range map[time.Duration][3]Verdict{
+		0: {Sent, Sent, Sent}, 2 * time.Minute: {Sent, Expired, Sent}, time.Hour: {Expired, Expired, Expired}, -time.Hour: {Sent, Sent, Sent},
 	} {
 		o := Origin{Topic: "t", Record: &kafka.Record{Value: []byte("1"), Time: now.Add(-age).UnixMilli()}}
-		if got := [2]Verdict{p.Bridges()[0].Apply(o, now).Verdict, command.Bridges()[0].Apply(o, now).Verdict}; got != want {
+		var got [3]Verdict
+		for i, plan := range []*Plan{p, command, message} {
+			got[i] = plan.Bridges()[0].Apply(o, now).Verdict
+		}
+		if got != want {
 			t.Errorf("%s old: %v, want %v", age, got, want)
 		}
 	}
