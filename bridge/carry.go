@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -45,7 +46,7 @@ type Origin struct {
 // Outcome is what a bridge makes of a record.
 type Outcome struct {
 	Verdict Verdict
-	// One of these is set when it is sent. A reading has passed no checks yet: it is JSON as devices send it.
+	// One of these is set when it is sent. A reading is JSON as devices send it: labels and times are not checked yet.
 	Message *wire.MessageValue
 	Command *commands.Command
 	Reading []byte
@@ -238,6 +239,12 @@ func named(refusal *wire.Error) *wire.Error {
 		path = "to" + strings.TrimPrefix(path, "target")
 	case path == "name":
 		path = "command"
+	case path == "device" || path == "metric":
+		path = "to.series"
+	case path == "value":
+		path = "reading"
+	case path == "ts":
+		path = "time"
 	}
 	return &wire.Error{Code: refusal.Code, Path: path, Message: refusal.Message}
 }
@@ -303,9 +310,15 @@ func (b *Bridge) readingOf(o Origin, scope []any) ([]byte, *wire.Error) {
 	if !ok {
 		return nil, &wire.Error{Code: wire.CodeFieldValue, Path: "to.series", Message: "a series is a device and a metric"}
 	}
+	if err := cmp.Or(telemetry.CheckDevice(device), telemetry.CheckMetric(metric)); err != nil {
+		return nil, pathRefused("to.series", err)
+	}
 	value, err := b.payload.Eval(scope)
 	if err != nil {
 		return nil, expressionFailed("reading", err)
+	}
+	if _, err := formula.Text(value); err != nil {
+		return nil, &wire.Error{Code: wire.CodeValueType, Path: "reading", Message: "a reading is a number, a condition or a label: " + err.Error()}
 	}
 	frame := map[string]any{"device": device, "metric": metric, "value": value}
 	if b.time != nil {

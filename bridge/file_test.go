@@ -162,6 +162,24 @@ func TestWhatIsTooOldIsPassedOver(t *testing.T) {
 	}
 }
 
+// A dry run sees of a bridge what Apply says.
+func TestAReadingThatIsNoneIsNotSent(t *testing.T) {
+	p, err := Parse([]byte(`bridges: [{name: a, topic: t, to: {series: "plant1/{{value.tank}}/ph"}, reading: value.ph}]`))
+	must(t, err)
+	for value, want := range map[string]string{
+		`{"tank":"t1"}`: "value_type reading", `{"tank":"t1","ph":[7]}`: "value_type reading", `{"tank":"_x","ph":7}`: "path_reserved to.series",
+		`{"tank":"#","ph":7}`: "path_wildcard to.series", `{"tank":"t1","ph":7}`: "", `{"tank":"t1","ph":true}`: "", `{"tank":"t1","ph":"acid"}`: "",
+	} {
+		out, got := p.Bridges()[0].Apply(Origin{Topic: "t", Record: &kafka.Record{Value: []byte(value)}}, time.Now()), ""
+		if out.Failure != nil {
+			got = out.Failure.Code + " " + out.Failure.Path
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", value, got, want)
+		}
+	}
+}
+
 func TestIDsAreOfTheRecordAndOfNoOther(t *testing.T) {
 	p, err := Parse([]byte(entry() + "  - {name: b, topic: t, to: {room: plant1/ops}, type: x}\n"))
 	must(t, err)

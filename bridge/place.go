@@ -252,11 +252,11 @@ func (p *place) write(ctx context.Context, topic, key string, r kafka.Record) er
 func (p *place) reading(ctx context.Context, text []byte, offset int64, now time.Time) (*wire.Error, error) {
 	frame, err := p.decoder.Decode(text)
 	if err != nil {
-		return wire.AsError(err), nil
+		return named(wire.AsError(err)), nil
 	}
 	if len(frame.Rejected) > 0 {
 		refused := &frame.Rejected[0]
-		return &wire.Error{Code: refused.Code, Path: refused.Path, Message: refused.Message}, nil
+		return named(&wire.Error{Code: refused.Code, Path: refused.Path, Message: refused.Message}), nil
 	}
 	for i := range frame.Batches {
 		batch := frame.Batches[i]

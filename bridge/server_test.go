@@ -312,9 +312,9 @@ bridges:
 	}
 	var codes []string
 	for _, l := range w.letters() {
-		codes = append(codes, l.Code)
+		codes = append(codes, l.Code+" "+l.Path)
 	}
-	if want := []string{"value_type", "value_type", "path_reserved", "ts_future"}; !slices.Equal(codes, want) {
+	if want := []string{"value_type reading", "value_type reading", "path_reserved to.series", "ts_future time"}; !slices.Equal(codes, want) {
 		t.Errorf("refused with %v", codes)
 	}
 }
