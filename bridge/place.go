@@ -296,7 +296,7 @@ func (p *place) wait(ctx context.Context, partition int) error {
 
 // bury keeps a record of which nothing could be made. It is for those who may see all tenants.
 func (p *place) bury(ctx context.Context, o Origin, why *wire.Error, now time.Time) error {
-	p.r.failed(o, why.Error())
+	p.r.failed(o, why)
 	raw := o.Record.Value
 	letter := wire.DeadLetter{
 		Code: why.Code, Path: why.Path, Message: why.Message, Time: now.UnixMicro(), Stage: wire.StageBridge,

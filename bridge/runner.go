@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"weir/kafka"
+	"weir/wire"
 )
 
 // runner is a bridge at work: a member of its group.
@@ -34,7 +35,8 @@ type runner struct {
 
 	mu      sync.Mutex
 	owned   map[int]*PlaceState
-	failure string
+	failure string          // of the newest dead letter
+	told    map[string]bool // kinds of dead letters that were logged of this version of the bridge
 }
 
 func (s *Server) begin(ctx context.Context, b *Bridge) *runner {
@@ -62,6 +64,9 @@ func (r *runner) take(b *Bridge) {
 	r.pace.SetLimit(limit)
 	r.pace.SetBurst(max(1, b.Rate/10))
 	r.bridge.Store(b)
+	r.mu.Lock()
+	r.told = make(map[string]bool)
+	r.mu.Unlock()
 }
 
 // goesOnAs reports whether another version of the bridge can carry on where this one stands.
@@ -172,11 +177,13 @@ func (r *runner) lag() (n int64) {
 	return n
 }
 
-// failed remembers a dead letter. The first of a kind is logged, or a topic of them would fill the log.
-func (r *runner) failed(o Origin, why string) {
+// failed remembers a dead letter. The first of a kind is logged, which is a code and a setting, or a topic of them would fill the log:
+// what is wrong may name what is in the record.
+func (r *runner) failed(o Origin, why *wire.Error) {
+	kind := why.Code + " " + why.Path
 	r.mu.Lock()
-	news := r.failure != why
-	r.failure = why
+	news := !r.told[kind]
+	r.told[kind], r.failure = true, why.Error()
 	r.mu.Unlock()
 	if news {
 		r.log.Warn("a record is a dead letter", "partition", o.Partition, "offset", o.Record.Offset, "cause", why)

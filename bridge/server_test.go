@@ -83,6 +83,24 @@ func testCarrying(t *testing.T, w *world) {
 	}
 }
 
+func TestEachKindOfDeadLetterIsLoggedOnce(t *testing.T) {
+	w := open(t)
+	w.topic("erp.orders", 1)
+	for i := range 20 {
+		w.put("erp.orders", fmt.Sprintf(`{"line":"x%d"}`, i), "poison", fmt.Sprint("poison", i))
+	}
+	text := strings.Replace(orders, `filter: value.site == "plant1"`, `filter: float(value.line) > 1`, 1)
+	r := w.run(text)
+	eventually(t, "all is committed", func() bool { return w.committed("maintenance", "erp.orders", 0) == 60 })
+	if n := r.log.count("a record is a dead letter"); n != 2 || len(w.letters()) != 60 {
+		t.Errorf("%d are logged of %d", n, len(w.letters()))
+	}
+	r.Apply(w.parse(text + "    ttl: 1h\n"))
+	eventually(t, "it is another version", func() bool { return r.runner("maintenance").bridge.Load().ttl > 0 })
+	w.put("erp.orders", "poison")
+	eventually(t, "it is logged of that again", func() bool { return r.log.count("a record is a dead letter") == 3 })
+}
+
 // forgetful stores some of what it is given and says that it did not, and does not store some and says so.
 type forgetful struct {
 	*kafka.Producer
