@@ -141,21 +141,15 @@ func order(holds func(int) bool) operator {
 		if ok && also {
 			return holds(strings.Compare(s, t)), nil
 		}
-		x, err := number(a)
-		if err != nil {
+		c, numbers := compare(a, b)
+		if !numbers {
+			_, err := number(a)
+			if err == nil {
+				_, err = number(b)
+			}
 			return nil, err
 		}
-		y, err := number(b)
-		if err != nil {
-			return nil, err
-		}
-		switch {
-		case x < y:
-			return holds(-1), nil
-		case x > y:
-			return holds(1), nil
-		}
-		return holds(0), nil
+		return holds(c), nil
 	}
 }
 

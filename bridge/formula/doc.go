@@ -6,6 +6,6 @@
 // come with the data, so an evaluation visits at most expr.MaxNodes parts, and what it builds is at most MaxBuilt bytes.
 //
 // Values are nil, bool, float64, string, []any and map[string]any, and json.Number for whole numbers beyond 2^53, which are
-// handed on digit by digit. A member that an object does not have is nil; a member of nil is an error, unless it is asked
+// handed on and compared digit by digit. A member that an object does not have is nil; a member of nil is an error, unless it is asked
 // for with ?. as in value?.order?.id.
 package formula

@@ -2,11 +2,13 @@ package formula
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,5 +202,37 @@ func same(a, b any) bool {
 	case []any, map[string]any:
 		return false
 	}
-	return a == b // a json.Number is beyond 2^53, so no float64 is the same
+	if c, numbers := compare(a, b); numbers {
+		return c == 0
+	}
+	return a == b
+}
+
+// compare puts two numbers in order, to the last digit.
+func compare(a, b any) (order int, numbers bool) {
+	x, ok := a.(float64)
+	y, also := b.(float64)
+	if ok && also {
+		return cmp.Compare(x, y), true
+	}
+	l, ok := large(a)
+	r, also := large(b)
+	if !ok || !also {
+		return 0, false
+	}
+	return l.Cmp(r), true
+}
+
+// largePrecision in bits is enough for the whole numbers that a float64 can hold.
+const largePrecision = 1100
+
+func large(v any) (*big.Float, bool) {
+	out := new(big.Float).SetPrec(largePrecision)
+	switch v := v.(type) {
+	case float64:
+		return out.SetFloat64(v), true
+	case json.Number:
+		return out.SetString(string(v))
+	}
+	return nil, false
 }
