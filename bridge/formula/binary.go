@@ -62,7 +62,8 @@ func logic(l, r step, decisive bool) step {
 }
 
 func (c *compiler) matches(n *ast.BinaryNode) step {
-	text, re := c.compile(n.Left), c.pattern(n.Right)
+	text := c.compile(n.Left)
+	re, size := c.pattern(n.Right)
 	return func(e *evaluation) (any, error) {
 		v, err := text(e)
 		if err != nil {
@@ -71,6 +72,9 @@ func (c *compiler) matches(n *ast.BinaryNode) step {
 		s, ok := v.(string)
 		if !ok {
 			return nil, fmt.Errorf("matches: %s is not a text", kindOf(v))
+		}
+		if err := e.search(len(s), size); err != nil {
+			return nil, err
 		}
 		return re.MatchString(s), nil
 	}

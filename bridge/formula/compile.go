@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,12 +28,26 @@ type step func(*evaluation) (any, error)
 type evaluation struct {
 	vars  []any
 	built int // bytes of texts so far
+	steps int // of patterns so far
 }
 
 // grow takes note of a text that is about to be built.
 func (e *evaluation) grow(n int) error {
 	if e.built += n; e.built > MaxBuilt || n < 0 {
 		return errTooLarge
+	}
+	return nil
+}
+
+// maxSteps bounds what the patterns of one evaluation take: bytes of text times instructions of the pattern. It is less than a second.
+const maxSteps = 1 << 25
+
+var errTooManySteps = errors.New("matches: the text is too long for the pattern")
+
+// search takes note of a text that is about to be searched.
+func (e *evaluation) search(bytes, instructions int) error {
+	if e.steps += bytes * instructions; e.steps > 1<<50 {
+		return errTooManySteps
 	}
 	return nil
 }
@@ -306,16 +321,26 @@ func (e *evaluation) number(s step) (float64, error) {
 	return number(v)
 }
 
-// pattern compiles what stands behind matches. It must be a constant, for it is checked when it is written.
-func (c *compiler) pattern(n ast.Node) *regexp.Regexp {
+// pattern compiles what stands behind matches. It must be a constant, for it is checked when it is written. size is of how many
+// instructions it is.
+func (c *compiler) pattern(n ast.Node) (re *regexp.Regexp, size int) {
 	text, ok := n.(*ast.StringNode)
 	if !ok {
 		c.fail(n, "behind matches there must be a constant text")
-		return nil
+		return nil, 0
 	}
 	re, err := regexp.Compile(text.Value)
 	if err != nil {
 		c.fail(n, "%v", err)
+		return nil, 0
 	}
-	return re
+	parsed, err := syntax.Parse(text.Value, syntax.Perl)
+	if err == nil {
+		var program *syntax.Prog
+		if program, err = syntax.Compile(parsed.Simplify()); err == nil {
+			return re, len(program.Inst)
+		}
+	}
+	c.fail(n, "%v", err)
+	return nil, 0
 }

@@ -146,6 +146,24 @@ func TestWhatIsBuiltIsBounded(t *testing.T) {
 	}
 }
 
+func TestPatternsTakeBoundedTime(t *testing.T) {
+	value := `{"s":"` + strings.Repeat("x", 400<<10) + `"}`
+	for source, want := range map[string]string{
+		`value.s matches "^[a-z]+(-[a-z]+)*$"`:                            "true",
+		`value.s matches "x{0,900}y"`:                                     "",
+		`value.s matches "xx+y" || ` + repeated(`value.s matches "xx*y"`): "",
+		`"` + strings.Repeat("x", 900) + `" matches "x{0,900}y"`:          "false",
+	} {
+		got, err := evaluate(t, source, value)
+		if got != want || want == "" && (err == nil || !strings.Contains(err.Error(), "too long for the pattern")) {
+			t.Errorf("%.40s is %s, %v; want %s", source, got, err, want)
+		}
+	}
+}
+
+// repeated is a condition thirty times.
+func repeated(one string) string { return strings.TrimSuffix(strings.Repeat(one+" || ", 30), " || ") }
+
 func TestTemplatesAreTextsWithExpressions(t *testing.T) {
 	v, err := ParseJSON([]byte(anOrder))
 	if err != nil {
