@@ -46,7 +46,7 @@ var errTooManySteps = errors.New("matches: the text is too long for the pattern"
 
 // search takes note of a text that is about to be searched.
 func (e *evaluation) search(bytes, instructions int) error {
-	if e.steps += bytes * instructions; e.steps > 1<<50 {
+	if e.steps += bytes * instructions; e.steps > maxSteps {
 		return errTooManySteps
 	}
 	return nil
