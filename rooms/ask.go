@@ -30,6 +30,7 @@ func (h *Hub) Handle(id, kind string, r *wire.RoomRequest) error {
 		if refusal := checkUser(r.User, "payload.user"); refusal != nil {
 			return refusal
 		}
+		r.User = canonicalUser(r.User)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
@@ -198,6 +199,7 @@ func (h *Hub) moderate(ctx context.Context, s *session, kind string, r *wire.Roo
 	if refusal := checkUser(r.User, "payload.user"); refusal != nil {
 		return refusal
 	}
+	r.User = canonicalUser(r.User)
 	rec := &wire.RoomRecord{Kind: wire.RecordKick, Room: r.Room, User: r.User, Reason: r.Reason}
 	if kind == wire.TypeBan {
 		lasting := r.ForMS

@@ -106,6 +106,7 @@ func decodePublish(w http.ResponseWriter, r *http.Request) (*wire.MessageValue, 
 		return nil, wire.NewError(wire.CodeJSONSyntax, "")
 	}
 	m := &wire.MessageValue{Target: body.Target, Type: body.Type, Payload: body.Payload, ID: body.ID}
+	m.User = canonicalUser(m.User)
 	if m.Payload == nil {
 		m.Payload = []byte("null")
 	}

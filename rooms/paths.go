@@ -25,8 +25,20 @@ func under(tenant, rest string) string {
 
 // UserPath is the path of whoever a principal is: its tenant, _users and its subject, percent-encoded.
 func UserPath(p *auth.Principal) string {
-	name := strings.ReplaceAll(url.PathEscape(p.Subject), "+", "%2B")
-	return under(p.Tenant, usersSegment+"/"+name)
+	return under(p.Tenant, usersSegment+"/"+encodeName(p.Subject))
+}
+
+func encodeName(name string) string { return strings.ReplaceAll(url.PathEscape(name), "+", "%2B") }
+
+// canonicalUser spells a user as UserPath does, or else what is told would be told to nobody: programs encode more or fewer
+// characters. What is no user stays as it is.
+func canonicalUser(user string) string {
+	i := strings.LastIndexByte(user, '/') + 1
+	name, err := url.PathUnescape(user[i:])
+	if err != nil {
+		return user
+	}
+	return user[:i] + encodeName(name)
 }
 
 // checkRoom checks the path of a room: that of a device, without reserved segments.

@@ -8,6 +8,7 @@ func Record(m *wire.MessageValue) (key string, value []byte, refusal *wire.Error
 	if refusal := checkPublish(m, 0); refusal != nil {
 		return "", nil, refusal
 	}
+	m.User = canonicalUser(m.User)
 	value, err := (&wire.RoomRecord{Kind: wire.RecordMessage, Message: m}).Append(nil)
 	if err != nil {
 		return "", nil, wire.NewError(wire.CodeFieldType, "payload")
