@@ -102,6 +102,10 @@ func letterOf(frame *wire.Frame) wire.DeadLetter {
 // LetterDecoder makes what the frame of a dead letter is read with, as it was when it came: readings without a time
 // are of then.
 func (s *Server) LetterDecoder(l *wire.DeadLetter) (wire.FrameDecoder, error) {
+	if l.Stage == wire.StageBridge {
+		return nil, &wire.Error{Code: wire.CodeFormatUnknown, Path: "id",
+			Message: "the dead letter is a record of the topic " + l.Topic + ", which a bridge could not carry; produce the mended record to that topic"}
+	}
 	format, ok := wire.ParseFormat(l.Format)
 	if !ok {
 		return nil, &wire.Error{Code: wire.CodeFormatUnknown, Message: "the dead letter is in a format that is not read here: " + l.Format}

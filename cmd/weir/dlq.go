@@ -31,7 +31,7 @@ const lettersPath = "/v1/dead-letters"
 type letterFilter struct {
 	Device string `placeholder:"PATTERN" help:"Of devices that match, such as plant1/#."`
 	Code   string `placeholder:"CODE" help:"With this code, such as ts_future."`
-	Stage  string `placeholder:"STAGE" help:"Refused by ingest or by the pipeline."`
+	Stage  string `placeholder:"STAGE" help:"Refused by ingest, by the pipeline or by a bridge."`
 	State  string `enum:"open,replayed,discarded,any" default:"open" help:"open, replayed, discarded or any."`
 	Since  string `placeholder:"TIME" help:"Refused since a time (RFC 3339), or within a duration such as 1h."`
 	Until  string `placeholder:"TIME" help:"Refused before a time, or longer ago than a duration."`
