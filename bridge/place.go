@@ -58,7 +58,8 @@ func (p *place) run(ctx context.Context) error {
 		return ended(ctx, err)
 	}
 	tail := p.o.Client.NewTail(kafka.TailOptions{
-		Topic: p.a.Topic, Partition: p.a.Partition, Offset: offset, MaxBytes: p.o.Config.FetchBytes, MaxWait: fetchWait})
+		Topic: p.a.Topic, Partition: p.a.Partition, Offset: offset, MaxBytes: p.o.Config.FetchBytes, MaxWait: fetchWait,
+		Committed: true})
 	defer func() { _ = tail.Close() }()
 	for {
 		fetch, err := tail.Next(ctx)

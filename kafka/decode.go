@@ -10,6 +10,7 @@ import (
 const (
 	attrCompression = 0x07
 	attrLogAppend   = 0x08
+	attrTransaction = 0x10
 	attrControl     = 0x20
 	// maxInterned bounds the table of header names; what is longer, or more, is allocated for each header.
 	maxInterned     = 64
@@ -24,7 +25,8 @@ type recordDecoder struct {
 	records []Record
 	headers []Header
 	names   map[string]string
-	heavy   bool // records refer to more than the connection's buffer, or to a large one
+	aborted []abortedTransaction // records of which the next decode leaves out
+	heavy   bool                 // records refer to more than the connection's buffer, or to a large one
 }
 
 // release gives back the memory of the last decode unless it is about what the next will need.
@@ -87,7 +89,11 @@ func (d *recordDecoder) batch(data []byte, from int64) (size int, end int64, err
 		return 0, end, errChecksum
 	}
 	attributes := be.Uint16(b[batchAttributes:])
-	if attributes&attrControl != 0 || end <= from {
+	if attributes&attrControl != 0 {
+		d.endTransaction(b, o.offset)
+		return len(b), end, nil
+	}
+	if end <= from || attributes&attrTransaction != 0 && d.isAborted(b, o.offset) {
 		return len(b), end, nil
 	}
 	payload := b[batchHeaderSize:]
@@ -102,6 +108,27 @@ func (d *recordDecoder) batch(data []byte, from int64) (size int, end int64, err
 	}
 	return len(b), end, d.payload(payload, count, &o)
 }
+
+// isAborted reports whether a batch is in a transaction that was aborted.
+func (d *recordDecoder) isAborted(batch []byte, offset int64) bool {
+	for i := range d.aborted {
+		if a := &d.aborted[i]; !a.ended && a.first <= offset && a.producer == producerOf(batch) {
+			return true
+		}
+	}
+	return false
+}
+
+// endTransaction takes note of a control batch, which ends what its producer had begun.
+func (d *recordDecoder) endTransaction(batch []byte, offset int64) {
+	for i := range d.aborted {
+		if a := &d.aborted[i]; a.first <= offset && a.producer == producerOf(batch) {
+			a.ended = true
+		}
+	}
+}
+
+func producerOf(batch []byte) int64 { return int64(binary.BigEndian.Uint64(batch[batchProducerID:])) }
 
 var (
 	errCutOff   = errors.New("cut off")

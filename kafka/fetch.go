@@ -14,12 +14,20 @@ type fetchRequest struct {
 	offset    int64
 	maxBytes  int
 	maxWait   time.Duration
+	committed bool // what is in no transaction that is open
+}
+
+// abortedTransaction is one of which a fetch has records, from an offset on until the next control batch of its producer.
+type abortedTransaction struct {
+	producer, first int64
+	ended           bool
 }
 
 // fetchResponse is the answer; data is the raw record batches, valid until the connection's next request.
 type fetchResponse struct {
 	highWatermark int64
 	logStart      int64
+	aborted       []abortedTransaction // only if committed was asked for
 	data          []byte
 }
 
@@ -36,12 +44,16 @@ func (b *brokerConn) fetch(ctx context.Context, req *fetchRequest) (fetchRespons
 
 func (req *fetchRequest) append(dst []byte) []byte {
 	const none = 0xffffffff
+	isolation := byte(0)
+	if req.committed {
+		isolation = 1
+	}
 	be := binary.BigEndian
 	dst = be.AppendUint32(dst, none) // replica: a client
 	dst = be.AppendUint32(dst, uint32(req.maxWait.Milliseconds()))
 	dst = be.AppendUint32(dst, 1) // min bytes: answer as soon as there is something
 	dst = be.AppendUint32(dst, uint32(req.maxBytes))
-	dst = append(dst, 0)             // isolation: read uncommitted
+	dst = append(dst, isolation)
 	dst = be.AppendUint32(dst, 0)    // session
 	dst = be.AppendUint32(dst, none) // session epoch: no session
 	dst = be.AppendUint32(dst, 1)
@@ -74,7 +86,7 @@ func parseFetch(in []byte, partition int) (fetchResponse, error) {
 			r.int64() // last stable
 			out.logStart = r.int64()
 			for range r.count(16) {
-				r.take(16) // aborted transactions: Weir opens none
+				out.aborted = append(out.aborted, abortedTransaction{producer: r.int64(), first: r.int64()})
 			}
 			r.int32() // preferred replica
 			if n := r.int32(); n > 0 {

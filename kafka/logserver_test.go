@@ -15,6 +15,8 @@ import (
 type logServer struct {
 	batches [][]byte
 	ends    []int64
+	aborted []abortedTransaction
+	asked   byte               // the isolation of the newest fetch
 	single  bool               // answer with one batch at a time
 	before  func(offset int64) // called with what is asked for, before it is answered
 }
@@ -69,7 +71,9 @@ func (s *logServer) serve(conn net.Conn) {
 		r := wireReader{b: req[4:]} // after API and version
 		correlation := r.int32()
 		r.string()
-		r.take(4 + 4 + 4 + 4 + 1 + 4 + 4 + 4)
+		r.take(4 + 4 + 4 + 4)
+		s.asked = r.take(1)[0]
+		r.take(4 + 4 + 4)
 		topic := r.string()
 		r.take(4 + 4 + 4)
 		body := s.answer(topic, r.int64())
@@ -97,7 +101,11 @@ func (s *logServer) answer(topic string, offset int64) []byte {
 	out = be.AppendUint64(out, uint64(s.ends[len(s.ends)-1]))
 	out = be.AppendUint64(out, 0) // last stable
 	out = be.AppendUint64(out, 0) // log start
-	out = be.AppendUint32(out, 0)
+	out = be.AppendUint32(out, uint32(len(s.aborted)))
+	for _, a := range s.aborted {
+		out = be.AppendUint64(out, uint64(a.producer))
+		out = be.AppendUint64(out, uint64(a.first))
+	}
 	out = be.AppendUint32(out, 0)
 	first, _ := slices.BinarySearch(s.ends, offset+1)
 	batches := s.batches[first:]

@@ -17,6 +17,9 @@ type TailOptions struct {
 	Offset    int64         // first offset wanted: absolute, FirstOffset or EndOffset (resolved by the first Next)
 	MaxBytes  int           // per fetch (default 1 MiB); a larger batch still comes whole
 	MaxWait   time.Duration // how long a fetch waits for the first record (default 500 ms)
+	// Committed leaves out what is in transactions that are aborted, and waits for those that are open: for topics of
+	// others, as Weir opens none.
+	Committed bool
 }
 
 const (
@@ -132,10 +135,12 @@ func (t *Tail) fetch(ctx context.Context) (Fetch, error) {
 	m.fetches.Inc()
 	res, err := t.conn.fetch(ctx, &fetchRequest{
 		topic: t.opts.Topic, partition: t.opts.Partition, offset: t.offset, maxBytes: t.opts.MaxBytes, maxWait: t.opts.MaxWait,
+		committed: t.opts.Committed,
 	})
 	if err != nil {
 		return Fetch{}, err
 	}
+	t.decoder.aborted = res.aborted
 	records, next, err := t.decoder.decode(res.data, t.offset)
 	if err != nil {
 		return Fetch{}, t.corrupt(err, res.highWatermark)
