@@ -215,18 +215,18 @@ export class LiveClient extends Emitter<LiveEvents> {
     if (version >= 0) this.read = this.link.send({ type: "ack", payload: { version } }) ? -1 : version;
   }
 
-  /** The rooms that may be read. Rejects if there is no connection. */
+  /** The rooms that may be read. Rejects if there is no connection, or one by server-sent events. */
   async listRooms(): Promise<readonly RoomEntry[]> {
     return (await this.ask<{ rooms: readonly RoomEntry[] }>("rooms")).rooms;
   }
 
-  /** What the server counts of this connection. Rejects if there is no connection. */
+  /** What the server counts of this connection. Rejects as listRooms does. */
   stats(): Promise<Stats> {
     return this.ask("stats");
   }
 
   private ask<R>(type: "rooms" | "stats"): Promise<R> {
-    if (!this.link.send({ type, payload: {} })) return Promise.reject(new Error("there is no connection"));
+    if (!this.link.send({ type, payload: {} })) return Promise.reject(new Error("there is no connection that can be asked"));
     return new Promise((resolve, reject) => {
       const cancel = this.link.clock.after(10_000, () => reject(new Error(`no answer to ${type}`)));
       this.asked[type].push((answer) => {

@@ -103,11 +103,10 @@ export class Connection {
     );
   }
 
-  /** Send if the connection is open; false if it is not (the welcome is the time to say it again). */
+  /** Send; false if there is no open connection, or none that carries it (the next welcome is the time to say it again). */
   send(message: ClientMessage): boolean {
     if (!this.socket || !isOpen(this.state)) return false;
-    this.socket.send(JSON.stringify(message));
-    return true;
+    return this.socket.send(JSON.stringify(message)) !== false;
   }
 
   /** End, until somebody dials again. */

@@ -145,7 +145,7 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /**
-   * Moderators only. False if the server cannot be asked now: there is no connection, or the room is being joined. A
+   * Moderators only. False if the server cannot be asked now: there is no WebSocket, or the room is being joined. A
    * refusal is told by error.
    */
   kick(user: string, reason?: string): boolean {

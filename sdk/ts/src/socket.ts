@@ -3,7 +3,8 @@ export interface Socket {
   onopen: (() => void) | null;
   onmessage: ((event: { data: unknown }) => void) | null;
   onclose: ((event: { code: number; reason: string }) => void) | null;
-  send(text: string): void;
+  /** False says that this way does not carry it; anything else, that it is under way. */
+  send(text: string): unknown;
   close(code?: number, reason?: string): void;
 }
 

@@ -276,4 +276,18 @@ describe("event streams", () => {
     const body = { target: { room: "p/ops" }, type: "chat", payload: { a: 1 }, id: sent.id };
     expect(posted).toEqual([{ path: "/base/v1/publish", body }]);
   });
+
+  it("refuse at once what only a WebSocket carries", async () => {
+    const room = client.room("p/ops");
+    void room.join();
+    await connect();
+    streams[0]?.welcome();
+    streams[0]?.say("joined", { room: "p/ops", members: [], version: 1 });
+    await turn();
+    expect(room.state).toBe("joined");
+    expect([room.kick("u"), room.ban("u")]).toEqual([false, false]);
+    await expect(client.stats()).rejects.toThrow("no connection that can be asked");
+    await expect(client.listRooms()).rejects.toThrow("no connection that can be asked");
+    expect([client.state.name, streams.length]).toEqual(["live", 1]);
+  });
 });

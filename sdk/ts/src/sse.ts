@@ -48,7 +48,7 @@ export class EventStreams implements Socket {
     void this.run(first, intents.rooms, true);
   }
 
-  send(text: string): void {
+  send(text: string): boolean {
     const message = JSON.parse(text) as ClientMessage;
     switch (message.type) {
       case "subscribe":
@@ -74,7 +74,10 @@ export class EventStreams implements Socket {
         // An open stream speaks for itself; without one there is nothing that could fall silent.
         if (this.streams.size === 0) this.say({ type: "app_pong", payload: message.payload });
         break;
+      default:
+        return false;
     }
+    return true;
   }
 
   close(): void {
