@@ -226,7 +226,8 @@ export class LiveClient extends Emitter<LiveEvents> {
   }
 
   private ask<R>(type: "rooms" | "stats"): Promise<R> {
-    if (!this.link.send({ type, payload: {} })) return Promise.reject(new Error("there is no connection that can be asked"));
+    if (!this.link.send({ type, payload: {} }))
+      return Promise.reject(new Error("there is no connection that can be asked"));
     return new Promise((resolve, reject) => {
       const cancel = this.link.clock.after(10_000, () => reject(new Error(`no answer to ${type}`)));
       this.asked[type].push((answer) => {

@@ -286,6 +286,10 @@ describe("event streams", () => {
     await turn();
     expect(room.state).toBe("joined");
     expect([room.kick("u"), room.ban("u")]).toEqual([false, false]);
+    await expect(room.send("typing", {}, { ephemeral: true }).done).rejects.toMatchObject({
+      code: "not_connected",
+    });
+    expect(posted).toEqual([]);
     await expect(client.stats()).rejects.toThrow("no connection that can be asked");
     await expect(client.listRooms()).rejects.toThrow("no connection that can be asked");
     expect([client.state.name, streams.length]).toEqual(["live", 1]);

@@ -64,6 +64,8 @@ export class EventStreams implements Socket {
         if (this.joined.has(message.payload.room)) this.again();
         break;
       case "send":
+        // A request can only ask for what is kept.
+        if (message.payload.ephemeral) return false;
         void this.post(message.payload);
         break;
       case "auth":
