@@ -206,26 +206,23 @@ func TestAbsenceFiresByATickAndEndsWithTheNextReading(t *testing.T) {
 }
 
 func TestASummaryNamesTheBandOnlyOfAValueOutsideIt(t *testing.T) {
-	spec := Default()
-	spec.Flapping.Off = true
-	b := newBed(t, *spec)
-	o := b.observation(1, 100)
-	o.Onset, o.Head, o.State, o.Score, o.Lo, o.Hi = true, "shift", telemetry.Alerting, 0.83, 98, 102
-	x := b.one(b.w.Observe(&b.s, &o, nil), telemetry.Firing, telemetry.Raised)
-	if want := "plant1/press7/temperature is 100 °C: moved to another level, where it stays (shift, score 0.83)"; x.Summary != want {
-		t.Errorf("summary %q, want %q", x.Summary, want)
-	}
-}
-
-func TestASummaryOfWhatNeverMovedNamesOneExpectedValue(t *testing.T) {
-	spec := Default()
-	spec.Flapping.Off = true
-	b := newBed(t, *spec)
-	o := b.observation(1, 12)
-	o.Onset, o.Head, o.State, o.Score, o.Lo, o.Hi = true, "deviation", telemetry.Alerting, 1, 20, 20.0000001
-	x := b.one(b.w.Observe(&b.s, &o, nil), telemetry.Firing, telemetry.Raised)
-	if want := "plant1/press7/temperature is 12 °C, expected 20: far from its recent mean (deviation, score 1.00)"; x.Summary != want {
-		t.Errorf("summary %q, want %q", x.Summary, want)
+	for _, c := range []struct {
+		value, score, lo, hi float64
+		head, want           string
+	}{
+		{100, 0.83, 98, 102, "shift", "plant1/press7/temperature is 100 °C: moved to another level, where it stays (shift, score 0.83)"},
+		// What never moved has one expected value.
+		{12, 1, 20, 20.0000001, "deviation", "plant1/press7/temperature is 12 °C, expected 20: far from its recent mean (deviation, score 1.00)"},
+	} {
+		spec := Default()
+		spec.Flapping.Off = true
+		b := newBed(t, *spec)
+		o := b.observation(1, c.value)
+		o.Onset, o.Head, o.State, o.Score, o.Lo, o.Hi = true, c.head, telemetry.Alerting, c.score, c.lo, c.hi
+		x := b.one(b.w.Observe(&b.s, &o, nil), telemetry.Firing, telemetry.Raised)
+		if x.Summary != c.want {
+			t.Errorf("summary %q, want %q", x.Summary, c.want)
+		}
 	}
 }
 
