@@ -39,7 +39,7 @@ func (l *Live) run() {
 		if !errors.As(err, &draining) {
 			away += waits.NextBackOff() // who is told how long to stay away still spreads out
 		}
-		if !l.idle(away) {
+		if !stayAway(l.ctx, away, l.cut) {
 			l.finish(ErrClosed)
 			return
 		}
@@ -73,22 +73,6 @@ func (l *Live) finish(why error) {
 		s.end(0, why)
 	}
 	l.subs, l.rooms, l.sends = nil, nil, nil
-}
-
-// idle waits, and reports whether the Live goes on.
-func (l *Live) idle(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-			return true
-		case away := <-l.cut:
-			timer.Reset(away)
-		case <-l.ctx.Done():
-			return false
-		}
-	}
 }
 
 // attempt opens one connection and uses it until it is lost. away is how long to stay away at least; progress says that

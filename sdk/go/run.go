@@ -44,7 +44,7 @@ func (c *Client) run() {
 			return
 		}
 		// Who is told how long to stay away still spreads out.
-		if !c.idle(away + waits.NextBackOff()) {
+		if !stayAway(c.ctx, away+waits.NextBackOff(), c.cut) {
 			return
 		}
 	}
@@ -79,17 +79,17 @@ func (c *Client) fail(err error) {
 	c.mu.Unlock()
 }
 
-// idle waits, and reports whether the client goes on.
-func (c *Client) idle(d time.Duration) bool {
+// stayAway waits, anew for as long as what comes from cut says, and reports whether ctx goes on.
+func stayAway(ctx context.Context, d time.Duration, cut <-chan time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
 		select {
 		case <-timer.C:
 			return true
-		case away := <-c.cut:
+		case away := <-cut:
 			timer.Reset(away)
-		case <-c.ctx.Done():
+		case <-ctx.Done():
 			return false
 		}
 	}
