@@ -21,6 +21,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
+	// patience is in sum still short: the tests of topics wait side by side.
 	patience   = 30 * time.Second
 	partitions = 3 // of Weir's topics
 )
@@ -39,6 +40,17 @@ func eventually(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
+}
+
+// receive waits for what comes of a channel, and not for ever: a test that hangs tells nothing.
+func receive[T any](t testing.TB, what string, from <-chan T) (out T) {
+	t.Helper()
+	select {
+	case out = <-from:
+	case <-time.After(patience):
+		t.Fatalf("not within %s: %s", patience, what)
+	}
+	return out
 }
 
 // world is a broker with Weir's topics.
@@ -170,7 +182,7 @@ func (w *world) run(text string, change ...func(*Options)) *running {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	out.stop = sync.OnceFunc(func() { cancel(); must(w.t, <-ended) })
+	out.stop = sync.OnceFunc(func() { cancel(); must(w.t, receive(w.t, "the end of the bridges", ended)) })
 	w.t.Cleanup(out.stop)
 	return out
 }

@@ -28,7 +28,10 @@ bridges:
     payload: '{text: value.title, key: key, by: headers.h}'
 `
 
-func TestRecordsBecomeMessagesOrDeadLettersOrNothing(t *testing.T) { testCarrying(t, open(t)) }
+func TestRecordsBecomeMessagesOrDeadLettersOrNothing(t *testing.T) {
+	t.Parallel()
+	testCarrying(t, open(t))
+}
 
 // testCarrying is run on every kind of broker.
 func testCarrying(t *testing.T, w *world) {
@@ -84,6 +87,7 @@ func testCarrying(t *testing.T, w *world) {
 }
 
 func TestEachKindOfDeadLetterIsLoggedOnce(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.topic("erp.orders", 1)
 	for i := range 20 {
@@ -134,6 +138,7 @@ func (f *forgetful) Produce(ctx context.Context, topic string, partition int, re
 // The law: whatever is in a topic and whatever goes wrong in between, each record whose filter is true is stored under one id,
 // nothing is under another, and all is committed.
 func TestEachRecordIsStoredUnderOneIDAndAllIsCommitted(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.topic("erp.orders", 2)
 	random := rand.New(rand.NewPCG(1, 2))
@@ -174,6 +179,7 @@ func TestEachRecordIsStoredUnderOneIDAndAllIsCommitted(t *testing.T) {
 }
 
 func TestATopicThatIsMadeLaterIsWaitedForAndNothingInItIsMissed(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	r := w.run(strings.Replace(orders, "topic: erp.orders", "topic: erp.orders\n    from: end", 1))
 	missing := func() string { return r.metric(`weir_bridge_topic_missing{bridge="maintenance"}`) }
@@ -191,6 +197,7 @@ func TestATopicThatIsMadeLaterIsWaitedForAndNothingInItIsMissed(t *testing.T) {
 }
 
 func TestFromTheEndOnlyWhatComesIsCarried(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.topic("erp.orders", 1)
 	w.put("erp.orders", `{"site":"plant1","line":"ops","title":"old"}`)
@@ -207,6 +214,7 @@ func TestFromTheEndOnlyWhatComesIsCarried(t *testing.T) {
 }
 
 func TestTwoProcessesShareABridge(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.topic("erp.orders", 2)
 	a := w.run(orders)
@@ -226,6 +234,7 @@ func TestTwoProcessesShareABridge(t *testing.T) {
 }
 
 func TestAPlanIsFollowedWhileRunning(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.topic("erp.orders", 1)
 	w.topic("erp.other", 1)
@@ -262,6 +271,7 @@ func TestAPlanIsFollowedWhileRunning(t *testing.T) {
 }
 
 func TestACommandIsGivenAndItsResultComesBack(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.topic("mes.jobs", 1)
 	h, err := commands.New(commands.Options{Config: commands.DefaultConfig(), Client: w.client, Producer: w.producer, Partitions: partitions})
@@ -269,8 +279,8 @@ func TestACommandIsGivenAndItsResultComesBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- h.Run(ctx) }()
-	defer func() { cancel(); must(t, <-ended) }()
-	<-h.Ready()
+	defer func() { cancel(); must(t, receive(t, "the end of the hub", ended)) }()
+	receive(t, "the hub is ready", h.Ready())
 	given := make(chan commands.Command, 10)
 	defer h.Attach("plant1/press7", func(c *commands.Command) bool { given <- *c; return true })()
 	w.put("mes.jobs", `{"machine":"press7","job":"j1","program":7}`, `{"machine":"press7/#","job":"j2"}`, `{"machine":"press7","job":"a/b"}`)
@@ -284,14 +294,16 @@ bridges:
     id: "{{value.job}}"
     ttl: 5m
 `)
-	c := <-given
+	c := receive(t, "the command", given)
 	if c.ID != "j1" || c.Name != "start" || string(c.Args) != `{"program":7}` || c.By != "_bridges/jobs" || c.Expires.Sub(c.Created) != 5*time.Minute {
 		t.Errorf("%+v", c)
 	}
 	stored := make(chan error, 1)
 	h.Result(t.Context(), c.Device, c.ID, commands.Result{OK: true}, func(err error) { stored <- err })
-	must(t, <-stored)
-	if v, ok := h.Wait(t.Context(), c.Device, c.ID); !ok || v.Status != commands.Done || v.CreatedBy != "_bridges/jobs" {
+	must(t, receive(t, "the acknowledgement of the result", stored))
+	within, over := context.WithTimeout(t.Context(), patience)
+	defer over()
+	if v, ok := h.Wait(within, c.Device, c.ID); !ok || v.Status != commands.Done || v.CreatedBy != "_bridges/jobs" {
 		t.Errorf("%+v", v)
 	}
 	eventually(t, "the others are dead letters", func() bool { return len(w.letters()) == 2 })
@@ -301,6 +313,7 @@ bridges:
 }
 
 func TestARecordBecomesAReadingUnderANumberOfItsOwn(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.topic("lab.results", 1)
 	now := time.Now().UnixMilli()
@@ -338,6 +351,7 @@ bridges:
 }
 
 func TestAPipelineThatIsBehindHoldsReadingsBack(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.topic("lab.results", 1)
 	w.put("lab.results", `1`, `2`)
@@ -357,6 +371,7 @@ func TestAPipelineThatIsBehindHoldsReadingsBack(t *testing.T) {
 }
 
 func TestWhatRetentionTakesIsCountedAndTheBridgeGoesOn(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.topic("erp.orders", 1)
 	r := w.run(orders)
