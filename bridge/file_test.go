@@ -109,6 +109,24 @@ func TestAllFaultsAreToldAtOnceInTheirOrder(t *testing.T) {
 	}
 }
 
+func TestEachFaultOfATextIsToldOnceAndOnALineOfItsOwn(t *testing.T) {
+	for text, want := range map[string]int{
+		entry("to: {room: '{{ a + b }}/{{ c }}'}"): 3,
+		entry("type: '{{ a + b }}'"):               2,
+		entry("type: '{{ value'"):                  1, // it is not missing
+	} {
+		got := strings.Split(faultsOf(t, text), "\n")
+		for _, one := range got {
+			if !strings.HasPrefix(one, "bridges[0].") {
+				t.Errorf("%q does not tell where", one)
+			}
+		}
+		if len(got) != want {
+			t.Errorf("%s\nhas %d faults: %q; want %d", text, len(got), got, want)
+		}
+	}
+}
+
 func TestExamplesAreRight(t *testing.T) {
 	text, err := os.ReadFile("../deploy/bridges.example.yaml")
 	must(t, err)

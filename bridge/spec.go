@@ -173,33 +173,41 @@ func (r *reader) program(key, otherwise string) *formula.Program {
 		return nil
 	}
 	p, err := formula.Compile(source, variables)
-	r.wrong(key, err)
+	r.wrong(s, err)
 	return p
 }
 
-// wrong records all faults of an expression.
-func (r *reader) wrong(key string, err error) {
+// wrong records all faults of an expression or a text with some.
+func (r *reader) wrong(s setting, err error) {
 	if err == nil {
 		return
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, one := range joined.Unwrap() {
-			r.wrong(key, one)
+			r.wrong(s, one)
 		}
 		return
 	}
-	r.at1(key, "%v", err)
+	r.faults.at(s.path, s.line, "%v", err)
 }
 
-// template compiles a text with {{ }}; nil without one.
-func (r *reader) template(key string) *formula.Template {
-	s, ok := r.given[key]
-	if !ok {
+// template compiles a text with {{ }}; nil without one, and of one that cannot be read.
+func (r *reader) template(s setting) *formula.Template {
+	if s.value == nil {
 		return nil
 	}
 	t, err := formula.CompileTemplate(r.text(s), variables)
-	r.wrong(key, err)
+	r.wrong(s, err)
 	return t
+}
+
+// kind is the text that there has to be: the type of a message, the name of a command.
+func (r *reader) kind(key, missing string) *formula.Template {
+	s, ok := r.given[key]
+	if !ok {
+		r.at1(key, "%s", missing)
+	}
+	return r.template(s)
 }
 
 // to reads the target: one of several.
@@ -246,11 +254,8 @@ func (r *reader) target(given map[string]setting) {
 	if tenant.value != nil {
 		r.faults.at(tenant.path, tenant.line, "is for broadcasts; elsewhere the path tells")
 	}
-	t, err := formula.CompileTemplate(r.text(s), variables)
-	if err != nil {
-		for _, one := range unjoin(err) {
-			r.faults.at(s.path, s.line, "%v", one)
-		}
+	t := r.template(s)
+	if t == nil {
 		return
 	}
 	r.b.target = t
@@ -308,11 +313,9 @@ func (r *reader) only(keys ...string) {
 func (r *reader) message() {
 	b := r.b
 	r.only("type", "payload", "id", "ttl", "ephemeral")
-	if b.kind = r.template("type"); b.kind == nil {
-		r.at1("type", "is missing; clients tell messages apart by it")
-	}
+	b.kind = r.kind("type", "is missing; clients tell messages apart by it")
 	b.payload = r.program("payload", "value")
-	b.id = r.template("id")
+	b.id = r.template(r.given["id"])
 	b.ttl = r.duration(r.given["ttl"], maxTTL)
 	b.ephemeral = r.truth(r.given["ephemeral"])
 }
@@ -320,11 +323,9 @@ func (r *reader) message() {
 func (r *reader) command() {
 	b := r.b
 	r.only("command", "args", "id", "ttl")
-	if b.kind = r.template("command"); b.kind == nil {
-		r.at1("command", "is missing: the name of what the device is to do")
-	}
+	b.kind = r.kind("command", "is missing: the name of what the device is to do")
 	b.payload = r.program("args", "")
-	b.id = r.template("id")
+	b.id = r.template(r.given["id"])
 	b.ttl = r.duration(r.given["ttl"], maxTTL)
 }
 
@@ -332,11 +333,4 @@ func (r *reader) reading() {
 	r.only("reading", "time")
 	r.b.payload = r.program("reading", "value")
 	r.b.time = r.program("time", "")
-}
-
-func unjoin(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	return []error{err}
 }
