@@ -64,6 +64,15 @@ func (c *catalog) visit(r *http.Request) (leave func(), refusal *wire.Error) {
 	return s.Visit(r)
 }
 
+// readShare is what push lets be read of the log for whoever makes a request.
+func (c *catalog) readShare(r *http.Request) func(bytes int) (left bool) {
+	s := c.push.Load()
+	if s == nil { // no request comes so early
+		return func(int) bool { return false }
+	}
+	return s.ReadShare(r)
+}
+
 // changed is for a device whose metadata have changed.
 func (c *catalog) changed(device string) {
 	if s := c.push.Load(); s != nil {

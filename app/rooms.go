@@ -19,7 +19,8 @@ func (b *build) alive(self string) func(node string) bool {
 func (a *App) startRooms(ctx context.Context, b *build, self string) (*rooms.Hub, error) {
 	h, err := rooms.New(rooms.Options{
 		Config: a.opts.Config.Rooms, Client: b.client, Producer: b.producer, Partitions: b.id.Partitions,
-		Node: self, Alive: b.alive(self), Gate: a.gate, Visit: b.catalog.visit, Logger: a.log.With("component", "rooms"), Metrics: a.set,
+		Node: self, Alive: b.alive(self), Gate: a.gate, Visit: b.catalog.visit, ReadShare: b.catalog.readShare,
+		Logger: a.log.With("component", "rooms"), Metrics: a.set,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rooms: %w", err)

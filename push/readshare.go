@@ -1,9 +1,12 @@
 package push
 
 import (
+	"net/http"
 	"slices"
 	"sync"
 	"time"
+
+	"weir/auth"
 )
 
 // readShares bound how much of the log is read back for each account: so many bytes at once, and as many a minute from then
@@ -62,6 +65,31 @@ func (h *hub) mayComeBack(r *returning) bool {
 	}
 	h.m.readBackRefused.Inc()
 	return false
+}
+
+// shareOf is an account's share for those who read another log: it notes that so many bytes were read, and reports whether
+// more may be. Asked so with 0 bytes, it counts what it refuses.
+func (h *hub) shareOf(a *account) func(bytes int) (left bool) {
+	return func(bytes int) bool {
+		now := h.now()
+		if a != nil && bytes > 0 {
+			h.readShares.spend([]*account{a}, bytes, now)
+		}
+		left := h.readShares.may(a, now)
+		if !left && bytes == 0 {
+			h.m.readBackRefused.Inc()
+		}
+		return left
+	}
+}
+
+// ReadShare is the share of the log that may be read for whoever makes a request elsewhere, which is the same as here.
+func (s *Server) ReadShare(r *http.Request) func(bytes int) (left bool) {
+	key := accountOf(auth.PrincipalOf(r.Context()), s.proxies.Address(r))
+	if key == (accountKey{}) {
+		return s.hub.shareOf(nil)
+	}
+	return s.hub.shareOf(&account{key: key})
 }
 
 // reaches reports whether the window has all that happened since.

@@ -2,11 +2,14 @@ package push
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"testing"
 	"time"
 
+	"weir/auth"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -64,6 +67,13 @@ func TestOnePrincipalReadsItsShareOfTheLogAndOthersGoOn(t *testing.T) {
 	}
 	if snap := poll("q", "q/a/m", old); !snap.Resumed || len(snap.Rows) != 1 || snap.Rows[0].Update.N != 3 {
 		t.Errorf("another is answered %+v", snap)
+	}
+	for subject, want := range map[string]bool{"anna": false, "another": true} { // for who reads another log it is the same share
+		who := &auth.Principal{Subject: subject, Method: auth.MethodKey}
+		share := s.ReadShare(httptest.NewRequestWithContext(auth.WithPrincipal(t.Context(), who), http.MethodGet, "/", nil))
+		if share(0) != want || share(1) {
+			t.Errorf("%s may read on: %v; then: %v", subject, !want, share(0))
+		}
 	}
 	d, g := s.dial(dialOptions{token: "tenant"}), newFollower(t)
 	d.send(`{"type":"subscribe","payload":{"id":"x","patterns":["p/a/m"],"cursor":%q}}`, old)

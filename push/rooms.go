@@ -13,8 +13,9 @@ import (
 // Rooms carries messages between sessions. Package rooms has one.
 type Rooms interface {
 	// Attach makes a session known, of which it is known who speaks; again when its credentials are renewed. send queues a
-	// message of the live protocol, in the lossless lane; it does not block.
-	Attach(session string, who *auth.Principal, send func(message []byte))
+	// message of the live protocol, in the lossless lane; it does not block. share notes that so many bytes of the log were
+	// read for the session, and reports whether more may be.
+	Attach(session string, who *auth.Principal, send func(message []byte), share func(bytes int) (left bool))
 	// Handle does what a message of type kind asks for. It is called by the session's reading goroutine, which it may
 	// keep waiting. What it refuses is a *wire.Error.
 	Handle(session, kind string, r *wire.RoomRequest) error
@@ -24,7 +25,7 @@ type Rooms interface {
 
 func (s *Server) attach(c *client) {
 	if s.rooms != nil {
-		s.rooms.Attach(c.session, c.who, func(message []byte) { c.send(textFrame(message)) })
+		s.rooms.Attach(c.session, c.who, func(message []byte) { c.send(textFrame(message)) }, s.hub.shareOf(c.account))
 	}
 }
 

@@ -60,7 +60,7 @@ func (h *Hub) join(ctx context.Context, s *session, r *wire.RoomRequest) *wire.E
 	if !mayJoin(s.who, r.Room) {
 		return forbidden("payload.room")
 	}
-	want := h.wanted(ctx, r)
+	want := h.wanted(ctx, r, s.share)
 	h.mu.Lock()
 	in := s.rooms[r.Room]
 	if in == nil {

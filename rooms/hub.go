@@ -32,9 +32,11 @@ type Options struct {
 	Alive func(node string) bool
 	Gate  auth.Gate // ends requests whose credentials end; nil: none does
 	// Visit counts a request that waits, until leave; or it refuses it. nil: none is counted.
-	Visit   func(r *http.Request) (leave func(), refusal *wire.Error)
-	Logger  *slog.Logger
-	Metrics *metrics.Set
+	Visit func(r *http.Request) (leave func(), refusal *wire.Error)
+	// ReadShare is what whoever makes a request may have read of the log. nil: there is no bound.
+	ReadShare func(r *http.Request) func(bytes int) (left bool)
+	Logger    *slog.Logger
+	Metrics   *metrics.Set
 }
 
 // Hub knows the rooms, and hands what happens in them to the sessions that are attached here. Its methods are safe for
@@ -64,6 +66,7 @@ type session struct {
 	id, user string
 	who      *auth.Principal
 	send     func(message []byte)
+	share    readShare
 	rooms    map[string]*stay
 }
 
@@ -130,9 +133,10 @@ func New(o Options) (*Hub, error) {
 // Ready is closed when all that was there at the start has been read.
 func (h *Hub) Ready() <-chan struct{} { return h.ready }
 
-// Attach makes a session of a principal known, and sends it what waits for its user. send must not block, nor call the Hub. A
-// session that is attached already gets the principal's rights: rooms that it may not be in any more it leaves.
-func (h *Hub) Attach(id string, who *auth.Principal, send func(message []byte)) {
+// Attach makes a session of a principal known, and sends it what waits for its user. send must not block, nor call the Hub.
+// share notes that so many bytes of the log were read for the session, and reports whether more may be; nil: there is no bound.
+// A session that is attached already gets the principal's rights: rooms that it may not be in any more it leaves.
+func (h *Hub) Attach(id string, who *auth.Principal, send func(message []byte), share func(bytes int) (left bool)) {
 	h.mu.Lock()
 	s := h.sessions[id]
 	if s != nil {
@@ -148,7 +152,7 @@ func (h *Hub) Attach(id string, who *auth.Principal, send func(message []byte)) 
 		return
 	}
 	defer h.mu.Unlock()
-	s = &session{id: id, user: UserPath(who), who: who, send: send, rooms: make(map[string]*stay)}
+	s = &session{id: id, user: UserPath(who), who: who, send: send, share: share, rooms: make(map[string]*stay)}
 	h.sessions[id] = s
 	if h.users[s.user] == nil {
 		h.users[s.user] = make(map[string]*session)

@@ -89,7 +89,7 @@ func (w *world) attach(h *Hub, id, subject string, roles ...string) *ear {
 			w.t.Errorf("%s: %v", message, err)
 		}
 		e.told <- m
-	})
+	}, nil)
 	return e
 }
 
@@ -205,7 +205,7 @@ func TestAJoinThatIsUnderWayEndsWithTheRight(t *testing.T) {
 	one, _ := w.start("one")
 	a := w.attach(one, "a", "ada", auth.RoleViewer)
 	a.ask(wire.TypeJoin, wire.RoomRequest{Target: wire.Target{Room: "p/r"}})
-	one.Attach("a", &auth.Principal{Subject: "ada", Tenant: "p", Roles: []string{auth.RoleDevice}}, nil)
+	one.Attach("a", &auth.Principal{Subject: "ada", Tenant: "p", Roles: []string{auth.RoleDevice}}, nil, nil)
 	if m := next[*wire.Left](a); m.Room != "p/r" {
 		t.Errorf("%+v", m)
 	}

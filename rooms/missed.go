@@ -2,6 +2,7 @@ package rooms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -33,11 +34,21 @@ type wanted struct {
 type stretch struct {
 	from, to int64
 	messages []kept
+	read     int // bytes of the log
 }
+
+// readShare is what may be read of the log for whoever asks: it notes that so many bytes were, and reports whether more may be.
+// nil: there is no bound.
+type readShare func(bytes int) (left bool)
+
+func (s readShare) spend(bytes int) (left bool) { return s == nil || s(bytes) }
+
+// errShareSpent says that whoever began a reading had its share while it waited to read.
+var errShareSpent = errors.New("too much was read for whoever asks")
 
 // wanted reads what a join asks for and memory does not have. It is done before the join is written, so that all that
 // happens from then on comes in order.
-func (h *Hub) wanted(ctx context.Context, r *wire.RoomRequest) wanted {
+func (h *Hub) wanted(ctx context.Context, r *wire.RoomRequest, share readShare) wanted {
 	w := wanted{last: h.cfg.History, after: r.After, hasAfter: r.HasAfter}
 	if w.hasAfter {
 		w.last = wire.MaxLast // and no more bytes than the history has
@@ -53,7 +64,7 @@ func (h *Hub) wanted(ctx context.Context, r *wire.RoomRequest) wanted {
 	}
 	h.mu.Unlock()
 	if w.hasAfter && w.last > 0 && w.after < dropped {
-		w.older = h.readBack(ctx, kafka.PartitionFor(r.Room, h.opts.Partitions), w.after>>12+1, next)
+		w.older = h.readBack(ctx, kafka.PartitionFor(r.Room, h.opts.Partitions), w.after>>12+1, next, share)
 	}
 	return w
 }
@@ -111,13 +122,17 @@ func (h *history) after(version int64) []kept {
 }
 
 // readBack reads the messages of a partition's [from, to), of which it may be that only the newest can be had; or nil.
-// Those who come at once share one reading.
-func (h *Hub) readBack(ctx context.Context, partition int, from, to int64) *stretch {
+// Those who come at once share one reading, of which each pays the whole; who had its share is told of a gap.
+func (h *Hub) readBack(ctx context.Context, partition int, from, to int64, share readShare) *stretch {
 	if h.cfg.ReadBack == 0 || from >= to {
 		return nil
 	}
 	from = max(from, to-int64(h.cfg.ReadBack)) / readBlock * readBlock
-	for range 2 { // the first may be one that began before to was there
+	for range 2 { // the first may be one that began before to was there, or was begun by one who may not
+		if !share.spend(0) {
+			return nil
+		}
+		refused := false
 		result, err, _ := h.readings.Do(fmt.Sprintf("%d/%d", partition, from), func() (any, error) {
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTime) // others wait for it, too
 			defer cancel()
@@ -127,13 +142,23 @@ func (h *Hub) readBack(ctx context.Context, partition int, from, to int64) *stre
 				return nil, ctx.Err()
 			}
 			defer func() { <-h.reading }()
+			if refused = !share.spend(0); refused { // of its readings others were before this
+				return nil, errShareSpent
+			}
 			return h.readStretch(ctx, partition, from, to)
 		})
-		if err != nil {
+		found, _ := result.(*stretch)
+		if found != nil {
+			share.spend(found.read)
+		}
+		switch {
+		case refused:
+			return nil
+		case errors.Is(err, errShareSpent): // another's
+		case err != nil:
 			h.log.Warn("the history of rooms cannot be read from the log", "partition", partition, "from", from, "to", to, "error", err)
 			return nil
-		}
-		if found := result.(*stretch); found.to >= to {
+		case found.to >= to:
 			return found
 		}
 	}
@@ -149,6 +174,7 @@ func (h *Hub) readStretch(ctx context.Context, partition int, from, to int64) (*
 	st, bytes := newState(h.cfg), 0
 	err = h.opts.Client.ReadRange(ctx, wire.TopicMessages, partition, out.from, to, func(record *kafka.Record) error {
 		h.m.readBack.Inc()
+		out.read += len(record.Key) + len(record.Value)
 		r, _ := h.decode(partition, record)
 		if r == nil || r.Kind != wire.RecordMessage && r.Kind != wire.RecordBan {
 			return nil

@@ -47,7 +47,11 @@ func (h *Hub) readRoom(w http.ResponseWriter, r *http.Request) {
 	}
 	var answer *wire.Joined
 	if refusal == nil {
-		answer, refusal = h.look(h.wanted(r.Context(), &ask.RoomRequest), who, ask.Room)
+		var share readShare
+		if h.opts.ReadShare != nil {
+			share = h.opts.ReadShare(r)
+		}
+		answer, refusal = h.look(h.wanted(r.Context(), &ask.RoomRequest, share), who, ask.Room)
 	}
 	if refusal != nil {
 		wire.Refuse(w, refusal)
@@ -72,6 +76,9 @@ func (h *Hub) look(want wanted, who *auth.Principal, name string) (*wire.Joined,
 		return nil, refusal
 	}
 	messages, gap := st.missed(r, want, h.cfg.HistoryBytes, now)
+	if gap {
+		h.m.gaps.Inc()
+	}
 	return &wire.Joined{Room: name, Members: r.there(), Messages: messages, Version: r.version, Gap: gap}, nil
 }
 

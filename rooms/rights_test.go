@@ -23,7 +23,7 @@ func TestWhoseRightsHaveEndedHearsNothing(t *testing.T) {
 	must(t, err)
 	heard := 0
 	as := func(roles ...string) {
-		h.Attach("s", &auth.Principal{Subject: "eve", Tenant: "p", Roles: roles}, func([]byte) { heard++ })
+		h.Attach("s", &auth.Principal{Subject: "eve", Tenant: "p", Roles: roles}, func([]byte) { heard++ }, nil)
 	}
 	as(auth.RoleViewer)
 	h.states[0].apply(0, 1, &wire.RoomRecord{Kind: wire.RecordJoin, Room: "p/r", User: "p/_users/eve", Session: "s", Node: "n"})
