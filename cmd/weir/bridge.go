@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"weir/bridge"
 	"weir/kafka"
+	"weir/wire"
 )
 
 type bridgeCmd struct {
@@ -27,17 +26,10 @@ func (bridgeValidateCmd) Help() string {
 	return `Examples:
   weir bridge validate bridges.yaml
 
-Each fault is a line: where in the file, and what is wrong. The exit code is 1 when there is one.`
+` + faultLines
 }
 
-func (c *bridgeValidateCmd) Run(to streams) error {
-	p, err := readDeclared(c.File, to, bridge.Parse)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(to.out, "ok: %s\n", p.Summary())
-	return err
-}
+func (c *bridgeValidateCmd) Run(to streams) error { return validate(c.File, to, bridge.Parse) }
 
 type bridgeDryRunCmd struct {
 	File   string `arg:"" help:"The file, such as bridges.yaml."`
@@ -66,15 +58,11 @@ func (c *bridgeDryRunCmd) Run(to streams) error {
 	if b == nil {
 		return fmt.Errorf("%s has no bridge %q", c.File, c.Bridge)
 	}
-	in := io.Reader(os.Stdin)
-	if c.Input != stdin {
-		file, err := os.Open(c.Input)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = file.Close() }()
-		in = file
+	in, err := openInput(c.Input)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = in.Close() }()
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxRecordLine)
 	for offset := int64(0); lines.Scan(); offset++ {
@@ -95,24 +83,18 @@ func (c *bridgeDryRunCmd) Run(to streams) error {
 
 // outcomeView is an outcome as dry runs show it.
 type outcomeView struct {
-	Outcome string          `json:"outcome"`
-	Message any             `json:"message,omitempty"`
-	Command json.RawMessage `json:"command,omitempty"`
-	Device  string          `json:"device,omitempty"`
-	Reading json.RawMessage `json:"reading,omitempty"`
-	Failure any             `json:"failure,omitempty"`
+	Outcome string             `json:"outcome"`
+	Message *wire.MessageValue `json:"message,omitempty"`
+	Command json.RawMessage    `json:"command,omitempty"`
+	Device  string             `json:"device,omitempty"`
+	Reading json.RawMessage    `json:"reading,omitempty"`
+	Failure *wire.Error        `json:"failure,omitempty"`
 }
 
 func viewOf(out *bridge.Outcome) outcomeView {
-	v := outcomeView{Outcome: out.Verdict.String(), Reading: out.Reading}
-	if out.Message != nil {
-		v.Message = out.Message
-	}
+	v := outcomeView{Outcome: out.Verdict.String(), Message: out.Message, Reading: out.Reading, Failure: out.Failure}
 	if c := out.Command; c != nil {
 		v.Device, v.Command = c.Device, c.AppendPayload(nil)
-	}
-	if out.Failure != nil {
-		v.Failure = out.Failure
 	}
 	return v
 }

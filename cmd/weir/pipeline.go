@@ -26,11 +26,17 @@ func (pipelineValidateCmd) Help() string {
 	return `Examples:
   weir pipeline validate pipelines.yaml
 
-Each fault is a line: where in the file, and what is wrong. The exit code is 1 when there is one.`
+` + faultLines
 }
 
-func (c *pipelineValidateCmd) Run(to streams) error {
-	p, err := readPlan(c.File, to)
+func (c *pipelineValidateCmd) Run(to streams) error { return validate(c.File, to, plan.Parse) }
+
+// faultLines is what readDeclared tells.
+const faultLines = `Each fault is a line: where in the file, and what is wrong. The exit code is 1 when there is one.`
+
+// validate tells what is in a file, or all that is wrong with it.
+func validate[D interface{ Summary() string }](name string, to streams, parse func([]byte) (D, error)) error {
+	p, err := readDeclared(name, to, parse)
 	if err != nil {
 		return err
 	}
@@ -80,6 +86,14 @@ func (c *pipelineExplainCmd) Run(to streams) error {
 // stdin is the standard input.
 const stdin = "-"
 
+// openInput opens a file to read. The standard input stays open when it is closed.
+func openInput(name string) (io.ReadCloser, error) {
+	if name == stdin {
+		return io.NopCloser(os.Stdin), nil
+	}
+	return os.Open(name)
+}
+
 // readPlan reads a file of pipelines.
 func readPlan(name string, to streams) (*plan.Plan, error) { return readDeclared(name, to, plan.Parse) }
 
@@ -107,13 +121,11 @@ func readDeclared[D any](name string, to streams, parse func([]byte) (D, error))
 
 // readBounded reads no more than tells that a file is too large.
 func readBounded(name string) (text []byte, err error) {
-	in := os.Stdin
-	if name != stdin {
-		if in, err = os.Open(name); err != nil {
-			return nil, err
-		}
-		defer func() { err = errors.Join(err, in.Close()) }()
+	in, err := openInput(name)
+	if err != nil {
+		return nil, err
 	}
+	defer func() { err = errors.Join(err, in.Close()) }()
 	return io.ReadAll(io.LimitReader(in, plan.MaxBytes+1))
 }
 
