@@ -291,6 +291,7 @@ func TestAStreamOfEventsThatIsNeverReadIsClosed(t *testing.T) {
 		o.Config.WriteTimeout, o.Config.DrainTimeout = 50*time.Millisecond, 50*time.Millisecond
 	})
 	s.stream("subscribe=%23&max_hz=0", dialOptions{recvBuffer: 2 << 10, stalled: true})
+	eventually(t, "the connection is there", func() bool { return s.hub.m.connections.Load() == 1 }) // counted once the head is out
 	for v := telemetry.Version(0); s.hub.m.connections.Load() > 0; v++ {
 		s.feed(single("p/a/m", v, 1))
 	}
