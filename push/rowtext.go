@@ -14,6 +14,13 @@ type rowText struct {
 	cells          []byte // all but the index
 }
 
+// toldAlone lets the text go of a series that no two views show any more.
+func (s *series) toldAlone() {
+	if len(s.members) < 2 {
+		s.told = nil
+	}
+}
+
 // appendRow appends a row of the series at idx. That of a series which several views show is written once for all that
 // tell the same.
 func (r *rows) appendRow(dst []byte, idx uint32, u *telemetry.Update) []byte {

@@ -65,3 +65,25 @@ func TestRowsAreToldAsEachViewWouldWriteThem(t *testing.T) {
 		}
 	})
 }
+
+func TestTheTextOfARowIsKeptWhileSeveralViewsShowIt(t *testing.T) {
+	h := testHub()
+	h.apply(0, []telemetry.Update{single("p/a/m", 0, 1)}, 0)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ps := patterns("#")
+	one, other := h.openViewLocked(viewKey{patterns: "1"}, ps, h.store.selected(ps, 1)), h.openViewLocked(viewKey{patterns: "2"}, ps, h.store.selected(ps, 1))
+	s, r := h.store.series["p/a/m"], rows{members: one.members}
+	r.appendRow(nil, 0, &s.last)
+	if s.told == nil {
+		t.Fatal("nothing is kept for the other view")
+	}
+	h.closeViewLocked(other)
+	if s.told != nil {
+		t.Error("the text is kept for nobody")
+	}
+	r.appendRow(nil, 0, &s.last)
+	if s.told != nil {
+		t.Error("the text is kept of a series that one view shows")
+	}
+}

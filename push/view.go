@@ -78,6 +78,7 @@ func (h *hub) closeViewLocked(v *view) {
 	for _, s := range v.members {
 		if s != nil {
 			s.members = slices.DeleteFunc(s.members, func(m member) bool { return m.view == v })
+			s.toldAlone()
 		}
 	}
 	delete(h.views, v.key)
