@@ -91,9 +91,6 @@ func named(entries []wire.Entry) []wire.Entry {
 func (v *view) shrink() {
 	before := v.members
 	v.dictionary, v.members, v.told, v.gone = nil, nil, 0, 0
-	if v.selection != nil { // it has a row for each; restart fills it
-		v.selection = v.hub.selection(&v.key)
-	}
 	for _, s := range before {
 		if s == nil {
 			continue
