@@ -136,46 +136,59 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: must be %s", field, want))
 		}
 	}
-	check(validHz(c.DefaultMaxHz), "default_max_hz", fmt.Sprintf("0 (unlimited) or between %v and %v", minHz, maxHz))
-	for _, f := range []struct {
-		name  string
-		value int
-	}{
-		{"max_subscriptions", c.MaxSubscriptions},
-		{"max_patterns", c.MaxPatterns},
-		{"max_series", c.MaxSeries},
-		{"max_connections", c.MaxConnections},
-		{"max_connections_per_address", c.MaxConnectionsPerAddress},
-		{"max_connections_per_principal", c.MaxConnectionsPerPrincipal},
-		{"max_views_per_principal", c.MaxViewsPerPrincipal},
-		{"max_view_rows_per_principal", c.MaxViewRowsPerPrincipal},
-		{"max_read_back_per_principal", c.MaxReadBackPerPrincipal},
-		{"max_views", c.MaxViews},
-		{"max_view_rows", c.MaxViewRows},
-		{"message_burst", c.MessageBurst},
-		{"max_listed", c.MaxListed},
-		{"resume_window_bytes", c.ResumeWindowBytes},
-	} {
+	for _, f := range c.whole() {
+		check(f.value >= f.least, f.name, fmt.Sprintf(">= %d", f.least))
+	}
+	for _, f := range c.times() {
 		check(f.value > 0, f.name, "> 0")
 	}
-	for _, f := range []struct {
-		name  string
-		value int
-		least int
+	check(validHz(c.DefaultMaxHz), "default_max_hz", fmt.Sprintf("0 (unlimited) or between %v and %v", minHz, maxHz))
+	check(c.MaxHeapShare > 0 && c.MaxHeapShare <= 1, "max_heap_share", "above 0 and at most 1")
+	check(c.MessageRate > 0 && !math.IsInf(c.MessageRate, 0), "message_rate", "> 0")
+	check(c.IdleTimeout > c.Heartbeat, "idle_timeout", "> heartbeat")
+	check(c.AwayAfter > c.Heartbeat, "away_after", "> heartbeat")
+	return errors.Join(errs...)
+}
+
+// whole are the fields that are whole numbers, each with the least it may be.
+func (c *Config) whole() []struct {
+	name         string
+	value, least int
+} {
+	return []struct {
+		name         string
+		value, least int
 	}{
+		{"max_subscriptions", c.MaxSubscriptions, 1},
+		{"max_patterns", c.MaxPatterns, 1},
+		{"max_series", c.MaxSeries, 1},
+		{"max_connections", c.MaxConnections, 1},
+		{"max_connections_per_address", c.MaxConnectionsPerAddress, 1},
+		{"max_connections_per_principal", c.MaxConnectionsPerPrincipal, 1},
+		{"max_views_per_principal", c.MaxViewsPerPrincipal, 1},
+		{"max_view_rows_per_principal", c.MaxViewRowsPerPrincipal, 1},
+		{"max_read_back_per_principal", c.MaxReadBackPerPrincipal, 1},
+		{"max_views", c.MaxViews, 1},
+		{"max_view_rows", c.MaxViewRows, 1},
+		{"message_burst", c.MessageBurst, 1},
+		{"max_listed", c.MaxListed, 1},
+		{"resume_window_bytes", c.ResumeWindowBytes, 1},
 		{"max_message_bytes", c.MaxMessageBytes, 1 << 10},
 		{"max_lossless_bytes", c.MaxLosslessBytes, 4 << 10},
 		{"max_waiting_bytes", c.MaxWaitingBytes, 64 << 10},
 		{"max_buffered_bytes", c.MaxBufferedBytes, 64 << 10},
 		{"send_buffer", c.SendBuffer, 4 << 10},
 		{"fetch_max_bytes", c.FetchMaxBytes, 64 << 10},
-	} {
-		check(f.value >= f.least, f.name, fmt.Sprintf(">= %d", f.least))
+		{"compress_min_bytes", c.CompressMinBytes, 0},
 	}
-	check(c.MaxHeapShare > 0 && c.MaxHeapShare <= 1, "max_heap_share", "above 0 and at most 1")
-	check(c.CompressMinBytes >= 0, "compress_min_bytes", ">= 0")
-	check(c.MessageRate > 0 && !math.IsInf(c.MessageRate, 0), "message_rate", "> 0")
-	for _, f := range []struct {
+}
+
+// times are the fields that are times.
+func (c *Config) times() []struct {
+	name  string
+	value time.Duration
+} {
+	return []struct {
 		name  string
 		value time.Duration
 	}{
@@ -187,10 +200,5 @@ func (c Config) Validate() error {
 		{"idle_timeout", c.IdleTimeout},
 		{"drain_timeout", c.DrainTimeout},
 		{"fetch_max_wait", c.FetchMaxWait},
-	} {
-		check(f.value > 0, f.name, "> 0")
 	}
-	check(c.IdleTimeout > c.Heartbeat, "idle_timeout", "> heartbeat")
-	check(c.AwayAfter > c.Heartbeat, "away_after", "> heartbeat")
-	return errors.Join(errs...)
 }
