@@ -26,6 +26,19 @@ func (p *Push) expected() float64 {
 	return hz * float64(p.Devices*p.Metrics)
 }
 
+// settled serves a load until it is known what the server takes with the devices alone.
+func (p *Push) settled(ctx context.Context, load E2E) (*tested, error) {
+	t, err := p.serve(ctx, load)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.settle(ctx, p.Warm, min(baseTime, p.Measure)); err != nil {
+		t.end()
+		return nil, err
+	}
+	return t, nil
+}
+
 // fanOut is many dashboards of the same series, in one view or many.
 func (p *Push) fanOut(ctx context.Context, r *PushResult) error {
 	for _, conns := range p.Conns {
@@ -48,14 +61,11 @@ func (p *Push) fanOut(ctx context.Context, r *PushResult) error {
 }
 
 func (p *Push) fan(ctx context.Context, run *PushRun) error {
-	t, err := p.serve(ctx, p.load())
+	t, err := p.settled(ctx, p.load())
 	if err != nil {
 		return err
 	}
 	defer t.end()
-	if err := t.settle(ctx, p.Warm, min(baseTime, p.Measure)); err != nil {
-		return err
-	}
 	swarm, err := Dial(ctx, liveSwarm(t.server, run.Conns, p.MaxHz, inViews(run.Views)))
 	if err != nil {
 		return err
@@ -66,14 +76,11 @@ func (p *Push) fan(ctx context.Context, run *PushRun) error {
 
 // isolation measures the same dashboards twice: alone, and while a fifth of all do not read.
 func (p *Push) isolation(ctx context.Context, r *PushResult) error {
-	t, err := p.serve(ctx, p.load())
+	t, err := p.settled(ctx, p.load())
 	if err != nil {
 		return err
 	}
 	defer t.end()
-	if err := t.settle(ctx, p.Warm, min(baseTime, p.Measure)); err != nil {
-		return err
-	}
 	const all, stalledShare = 1000, 5
 	healthy := all - all/stalledShare
 	swarm, err := Dial(ctx, liveSwarm(t.server, healthy, p.MaxHz, inViews(1)))
@@ -111,14 +118,11 @@ const stalledBuffer = 4096
 func (p *Push) glass(ctx context.Context, r *PushResult) error {
 	const frame, devices, dashboards = 100, 50, 100
 	load := E2E{Devices: devices, Metrics: 4, FrameReadings: frame, Rate: p.Readings}
-	t, err := p.serve(ctx, load)
+	t, err := p.settled(ctx, load)
 	if err != nil {
 		return err
 	}
 	defer t.end()
-	if err := t.settle(ctx, p.Warm, min(baseTime, p.Measure)); err != nil {
-		return err
-	}
 	for _, hz := range []float64{0, 60, 20} {
 		run := PushRun{
 			Name:  fmt.Sprintf("%.0f readings/s, %d dashboards of %d series", p.Readings, dashboards, 4),
