@@ -15,6 +15,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/fsnotify/fsnotify"
+
+	"weir/internal/joined"
 )
 
 const (
@@ -75,7 +77,7 @@ func (f *follower[D]) open() error {
 		return nil
 	}
 	errs := []error{fmt.Errorf("%s: %s has faults", f.setting, f.path)}
-	for _, fault := range faultsOf(err) {
+	for _, fault := range joined.All(err) {
 		errs = append(errs, fmt.Errorf("%s: %w", f.path, fault))
 	}
 	return hinted{errors.Join(errs...), fmt.Sprintf("`%s` checks a file before it is used", f.command)}
@@ -110,13 +112,6 @@ func (f *follower[D]) parseBounded(text []byte) (parsed D, err error) {
 		return parsed, fmt.Errorf("the file is larger than %d bytes", f.most)
 	}
 	return f.parse(text)
-}
-
-func faultsOf(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	return []error{err}
 }
 
 // Current is what is declared. There must have been a good file, or take.
@@ -165,7 +160,7 @@ func (f *follower[D]) reload(asked bool) (changed bool) {
 	}
 	parsed, err := f.parseBounded(text)
 	if err != nil {
-		f.refuse(text, faultsOf(err))
+		f.refuse(text, joined.All(err))
 		return false
 	}
 	was := f.Current().Hash()

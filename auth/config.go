@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/internal/joined"
 	"weir/telemetry"
 )
 
@@ -101,9 +102,9 @@ func (c Config) Validate() error {
 	if c.FailedAttempts < 1 || c.FailedAttempts > 100_000 {
 		errs = append(errs, fmt.Errorf("failed_attempts: must be between 1 and 100000, is %d", c.FailedAttempts))
 	}
-	errs = append(errs, under("jwt.", c.JWT.validate()), under("oidc.", c.OIDC.validate()))
+	errs = append(errs, joined.Prefixed("jwt.", c.JWT.validate()), joined.Prefixed("oidc.", c.OIDC.validate()))
 	for i, rule := range c.Certificates {
-		errs = append(errs, under(fmt.Sprintf("certificates[%d].", i), rule.validate()))
+		errs = append(errs, joined.Prefixed(fmt.Sprintf("certificates[%d].", i), rule.validate()))
 	}
 	return errors.Join(errs...)
 }
@@ -117,7 +118,7 @@ func (c JWTConfig) validate() error {
 			errs = append(errs, fmt.Errorf("%skid: %q is there already", name, k.KID))
 		}
 		seen[k.KID] = true
-		errs = append(errs, under(name, k.validate()))
+		errs = append(errs, joined.Prefixed(name, k.validate()))
 	}
 	for i, u := range c.JWKSURLs {
 		errs = append(errs, endpoint(fmt.Sprintf("jwks_urls[%d]", i), u))
@@ -202,20 +203,4 @@ func between(name string, d, low, high time.Duration) error {
 		return nil
 	}
 	return fmt.Errorf("%s: must be between %s and %s, is %s", name, low, high, d)
-}
-
-// under puts a prefix before the field that each error names.
-func under(prefix string, err error) error {
-	if err == nil {
-		return nil
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return fmt.Errorf("%s%w", prefix, err)
-	}
-	var errs []error
-	for _, e := range joined.Unwrap() {
-		errs = append(errs, under(prefix, e))
-	}
-	return errors.Join(errs...)
 }

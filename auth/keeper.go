@@ -13,6 +13,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"weir/internal/joined"
 	"weir/internal/remote"
 	"weir/wire"
 )
@@ -76,7 +77,7 @@ func New(o Options) (*Keeper, error) {
 		o.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
 	if err := o.Config.Validate(); err != nil {
-		return nil, under("auth.", err)
+		return nil, joined.Prefixed("auth.", err)
 	}
 	k := &Keeper{
 		config: o.Config, store: o.Store, dataDir: o.DataDir, log: o.Logger, now: o.Now,

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+
+	"weir/internal/joined"
 )
 
 // OIDCConfig is a sign-in service that browsers are sent to. Off while Issuer is empty.
@@ -67,7 +69,7 @@ func (c OIDCConfig) validate() error {
 		if _, err := path.Match(r.Value, ""); err != nil || r.Claim != "" && r.Value == "" {
 			errs = append(errs, fmt.Errorf("%svalue: %q is not a pattern of texts", name, r.Value))
 		}
-		errs = append(errs, under(name, validRights(&rights{Tenant: r.Tenant, Roles: r.Roles, Read: r.Read, Write: r.Write, Rooms: r.Rooms})))
+		errs = append(errs, joined.Prefixed(name, validRights(&rights{Tenant: r.Tenant, Roles: r.Roles, Read: r.Read, Write: r.Write, Rooms: r.Rooms})))
 	}
 	return errors.Join(errs...)
 }

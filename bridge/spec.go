@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"weir/bridge/formula"
+	"weir/internal/joined"
 	"weir/rooms"
 	"weir/telemetry"
 	"weir/wire"
@@ -179,16 +180,9 @@ func (r *reader) program(key, otherwise string) *formula.Program {
 
 // wrong records all faults of an expression or a text with some.
 func (r *reader) wrong(s setting, err error) {
-	if err == nil {
-		return
+	for _, one := range joined.All(err) {
+		r.faults.at(s.path, s.line, "%v", one)
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, one := range joined.Unwrap() {
-			r.wrong(s, one)
-		}
-		return
-	}
-	r.faults.at(s.path, s.line, "%v", err)
 }
 
 // template compiles a text with {{ }}; nil without one, and of one that cannot be read.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/internal/joined"
 	"weir/internal/remote"
 )
 
@@ -33,15 +34,15 @@ func (c *Config) Validate() error {
 		c.validateRetention(),
 		choice("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		choice("log.format", c.Log.Format, "text", "json"),
-		prefixed("embedded.", c.Embedded.Validate()),
-		prefixed("ingest.", c.Ingest.Validate()),
-		prefixed("pipeline.", c.Pipeline.Validate()),
-		prefixed("push.", c.Push.Validate()),
-		prefixed("rooms.", c.Rooms.Validate()),
-		prefixed("commands.", c.Commands.Validate()),
-		prefixed("bridges.", c.Bridges.Validate()),
-		prefixed("devices.", c.Devices.Validate()),
-		prefixed("auth.", c.Auth.Validate()),
+		joined.Prefixed("embedded.", c.Embedded.Validate()),
+		joined.Prefixed("ingest.", c.Ingest.Validate()),
+		joined.Prefixed("pipeline.", c.Pipeline.Validate()),
+		joined.Prefixed("push.", c.Push.Validate()),
+		joined.Prefixed("rooms.", c.Rooms.Validate()),
+		joined.Prefixed("commands.", c.Commands.Validate()),
+		joined.Prefixed("bridges.", c.Bridges.Validate()),
+		joined.Prefixed("devices.", c.Devices.Validate()),
+		joined.Prefixed("auth.", c.Auth.Validate()),
 	)
 }
 
@@ -240,20 +241,4 @@ func within(name string, value, low, high int) error {
 		return nil
 	}
 	return fmt.Errorf("%s: must be between %d and %d, is %d", name, low, high, value)
-}
-
-// prefixed puts a component's prefix before the field each of its errors names.
-func prefixed(prefix string, err error) error {
-	if err == nil {
-		return nil
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return fmt.Errorf("%s%w", prefix, err)
-	}
-	var errs []error
-	for _, e := range joined.Unwrap() {
-		errs = append(errs, prefixed(prefix, e))
-	}
-	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"weir/internal/joined"
 	"weir/telemetry"
 	"weir/wire"
 )
@@ -111,7 +112,7 @@ func (c Config) Validate() error {
 		within("max_connections_per_principal", c.MaxConnectionsPerPrincipal, 1, 1<<24),
 		within("max_unauthenticated", c.MaxUnauthenticated, 1, 1<<24),
 		positive("auth_timeout", c.AuthTimeout),
-		under("templates.", c.Templates.Validate()),
+		joined.Prefixed("templates.", c.Templates.Validate()),
 		positive("handshake_timeout", c.HandshakeTimeout),
 		positive("idle_timeout", c.IdleTimeout),
 		positive("message_timeout", c.MessageTimeout),
@@ -130,22 +131,6 @@ func (c Config) validateDelay() error {
 		return fmt.Errorf("receipt_delay: must be between 0 and 1s, is %s", c.ReceiptDelay)
 	}
 	return nil
-}
-
-// under puts a prefix before the field that each of the errors names.
-func under(prefix string, err error) error {
-	joined, ok := err.(interface{ Unwrap() []error })
-	switch {
-	case err == nil:
-		return nil
-	case !ok:
-		return fmt.Errorf("%s%w", prefix, err)
-	}
-	var errs []error
-	for _, e := range joined.Unwrap() {
-		errs = append(errs, under(prefix, e))
-	}
-	return errors.Join(errs...)
 }
 
 func within(name string, value, low, high int) error {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"weir/expr"
+	"weir/internal/joined"
 )
 
 // Template is a text with expressions in {{ }}.
@@ -61,7 +62,7 @@ func CompileTemplate(source string, vars []string) (*Template, error) {
 // within says of which expression of a text a fault is.
 func within(inner string, err error) error {
 	var faults []error
-	for _, e := range errorsOf(err) {
+	for _, e := range joined.All(err) {
 		var at *expr.Error
 		if errors.As(e, &at) {
 			e = fmt.Errorf("{{%s}}: %w", inner, at)
@@ -69,13 +70,6 @@ func within(inner string, err error) error {
 		faults = append(faults, e)
 	}
 	return errors.Join(faults...)
-}
-
-func errorsOf(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	return []error{err}
 }
 
 // cutExpression finds the }} that ends an expression: not one within its texts, nor that of objects in it.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"weir/internal/joined"
 	"weir/pipeline/plan"
 )
 
@@ -106,10 +107,7 @@ func readDeclared[D any](name string, to streams, parse func([]byte) (D, error))
 	if parsed, err = parse(text); err == nil {
 		return parsed, nil
 	}
-	faults := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		faults = joined.Unwrap()
-	}
+	faults := joined.All(err)
 	for _, f := range faults {
 		fmt.Fprintf(to.out, "%s: %v\n", name, f)
 	}

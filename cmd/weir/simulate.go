@@ -13,6 +13,7 @@ import (
 
 	"weir/cmd/weir/hint"
 	"weir/cmd/weir/progress"
+	"weir/internal/joined"
 	"weir/sim"
 	"weir/sim/wsdial"
 	"weir/wire"
@@ -99,7 +100,7 @@ func (c *simulateCmd) sources(notes io.Writer) ([]sim.Source, error) {
 	var sources []sim.Source
 	if fleet := c.fleet(); fleet.Devices != 0 {
 		if err := fleet.Validate(); err != nil {
-			return nil, flagErrors(err)
+			return nil, joined.Prefixed("--", err)
 		}
 		sources = append(sources, fleet.Sources()...)
 	}
@@ -113,7 +114,7 @@ func (c *simulateCmd) sources(notes io.Writer) ([]sim.Source, error) {
 	if c.Replay != "" {
 		replay := sim.Replay{Dir: c.Replay, Speed: c.Speed, KeepSpacing: c.KeepSpacing}
 		if err := replay.Validate(); err != nil {
-			return nil, flagErrors(err)
+			return nil, joined.Prefixed("--", err)
 		}
 		recording, err := replay.Load()
 		if err != nil {
@@ -141,18 +142,6 @@ func (c *simulateCmd) fleet() sim.Fleet {
 		fleet.Devices = 0
 	}
 	return fleet
-}
-
-// flagErrors puts dashes before the field names of a Validate error.
-func flagErrors(err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var out []error
-		for _, e := range joined.Unwrap() {
-			out = append(out, fmt.Errorf("--%w", e))
-		}
-		return errors.Join(out...)
-	}
-	return fmt.Errorf("--%w", err)
 }
 
 // preflight opens a connection and closes it, so that a wrong address is told at once and once.

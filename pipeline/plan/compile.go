@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weir/expr"
+	"weir/internal/joined"
 	"weir/pipeline/window"
 )
 
@@ -79,16 +80,9 @@ func (s *Settings) compileFilter(f *faults) *expr.Program {
 
 // ofExpr records the faults of an expression. Each begins with its place in the expression.
 func ofExpr(f *faults, path string, err error) {
-	if err == nil {
-		return
+	for _, e := range joined.All(err) {
+		f.at(path, "%v", e)
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			f.at(path, "%v", e)
-		}
-		return
-	}
-	f.at(path, "%v", err)
 }
 
 // compileOutputs makes what is published besides the series. No two outputs have one name.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"weir/internal/joined"
 	"weir/pipeline/rule"
 )
 
@@ -125,15 +126,12 @@ func (f *faults) line(path string) int {
 
 // of records what a sub-package says about its part: errors, joined or single, that begin with "field: ".
 func (f *faults) of(path string, err error) {
-	if err == nil {
-		return
+	for _, one := range joined.All(err) {
+		f.one(path, one)
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			f.of(path, e)
-		}
-		return
-	}
+}
+
+func (f *faults) one(path string, err error) {
 	var of *rule.FieldError // whose field may be a key of labels, in any letters
 	if errors.As(err, &of) {
 		one := &Fault{Path: below(path, of.Field), Reason: of.Reason}
