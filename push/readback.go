@@ -48,6 +48,10 @@ func (w *window) read(ctx context.Context, topic string, partition int, from, to
 // what it was. cost are the bytes that this call has read.
 func (w *window) readOnce(ctx context.Context, topic string, partition int, from, to int64) (_ *stretch, cost int, _ error) {
 	result, err, _ := w.readings.Do(topic+"/"+strconv.Itoa(partition), func() (any, error) {
+		// The reading before may have ended between the caller's look at the window and now.
+		if newer, have := w.span(topic, partition, from, to); have == from {
+			return &stretch{from: from, to: to, records: newer}, nil
+		}
 		// Others wait for it, whether or not the first asker still does.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTime)
 		defer cancel()

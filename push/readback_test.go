@@ -129,6 +129,11 @@ func TestWhoComesBackTogetherSharesOneReading(t *testing.T) {
 			ask(20, nil)
 		}
 		wg.Wait()
+		// Who looked at the window before that reading ended, and comes to read after it, finds what it wanted.
+		late, cost, err := l.window.readOnce(t.Context(), wire.TopicUpdates, 0, 30, 100)
+		if err != nil || cost != 0 || len(late.between(30, 100)) != 70 {
+			t.Errorf("%v, %d bytes, %d records", err, cost, len(late.between(30, 100)))
+		}
 		asked := map[string]int{}
 		for _, a := range l.asked {
 			asked[a]++
