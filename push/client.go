@@ -65,7 +65,6 @@ type client struct {
 	warned  bool            // the end of who's credentials has been announced
 	credit  credit
 	probe   int64 // when a ping followed rows that had been gathered, until it is answered; 0: none has to be
-	lagging int   // rows in the sets of its subscriptions
 
 	// Who speaks, nil until that is known. Set under mu by the reading goroutine, which reads it without.
 	who *auth.Principal
@@ -147,8 +146,8 @@ func (c *client) fill(it *item, f frame) {
 }
 
 // offer hands a subscription its view's frame. A connection that is up with the view gets the shared
-// bytes. If an earlier frame still waits for the socket, the rows are merged into the subscription's own
-// set instead, which goes out when the socket is free.
+// bytes. If an earlier frame still waits for the socket, the rows are merged into the set of those who fell behind when this
+// one did, which goes out when the socket is free.
 func (c *client) offer(s *subscription, f *flush) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,28 +155,25 @@ func (c *client) offer(s *subscription, f *flush) error {
 		return nil
 	}
 	switch {
+	case s.offered == f.number: // it has gone with a set that another member of its cohort had been offered this for
 	case s.behind == nil && s.next == nil && c.probe == 0:
 		s.next, s.waits = f.frame(c.encoding), f.told
 	case s.behind == nil:
-		s.behind = c.hub.laggard()
-		s.behind.from, s.behind.since = s.told, f.pushed
+		s.behind = f.gather(c.hub, s.told)
+		c.hub.m.laggards.Add(1)
 		if c.probe == 0 { // or it has been behind all the time
 			s.figures.stalls++
 			c.hub.m.fellBehind.Inc()
 		}
 		fallthrough
 	default:
-		before := s.behind.len()
 		merged, err := s.behind.take(f)
-		s.figures.merged += int64(merged)
-		c.hub.m.conflatedLaggard.Add(merged)
-		c.hub.m.laggingRows.Add(int64(s.behind.len() - before))
-		c.lagging += s.behind.len() - before
+		s.mergedLocked(merged)
 		if err != nil {
 			return err
 		}
 	}
-	s.told = len(f.view.dictionary)
+	s.told, s.offered = len(f.view.dictionary), f.number
 	c.dueLocked(s)
 	c.kickLocked()
 	return nil
@@ -217,21 +213,25 @@ func (c *client) dropLocked(s *subscription) {
 		c.kickLocked() // what waited behind it
 	}
 	if s.behind != nil {
-		c.lagging -= s.behind.len()
-		c.hub.release(s.behind)
+		s.behind.leave()
 		s.behind = nil
+		c.hub.m.laggards.Add(-1)
 	}
 }
 
-// laggard makes an empty set.
+// laggard makes an empty set, with one holder.
 func (h *hub) laggard() *laggard {
-	h.m.laggards.Add(1)
-	return h.laggards.Get().(*laggard)
+	l := h.laggards.Get().(*laggard)
+	l.holders.Store(1)
+	return l
 }
 
-// release takes a laggard's set back.
+// release is for a holder of a set who needs it no more. It is taken back from the last.
 func (h *hub) release(l *laggard) {
-	h.m.laggards.Add(-1)
+	if l.holders.Add(-1) > 0 {
+		return
+	}
+	l.unmake(h.m)
 	h.m.laggingRows.Add(-int64(l.len()))
 	l.clear()
 	h.laggards.Put(l)

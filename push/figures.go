@@ -31,6 +31,12 @@ func (c *client) tellingLocked(s *subscription, t told) {
 	c.hub.m.readings.AddInt64(int64(t.readings))
 }
 
+// mergedLocked counts rows that became part of others.
+func (s *subscription) mergedLocked(rows int) {
+	s.figures.merged += int64(rows)
+	s.client.hub.m.conflatedLaggard.Add(rows)
+}
+
 // figures are those of a connection as of now.
 func (h *hub) figures(c *client) wire.Stats {
 	now := h.now().UnixMicro()
@@ -60,8 +66,9 @@ func (s *subscription) figuresLocked(now int64) wire.SubscriptionStats {
 	}
 	since := now
 	if s.behind != nil {
-		out.Depth += int64(s.behind.len())
-		since = s.behind.since
+		rows, begun := s.behind.waiting()
+		out.Depth += int64(rows)
+		since = begun
 	}
 	if s.next != nil {
 		out.Depth += int64(s.waits.rows)

@@ -33,6 +33,7 @@ type meters struct {
 	away                               atomic.Int64
 	views, viewRows                    atomic.Int64
 	laggards, laggingRows, heldRows    atomic.Int64
+	laggingBytes                       atomic.Int64 // of frames that were made of laggingRows
 	losslessBytes, snapshotBytes       atomic.Int64
 	overloaded                         atomic.Int64 // 1: it is
 
@@ -40,7 +41,7 @@ type meters struct {
 	conflatedView, conflatedLaggard          *metrics.Counter
 	frames                                   [len(frameKinds)]*metrics.Counter
 	rows, bytes, stalls, shed                *metrics.Counter
-	readings, fellBehind                     *metrics.Counter
+	readings, fellBehind, gatheredFrames     *metrics.Counter
 	readBackRefused                          *metrics.Counter
 	compressed                               *metrics.Counter            // bytes before
 	refused                                  map[string]*metrics.Counter // connections, by reason
@@ -72,6 +73,7 @@ func newMeters(set *metrics.Set) *meters {
 		stalls:           set.GetOrCreateCounter("weir_push_write_stalls_total"),
 		readings:         set.GetOrCreateCounter("weir_push_readings_total"),
 		fellBehind:       set.GetOrCreateCounter("weir_push_fell_behind_total"),
+		gatheredFrames:   set.GetOrCreateCounter("weir_push_gathered_frames_total"),
 		readBackRefused:  set.GetOrCreateCounter("weir_push_read_back_refused_total"),
 		refused:          make(map[string]*metrics.Counter),
 		messages:         set.GetOrCreateCounter("weir_push_messages_total"),
@@ -146,6 +148,7 @@ func (m *meters) gauges(set *metrics.Set) {
 		{"weir_push_lossless_bytes", &m.losslessBytes, 1},
 		{"weir_push_snapshot_bytes", &m.snapshotBytes, 1},
 		{"weir_push_laggard_bytes", &m.laggingRows, laggardRowBytes},
+		{"weir_push_laggard_frame_bytes", &m.laggingBytes, 1},
 		{"weir_push_overloaded", &m.overloaded, 1},
 	} {
 		set.GetOrCreateGauge(g.name, func() float64 { return float64(g.value.Load() * int64(g.scale)) })

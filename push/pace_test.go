@@ -280,7 +280,7 @@ func TestMistakeInAPendingSetMakesTheViewBeginAnew(t *testing.T) {
 			s := p.subs.named("x")
 			set := &s.view.pending
 			if place == "laggard" {
-				set = &s.behind.gathered
+				set = &s.behind.set.gathered
 			} else {
 				stray := single("p/a/m", 0, 1)
 				_, _ = set.add(0, &stray)

@@ -51,6 +51,15 @@ func (p *pending) grow(n int) {
 	p.place = place
 }
 
+// copy takes the rows of another set into this one, which has none.
+func (p *pending) copy(of *pending) {
+	if n := len(of.place); n > len(p.place) {
+		p.grow(n)
+	}
+	p.rows, p.index = append(p.rows, of.rows...), append(p.index, of.index...)
+	copy(p.place, of.place)
+}
+
 func (p *pending) len() int { return len(p.rows) }
 
 // reset forgets all rows and keeps the memory.

@@ -45,22 +45,56 @@ func (p *pressure) high(share float64) bool {
 
 // buffered is what waits for all connections, in bytes. Frames that are shared count for nobody.
 func (m *meters) buffered() int64 {
-	return m.losslessBytes.Load() + m.snapshotBytes.Load() + m.laggingRows.Load()*int64(laggardRowBytes)
+	return m.losslessBytes.Load() + m.snapshotBytes.Load() + m.laggingRows.Load()*int64(laggardRowBytes) + m.laggingBytes.Load()
+}
+
+// behindLocked are the cohorts of the connection's subscriptions: those in line for the socket, and those whose snapshot is
+// still to go.
+func (c *client) behindLocked(yield func(*cohort) bool) {
+	for _, s := range c.due {
+		if s.open && s.behind != nil && !yield(s.behind) {
+			return
+		}
+	}
+	for _, it := range c.lane.items {
+		if it.opens != nil && it.opens.behind != nil && !yield(it.opens.behind) {
+			return
+		}
+	}
+}
+
+// laggingLocked is how many rows have been gathered for the connection.
+func (c *client) laggingLocked() (n int) {
+	for of := range c.behindLocked {
+		rows, _ := of.waiting()
+		n += rows
+	}
+	return n
+}
+
+// queuedLocked is what waits in the lossless lane, in bytes.
+func (c *client) queuedLocked() (n int64) {
+	for _, it := range c.lane.items {
+		n += int64(it.frame.size())
+	}
+	return n
 }
 
 // waitingLocked is what waits for the connection, in bytes.
 func (c *client) waitingLocked() int64 {
-	waiting := int64(c.lagging) * int64(laggardRowBytes)
-	for _, it := range c.lane.items {
-		waiting += int64(it.frame.size())
-	}
-	return waiting
+	return c.queuedLocked() + int64(c.laggingLocked())*int64(laggardRowBytes)
 }
 
-func (c *client) waiting() int64 {
+// burden is how much less waits for all without the connection, in bytes. What it has gathered with others counts for it in
+// part.
+func (c *client) burden() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.waitingLocked()
+	n := c.queuedLocked()
+	for of := range c.behindLocked {
+		n += of.share()
+	}
+	return n
 }
 
 // relieve decides whether more connections are taken, and when those there are need half as much again as they may,
@@ -85,7 +119,7 @@ func (s *Server) relieve(clients []*client) {
 	}
 	burdens := make([]burden, 0, len(clients))
 	for _, c := range clients {
-		if n := c.waiting(); n > 0 {
+		if n := c.burden(); n > 0 {
 			burdens = append(burdens, burden{c, n})
 		}
 	}

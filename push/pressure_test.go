@@ -99,6 +99,12 @@ func TestNewConnectionsAreRefusedWhileTheHeapIsNearItsLimit(t *testing.T) {
 	}
 }
 
+func (p *pipeClient) lagging() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.laggingLocked()
+}
+
 func TestWhatWaitsForOneConnectionIsBoundedWithWhatItGathers(t *testing.T) {
 	for names, want := range map[int]closeReason{100: 0, 400: endedOverflow} {
 		synctest.Test(t, func(t *testing.T) {
@@ -120,17 +126,17 @@ func TestWhatWaitsForOneConnectionIsBoundedWithWhatItGathers(t *testing.T) {
 			p.message()
 			synctest.Wait()
 			feed(1) // the first is in flight, the second waits, the others gather
-			if want := names - 2; p.lagging < want {
-				t.Errorf("%d rows wait, want at least %d", p.lagging, want)
+			if want := names - 2; p.lagging() < want {
+				t.Errorf("%d rows wait, want at least %d", p.lagging(), want)
 			}
 			s.survey(time.Now())
 			if p.closing() != want {
-				t.Errorf("%d rows: closed for %v, want %v", p.lagging, p.closing(), want)
+				t.Errorf("%d rows: closed for %v, want %v", p.lagging(), p.closing(), want)
 			}
 			p.frames()
 			synctest.Wait()
-			if p.lagging != 0 || s.hub.m.buffered() != 0 {
-				t.Errorf("%d rows and %d bytes wait when all is read", p.lagging, s.hub.m.buffered())
+			if p.lagging() != 0 || s.hub.m.buffered() != 0 {
+				t.Errorf("%d rows and %d bytes wait when all is read", p.lagging(), s.hub.m.buffered())
 			}
 		})
 	}

@@ -1,7 +1,10 @@
 package push
 
 import (
+	"maps"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"weir/telemetry"
 	"weir/wire"
@@ -54,7 +57,8 @@ func (l *lane) remove(it *item) {
 
 func (l *lane) ready() bool { return len(l.items) > 0 && !l.items[0].empty }
 
-// laggard is what a subscription gathers while its connection cannot take the view's frames.
+// laggard is what subscriptions gather whose connections cannot take the view's frames. While only its cohort holds it the
+// next frame is merged into it; who goes with it holds it too until it is encoded.
 type laggard struct {
 	gathered
 	columns    wire.ColumnSet
@@ -65,6 +69,14 @@ type laggard struct {
 	since      int64 // when the first of it was pushed
 	// old are the rows that were told before, of series that came back without news. Nothing is merged into those.
 	old map[uint32]struct{}
+
+	holders atomic.Int32
+	sum     told // as counted, if it is
+	counted bool
+
+	making sync.Mutex // of what follows
+	made   variants
+	bytes  int64 // of made
 }
 
 // take merges what a frame tells.
@@ -101,7 +113,7 @@ func (l *laggard) take(f *flush) (merged int, err error) {
 		slices.Sort(l.changed)
 		l.changed = slices.Compact(l.changed)
 	}
-	l.cursor, l.pushed = f.cursor, f.pushed
+	l.cursor, l.pushed, l.counted = f.cursor, f.pushed, false
 	return merged, nil
 }
 
@@ -137,42 +149,104 @@ func (l *laggard) leave(g *gathered) {
 	}
 }
 
-// split takes out what a second frame has to tell because no series is in a frame's rows and has left: that series left
-// which have rows. It is nil if there are none.
-func (l *laggard) split(spare func() *laggard) *laggard {
-	hasRow := func(idx uint32) bool {
-		_, has := l.version(idx)
-		return has
-	}
-	if !slices.ContainsFunc(l.left, hasRow) {
+// hasRow reports whether there is a row of a series.
+func (l *laggard) hasRow(idx uint32) bool {
+	_, has := l.version(idx)
+	return has
+}
+
+// rest is what a second frame has to tell because no series is in a frame's rows and has left: that series left which have
+// rows. It is nil if there are none.
+func (l *laggard) rest(spare func() *laggard) *laggard {
+	if !slices.ContainsFunc(l.left, l.hasRow) {
 		return nil
 	}
 	rest := spare()
 	rest.columns, rest.dictionary, rest.from = l.columns, l.dictionary, len(l.dictionary)
 	rest.cursor, rest.pushed, rest.since = l.cursor, l.pushed, l.since
 	for _, idx := range l.left {
-		if hasRow(idx) {
+		if l.hasRow(idx) {
 			rest.left = append(rest.left, idx)
 		}
 	}
-	l.left = slices.DeleteFunc(l.left, hasRow)
-	l.cursor = ""
 	return rest
 }
 
 // told are the figures of what the set tells.
 func (l *laggard) told() told {
-	t := told{rows: l.len(), since: l.since}
+	if l.counted {
+		return l.sum
+	}
+	l.sum, l.counted = told{rows: l.len(), since: l.since}, true
 	for i := range l.rows {
 		if _, old := l.old[l.index[i]]; !old {
-			t.readings += l.rows[i].N
+			l.sum.readings += l.rows[i].N
 		}
 	}
-	return t
+	return l.sum
+}
+
+// frame is what the set tells, encoded when the first asks for it. What rest tells is not in it.
+func (l *laggard) frame(m *meters, view uint32, e encoding) frame {
+	l.making.Lock()
+	defer l.making.Unlock()
+	return *l.makeLocked(m, view, e)
+}
+
+func (l *laggard) makeLocked(m *meters, view uint32, e encoding) *frame {
+	if l.made[e] != nil {
+		return l.made[e]
+	}
+	var f frame
+	switch {
+	case e.deflates():
+		f = l.makeLocked(m, view, e.plain()).toSqueeze()
+	case e == asEvents:
+		f = l.makeLocked(m, view, asJSON).events(l.cursorNow())
+	default:
+		first := l.gathered
+		if slices.ContainsFunc(l.left, l.hasRow) {
+			first.left = slices.DeleteFunc(slices.Clone(l.left), l.hasRow)
+		}
+		told := rows{
+			view: view, columns: l.columns, dictionary: l.dictionary, from: l.from, gathered: &first,
+			cursor: l.cursorNow(), pushed: l.pushed,
+		}
+		f = told.frame(e)
+		m.gatheredFrames.Inc()
+		l.bytes += int64(f.size())
+		m.laggingBytes.Add(int64(f.size()))
+	}
+	l.made[e] = &f
+	return &f
+}
+
+// cursorNow is where the log is when the set has been told. With a rest nobody can go on from there.
+func (l *laggard) cursorNow() string {
+	if slices.ContainsFunc(l.left, l.hasRow) {
+		return ""
+	}
+	return l.cursor
+}
+
+// unmake forgets the encoded frames. Nobody else may hold the set.
+func (l *laggard) unmake(m *meters) {
+	m.laggingBytes.Add(-l.bytes)
+	l.made, l.bytes = variants{}, 0
+}
+
+// clone copies the set into an empty one.
+func (l *laggard) clone(into *laggard) *laggard {
+	into.pending.copy(&l.pending)
+	into.left, into.removed = append(into.left, l.left...), append(into.removed, l.removed...)
+	into.changed, into.old = append(into.changed, l.changed...), maps.Clone(l.old)
+	into.columns, into.dictionary, into.from = l.columns, l.dictionary, l.from
+	into.cursor, into.pushed, into.since = l.cursor, l.pushed, l.since
+	return into
 }
 
 func (l *laggard) clear() {
 	l.reset()
 	clear(l.old)
-	l.dictionary, l.from, l.cursor = nil, 0, ""
+	l.dictionary, l.from, l.cursor, l.counted = nil, 0, "", false
 }

@@ -24,14 +24,16 @@ type subscription struct {
 
 	// Guarded by client.mu. Until open, the snapshot has not gone out and updates only gather. place is
 	// where it stands in the lossless lane. next is the one shared frame that waits for the socket; behind is what
-	// gathers when a second one comes; told is how much of the dictionary all of that tells of.
+	// gathers when a second one comes; told is how much of the dictionary all of that tells of, and offered the number of the
+	// view's newest frame in it.
 	open    bool
 	queued  bool
 	place   *item
 	next    *frame
 	waits   told // in next
-	behind  *laggard
+	behind  *cohort
 	told    int
+	offered uint64
 	figures figures
 }
 

@@ -46,6 +46,7 @@ type view struct {
 	dirty   bool
 	broken  string // the reason, when all subscribers must begin anew
 	flushed time.Time
+	spoken  uint64 // frames
 	timer   *time.Timer
 	due     time.Time // when the timer fires; zero: it does not
 	size    int       // of the last frame: the next will be about as large
@@ -248,12 +249,16 @@ func (v *view) holds() {
 
 // speak offers what is pending to every subscriber.
 func (v *view) speak(now time.Time) {
-	f := flush{view: v, pushed: now.UnixMicro(), cursor: v.hub.at.cursor()}
+	v.spoken++
+	f := flush{view: v, number: v.spoken, pushed: now.UnixMicro(), cursor: v.hub.at.cursor()}
 	f.told = v.pending.told(f.pushed)
 	for _, s := range v.subs {
 		if err := s.client.offer(s, &f); err != nil {
 			v.breakInternally("")
 		}
+	}
+	if f.missed != nil {
+		f.missed.leave()
 	}
 	if v.pending.len() > 0 {
 		v.hub.m.observe(&v.pending.rows[0], f.pushed)
@@ -299,10 +304,12 @@ func (v *view) reselect() {
 // encoding that one of them uses.
 type flush struct {
 	view   *view
+	number uint64
 	pushed int64
 	cursor string
 	told   told
-	shared [encodings]*frame
+	shared variants
+	missed *cohort // of those who fall behind with it; nil: nobody does
 }
 
 func (f *flush) frame(e encoding) *frame {

@@ -125,10 +125,16 @@ func (c *client) takeDueLocked() (part, bool) {
 		s.next = nil
 		c.tellingLocked(s, s.waits)
 	case s.behind != nil:
-		p = part{kind: framePrivate, behind: s.behind, view: s.view.number}
-		c.lagging -= p.behind.len()
-		s.behind = p.behind.split(c.hub.laggard) // which has no rows
-		c.tellingLocked(s, p.behind.told())
+		picked := s.behind.pick()
+		p = part{kind: framePrivate, behind: picked.set, view: s.view.number}
+		if s.offered != picked.at { // another member was offered the view's newest frame first
+			s.offered = picked.at
+			s.mergedLocked(picked.merged)
+		}
+		if s.behind = picked.rest; s.behind == nil {
+			c.hub.m.laggards.Add(-1)
+		}
+		c.tellingLocked(s, picked.told)
 	default:
 		return part{}, false
 	}
@@ -136,12 +142,12 @@ func (c *client) takeDueLocked() (part, bool) {
 	return p, true
 }
 
-// transmit writes a parcel. A connection with its own rows has them encoded here, outside all locks.
+// transmit writes a parcel. What was gathered is encoded here, outside all locks, by the first who goes with it.
 func (c *client) transmit(parts []part) error {
 	for i := range parts {
 		p := &parts[i]
 		if p.behind != nil {
-			p.frame = p.behind.frame(p.view, c.encoding)
+			p.frame = p.behind.frame(c.hub.m, p.view, c.encoding)
 			c.hub.release(p.behind)
 			p.behind = nil
 		}
@@ -162,14 +168,6 @@ func (c *client) transmit(parts []part) error {
 		}
 	}
 	return nil
-}
-
-func (l *laggard) frame(view uint32, e encoding) frame {
-	told := rows{
-		view: view, columns: l.columns, dictionary: l.dictionary, from: l.from, gathered: &l.gathered,
-		cursor: l.cursor, pushed: l.pushed,
-	}
-	return told.frame(e)
 }
 
 // writeParts writes small parcels at once and large ones in chunks.
