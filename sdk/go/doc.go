@@ -52,9 +52,10 @@
 //	server ─▶ reader: decode, prove, merge ─▶ news of each subscription ─▶ Next, Updates ─▶ program
 //
 // A [Live] has one connection for any number of subscriptions and rooms. Each row says which versions it covers, so a
-// [Subscription] proves that its chain has no gap: what was told before is discarded, and if something is missing the
-// subscription begins anew and says so ([Changes].Reset, SubscribeOptions.OnResync). After a lost connection it goes on from
-// the newest cursor, and the rows continue where they ended; transitions of alerts come once each.
+// [Subscription] proves that its chain has no gap: what was told before is discarded. After a lost connection, or if
+// something is missing, it goes on from the newest cursor, and the rows continue where they ended; transitions of alerts
+// come once each. What the server cannot tell exactly, and a chain that breaks once more after the same cursor, begins anew
+// and says so ([Changes].Reset, SubscribeOptions.OnResync).
 //
 // The reader never waits for the program. Rows that nobody has read are merged by the law of package telemetry, as the
 // server does for connections that are slow, so at most one row of each series waits, and its n, min and max still tell of

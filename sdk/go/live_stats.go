@@ -39,7 +39,8 @@ type SubscriptionStats struct {
 	Merged int64
 	// Waiting is how many rows nobody has read yet.
 	Waiting int
-	// Replays are rows that were told before, and discarded; Gaps breaks of a chain, after which the subscription began anew.
+	// Replays are rows that were told before, and discarded; Gaps breaks of a chain, after which the subscription came back
+	// with its cursor, or began anew if that did not help.
 	Replays, Gaps int64
 	// Resyncs count snapshots after the first, Resumes returns without one.
 	Resyncs, Resumes int64

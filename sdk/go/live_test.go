@@ -121,41 +121,6 @@ func TestACursorThatIsTooOldIsAResyncWithItsReason(t *testing.T) {
 	})
 }
 
-func TestABrokenChainBeginsAnewUnderAnotherID(t *testing.T) {
-	for name, since := range map[string]Version{"gap": 15, "overlap": 5} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newLiveServer()
-				s.add("p/a/t", 1, 1)
-				l := startLive(t, s, nil)
-				sub := follow(t, l, SubscribeOptions{})
-				next(t, sub)
-				for range 2 {
-					p := s.peer()
-					p.write(&wire.Updates{View: p.newest(), Rows: []wire.Row{{Update: &Update{Since: 5, Version: 10}}}}) // a replay
-					p.write(&wire.Updates{View: p.newest(), Cursor: "e1:1", Rows: []wire.Row{{Update: &Update{Since: since, Version: 20}}}})
-					if c := next(t, sub); !c.Reset || c.Reason != "gap" || len(c.Rows) != 1 || c.Rows[0].Version != 10 {
-						t.Errorf("%+v", c)
-					}
-				}
-				n := sub.Stats()
-				if n.Gaps != 2 || n.Replays != 2 || n.Resyncs != 2 || len(s.dialled()) != 1 {
-					t.Errorf("%+v", n)
-				}
-				p := s.peer()
-				if asked, ended := p.said("subscribe"), p.said("unsubscribe"); len(asked) != 3 || len(ended) != 2 || strings.Contains(asked[1], "cursor") ||
-					ended[0] != `{"type":"unsubscribe","payload":{"id":"1"}}` || !strings.Contains(asked[1], `"id":"2"`) {
-					t.Errorf("%q, %q", asked, ended)
-				}
-				if d := time.Since(s.dialled()[0]); d != brokenWait {
-					t.Errorf("after %v, want to wait %v before the second time", d, brokenWait)
-				}
-				finishLive(s, l)
-			})
-		})
-	}
-}
-
 func TestAServerMayBeginAnewAndItsAlertsAreToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newLiveServer()

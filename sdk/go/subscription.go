@@ -102,6 +102,7 @@ type Subscription struct {
 	id      string // on this connection
 	view    int
 	cursor  string
+	tried   string    // the cursor with which it came back when the chain last broke
 	reason  string    // why the next snapshot is none of the first
 	begun   bool      // there was a snapshot
 	after   time.Time // not asked for before

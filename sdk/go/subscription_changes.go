@@ -15,7 +15,7 @@ type Changes struct {
 	// Reason, and when the server could not go on where the client was. Readings between are summed up in nothing.
 	Reset  bool
 	Reason string
-	// Resumed: a connection was lost, and Rows continue exactly from before.
+	// Resumed: a connection was lost, or something on it, and Rows continue exactly from before.
 	Resumed bool
 
 	// Series are those that were named first or anew, with what is known of them; all of them after a Reset.

@@ -105,11 +105,10 @@ func (s *Subscription) subscribedLocked(m *wire.Subscribed, at time.Time) {
 	if s.phase != open {
 		return // the rows come again with the other alerts
 	}
-	for i := range m.Rows {
-		if !s.rowLocked(m.Rows[i], !m.Resumed) {
-			s.brokenLocked(at)
-			return
-		}
+	if !s.rowsLocked(m.Rows, !m.Resumed) {
+		s.cursor = "" // it has led here
+		s.brokenLocked(at)
+		return
 	}
 	s.leftLocked(m.Left)
 	if !m.Resumed {
@@ -192,11 +191,9 @@ func (l *Live) updatesLocked(m *wire.Updates, at time.Time) {
 	s.stats.Frames++
 	s.stats.lag(m.PushTime, at)
 	s.pending.stamp(m.PushTime, at)
-	for i := range m.Rows {
-		if !s.rowLocked(m.Rows[i], false) {
-			s.brokenLocked(at)
-			return
-		}
+	if !s.rowsLocked(m.Rows, false) {
+		s.brokenLocked(at)
+		return
 	}
 	s.leftLocked(m.Left)
 	s.cursorLocked(m.Cursor)
@@ -207,35 +204,50 @@ func (l *Live) updatesLocked(m *wire.Updates, at time.Time) {
 	}
 }
 
-// rowLocked proves that a row continues what came before, and takes it. first: it is of a snapshot, which begins chains.
-func (s *Subscription) rowLocked(r wire.Row, first bool) bool {
-	t, u := s.byIndex[r.I], r.Update
-	if t == nil {
-		return false
-	}
-	if !first && (t.known || s.strict) {
-		seen := telemetry.NoVersion
-		if t.known {
-			seen = t.version
-		}
-		switch u.Follow(seen) {
-		case telemetry.Contiguous:
-		case telemetry.Replay:
-			s.replayLocked(t, u)
-			return true
-		default:
-			s.stats.Gaps++
+// rowsLocked takes the rows of a message if each continues what came before, and else none: what was told is then what the
+// newest cursor says. first: they are of a snapshot, which begins chains. A message has one row of a series at most.
+func (s *Subscription) rowsLocked(rows []wire.Row, first bool) bool {
+	for i := range rows {
+		t := s.byIndex[rows[i].I]
+		if t == nil {
 			return false
 		}
+		if r := s.relationLocked(t, rows[i].Update, first); r != telemetry.Contiguous && r != telemetry.Replay {
+			return false
+		}
+	}
+	for i := range rows {
+		if !s.rowLocked(s.byIndex[rows[i].I], rows[i].Update, first) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Subscription) relationLocked(t *track, u *Update, first bool) telemetry.Relation {
+	switch {
+	case first || !t.known && !s.strict:
+		return telemetry.Contiguous
+	case t.known:
+		return u.Follow(t.version)
+	default:
+		return u.Follow(telemetry.NoVersion)
+	}
+}
+
+// rowLocked takes a row that was proved, and reports whether it could be added to what nobody has read.
+func (s *Subscription) rowLocked(t *track, u *Update, first bool) bool {
+	if s.relationLocked(t, u, first) == telemetry.Replay {
+		s.replayLocked(t, u)
+		return true
+	}
+	merged, err := s.pending.add(t, u)
+	if err != nil {
+		return false
 	}
 	t.version, t.known, t.out = u.Version, true, false
 	s.stats.Rows++
 	s.stats.Readings += int64(u.N)
-	merged, err := s.pending.add(t, u)
-	if err != nil {
-		s.stats.Gaps++
-		return false
-	}
 	if merged {
 		s.stats.Merged++
 	}
@@ -269,14 +281,19 @@ func (s *Subscription) cursorLocked(cursor string) {
 	}
 }
 
-// brokenLocked has the subscription begin anew: something is missing.
+// brokenLocked has the subscription asked for again, as something is missing: from the newest cursor on, so that the server
+// tells what that was, and the alerts meanwhile. If there is none, or it has led here before, the subscription begins anew.
 func (s *Subscription) brokenLocked(now time.Time) {
+	s.stats.Gaps++
 	if now.Sub(s.broke) < 10*brokenWait {
 		s.after = now.Add(brokenWait)
 	}
 	s.broke = now
 	s.leaveLocked()
-	s.cursor, s.reason = "", reasonGap
+	if s.cursor == "" || s.cursor == s.tried {
+		s.cursor, s.reason = "", reasonGap
+	}
+	s.tried = s.cursor
 	s.notify()
 }
 
