@@ -165,7 +165,7 @@ func TestWhoDoesNotSayWhoTheyAreIsClosed(t *testing.T) {
 	t.Parallel() // it waits
 	g := newDoorman()
 	p := &logProducer{}
-	s := start(t, p, guarded(g, func(o *Options) { o.Config.AuthTimeout = 2 * time.Second }))
+	s := start(t, p, guarded(g, func(o *Options) { o.Config.AuthTimeout = time.Minute }))
 	for name, said := range map[string]string{
 		"a reading": readingOfA, "a ping": `{"type":"app_ping"}`, "a hello": `{"type":"hello"}`, "nonsense": `}`,
 		"credentials that cannot be read": `{"type":"auth","payload":`,
@@ -176,18 +176,19 @@ func TestWhoDoesNotSayWhoTheyAreIsClosed(t *testing.T) {
 			d.closedAs(wire.CloseRefused, wire.ReasonUnauthenticated)
 		})
 	}
-	silent := s.dial(t, "", nil) // both wait at once
-	conn, br := s.rawDial(t, nil)
+	hasty := start(t, p, guarded(g, func(o *Options) { o.Config.AuthTimeout = 500 * time.Millisecond }))
+	silent := hasty.dial(t, "", nil) // both wait at once
+	conn, br := hasty.rawDial(t, nil)
 	_, _ = conn.Write([]byte{finalFrame | opText})
 	t.Run("nothing", func(*testing.T) { silent.closedAs(wire.CloseRefused, wire.ReasonAuthTimeout) })
 	t.Run("the first byte of a message", func(t *testing.T) { closedWith(t, br, wire.CloseRefused, wire.ReasonAuthTimeout) })
-	if n := s.count(`weir_ingest_closed_total{reason="auth_timeout"}`); n != 2 {
+	if n := hasty.count(`weir_ingest_closed_total{reason="auth_timeout"}`); n != 2 {
 		t.Errorf("counted %d times", n)
 	}
 	if p.asked() != 0 {
 		t.Error("something was stored, be it a dead letter")
 	}
-	eventually(t, "none is counted any more", func() bool { return s.strangers.Load() == 0 })
+	eventually(t, "none is counted any more", func() bool { return s.strangers.Load() == 0 && hasty.strangers.Load() == 0 })
 }
 
 func TestCredentialsThatDoNotDoAreClosedWithTheirReason(t *testing.T) {
@@ -298,18 +299,23 @@ func TestRevocationEndsAConnectionWithinASecond(t *testing.T) {
 
 func TestADeviceIsToldThatItsCredentialsEndSoon(t *testing.T) {
 	g := newDoorman()
-	ends := time.Now().Add(expiryNotice + 300*time.Millisecond)
+	ends := time.Now().Add(time.Hour)
 	g.let("good", "press7", func(p *auth.Principal) { p.Expires = ends })
 	g.let("later", "press7", func(p *auth.Principal) { p.Expires = ends.Add(time.Hour) })
-	s := start(t, nullProducer{}, guarded(g, func(o *Options) { o.Config.AuthTimeout = 80 * time.Millisecond })) // looked at every 10 ms
+	s := start(t, nullProducer{}, guarded(g))
 	d := s.dial(t, "", bearer("good"))
 	renewed := s.dial(t, "", bearer("good"))
 	renewed.send(authMessage("later"))
 	renewed.authenticated("press7")
+	lookAt := func(at time.Time) { s.each(func(c *conn) { c.notices(at.UnixMicro()) }) }
+	lookAt(ends.Add(-expiryNotice - time.Millisecond))
+	d.silent("not yet")
+	lookAt(ends.Add(-expiryNotice))
 	want := fmt.Sprintf(`{"type":"token_expiring","payload":{"expires_at":"%s"}}`, ends.UTC().Format(time.RFC3339))
 	if m := string(d.message()); m != want {
 		t.Errorf("%s, want %s", m, want)
 	}
+	lookAt(ends)
 	d.silent("told once")
 	renewed.silent("renewed in time")
 }

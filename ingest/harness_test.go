@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // logProducer keeps records in memory and acknowledges them from one goroutine per call, or when released.
 type logProducer struct {

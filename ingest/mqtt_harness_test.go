@@ -225,9 +225,7 @@ func withKey(pk *packets.Packet) {
 
 func keyed(o *Options) { o.Gate = &keyGate{} }
 
-func quickly(o *Options) {
-	o.Config.AuthTimeout, o.Config.MessageTimeout = 200*time.Millisecond, 400*time.Millisecond
-}
+func quickly(o *Options) { o.Config.MessageTimeout = 400 * time.Millisecond }
 
 // onlyGate knows everybody for one device.
 type onlyGate struct{ auth.Open }

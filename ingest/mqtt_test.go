@@ -286,19 +286,20 @@ func TestMQTTIsNotReadBeyondTheReceiveMaximum(t *testing.T) {
 
 func TestMQTTClientsThatAreSilentEnd(t *testing.T) {
 	t.Parallel() // it waits
-	s := start(t, &logProducer{}, quickly)
-	stranger := s.dialMQTT(t, 5)
+	hasty := start(t, &logProducer{}, func(o *Options) { o.Config.AuthTimeout = 200 * time.Millisecond })
+	stranger := hasty.dialMQTT(t, 5)
 	if code, reason := stranger.closeCode(); code != wire.CloseRefused || reason != wire.ReasonAuthTimeout {
 		t.Errorf("without CONNECT: closed with %d %s", code, reason)
 	}
+	s := start(t, &logProducer{}, quickly)
 	c := s.mqtt(t, 5, func(pk *packets.Packet) { pk.Connect.Keepalive = 1 })
-	c.write(&packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pingreq}})
-	c.expect(packets.Pingresp, 0)
 	c.expect(packets.Disconnect, 0x8d)
 	if code, _ := c.closeCode(); code != wire.CloseHeartbeat {
 		t.Errorf("keep alive: closed with %d", code)
 	}
 	slow := s.mqtt(t, 5, func(pk *packets.Packet) { pk.Connect.ClientIdentifier = "slow" })
+	slow.write(&packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Pingreq}})
+	slow.expect(packets.Pingresp, 0)
 	slow.raw([]byte{0x30, 100, 0})
 	slow.expect(packets.Disconnect, 0x97)
 }

@@ -46,7 +46,6 @@ func accepted(t *testing.T, br *bufio.Reader, frame uint64) {
 func TestConnectionsThatOnlyAnnounceHoldNoMoreThanTheBudget(t *testing.T) {
 	s := start(t, nullProducer{}, func(o *Options) {
 		o.Config.MaxPendingBytes = 8 * mib
-		o.Config.MessageTimeout = 500 * time.Millisecond
 	})
 	var liars []net.Conn
 	for range 100 {
@@ -57,14 +56,15 @@ func TestConnectionsThatOnlyAnnounceHoldNoMoreThanTheBudget(t *testing.T) {
 	for _, conn := range liars {
 		announce(t, conn, mib)
 	}
+	var holders []*conn
 	eventually(t, "eight hold the budget and the others wait", func() bool {
-		waiting := 0
+		holders = nil
 		s.each(func(c *conn) {
-			if c.busy.Load() {
-				waiting++
+			if !c.busy.Load() {
+				holders = append(holders, c)
 			}
 		})
-		return waiting == 92 && s.pending.taken.Load() == 8*mib
+		return len(holders) == 8 && s.pending.taken.Load() == 8*mib
 	})
 	if grown := heapInUse() - before; grown > 24*mib {
 		t.Errorf("100 headers made the heap grow by %d bytes", grown)
@@ -77,6 +77,9 @@ func TestConnectionsThatOnlyAnnounceHoldNoMoreThanTheBudget(t *testing.T) {
 		t.Fatalf("small frame: %+v", r)
 	}
 	d.send(string(padded(mib)))
+	for _, c := range holders {
+		c.began.Add(-2 * s.cfg.MessageTimeout.Microseconds())
+	}
 	eventually(t, "connections are closed for messages that do not come", func() bool {
 		return s.count(`weir_ingest_closed_total{reason="slow_upload"}`) >= 8
 	})
@@ -116,20 +119,26 @@ func TestLargeMessagesOfOneConnectionDoNotWaitForThemselves(t *testing.T) {
 }
 
 func TestASteadySlowUploadIsNotIdle(t *testing.T) {
-	s := start(t, nullProducer{}, func(o *Options) { o.Config.IdleTimeout = 200 * time.Millisecond })
-	conn, br := s.rawDial(t, nil)
+	// Time is what the test says, as in the next: a byte comes whenever most of the time has passed.
+	const most, step = 10 * time.Minute, 7 * time.Minute
+	s := start(t, nullProducer{}, func(o *Options) { o.Config.IdleTimeout = most })
+	device, br := s.rawDial(t, nil)
 	frame := masked(opText, padded(100))
-	began := time.Now()
 	for i := range frame {
-		if _, err := conn.Write(frame[i : i+1]); err != nil {
+		s.each(func(c *conn) { c.lastHeard.Add(-step.Microseconds()) })
+		if _, err := device.Write(frame[i : i+1]); err != nil {
 			t.Fatalf("after %d bytes: %v", i, err)
 		}
-		time.Sleep(6 * time.Millisecond) // the device's speed
+		eventually(t, "the byte is heard", func() (is bool) {
+			s.each(func(c *conn) { is = nowMicros()-c.lastHeard.Load() < (step / 2).Microseconds() })
+			return is
+		})
+		s.sweep()
 	}
 	for {
 		opcode, payload, err := readFrame(br)
 		if err != nil || opcode == opClose {
-			t.Fatalf("after %s: frame %x %q, %v", time.Since(began), opcode, payload, err)
+			t.Fatalf("frame %x %q, %v", opcode, payload, err)
 		}
 		if opcode == opText {
 			if r, err := wire.DecodeReceipt(payload); err != nil || r.Accepted != 1 {
@@ -141,10 +150,7 @@ func TestASteadySlowUploadIsNotIdle(t *testing.T) {
 }
 
 func TestAMessageThatTakesTooLongEndsItsConnection(t *testing.T) {
-	s := start(t, nullProducer{}, func(o *Options) {
-		o.Config.IdleTimeout = 400 * time.Millisecond
-		o.Config.MessageTimeout = 500 * time.Millisecond
-	})
+	s := start(t, nullProducer{}, func(o *Options) { o.Config.MessageTimeout = 500 * time.Millisecond })
 	conn, br := s.rawDial(t, nil)
 	frame := masked(opText, padded(120))
 	go func() {

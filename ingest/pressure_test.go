@@ -12,19 +12,27 @@ import (
 	"weir/wire"
 )
 
-// flood writes frames until the socket takes no more, and tells how many bytes it took.
+// flood writes frames until the socket takes no more, and tells how many bytes it took. Once it takes nothing at
+// all is not enough: it may be the machine that had no time.
 func flood(t *testing.T, conn net.Conn, frame []byte, most int) int {
 	t.Helper()
-	taken := 0
-	for taken < most {
-		_ = conn.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-		n, err := conn.Write(frame)
+	rest, taken := frame, 0
+	for stopped := 0; taken < most; {
+		_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		n, err := conn.Write(rest)
 		taken += n
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return taken
+		if rest = rest[n:]; len(rest) == 0 {
+			rest = frame
 		}
-		if err != nil {
+		switch {
+		case err == nil || n > 0:
+			stopped = 0
+		case !errors.Is(err, os.ErrDeadlineExceeded):
 			t.Fatalf("after %d bytes: %v", taken, err)
+		case stopped == 3:
+			return taken
+		default:
+			stopped++
 		}
 	}
 	t.Fatalf("the socket took %d bytes without a stop", taken)
@@ -40,6 +48,7 @@ func TestBeyondTheCreditTheSocketIsNotRead(t *testing.T) {
 	conn, br := s.rawDial(t, nil)
 	frame := masked(opText, fmt.Appendf(nil, `{"device":"a/b","metric":"m","value":1,"pad":%q}`, strings.Repeat("x", 60<<10)))
 	flood(t, conn, frame, 64<<20)
+	eventually(t, "all of the credit is taken", func() bool { return p.asked() >= 8 })
 	if n := p.asked(); n != 8 {
 		t.Errorf("%d frames were taken with a credit of 8", n)
 	}
@@ -91,6 +100,7 @@ func TestRejectionsThatWaitAreBounded(t *testing.T) {
 	frame := masked(opText, []byte(`{"device":"a/b","readings":[`+strings.Repeat(`7,`, 4000)+`7]}`))
 	flood(t, conn, frame, 64<<20)
 	// 4,001 rejections are more than may wait, so that one frame is enough to stop.
+	eventually(t, "one is taken", func() bool { return s.inflight.Load() > 0 })
 	if n := s.inflight.Load(); n != 1 {
 		t.Errorf("%d frames in flight", n)
 	}
