@@ -58,7 +58,7 @@ func (w *world) run() *world {
 	w.t.Cleanup(func() { cancel(); must(w.t, <-ended) })
 	select {
 	case <-w.Ready():
-	case <-time.After(20 * time.Second):
+	case <-time.After(30 * time.Second):
 		w.t.Fatal("not ready")
 	}
 	return w
@@ -210,7 +210,7 @@ func wantEnd(t *testing.T, ended <-chan string, code string) {
 		if got != code {
 			t.Errorf("ended with %s, want %s", got, code)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatalf("did not end with %s", code)
 	}
 }

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	// patience is in sum still short: the tests of topics wait side by side.
-	patience   = 20 * time.Second
+	patience   = 30 * time.Second
 	partitions = 3 // of Weir's topics
 )
 

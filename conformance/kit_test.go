@@ -146,7 +146,7 @@ func (b *bad) end() {
 	b.conn.NetConn().Close()
 	select {
 	case <-b.closed:
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		b.t.Error("the connection did not end")
 	}
 }

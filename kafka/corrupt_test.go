@@ -80,7 +80,7 @@ func TestTailSeeksPastACorruptBatch(t *testing.T) {
 			log.add(batchAt(0, 3), 3)
 			log.add(test.damage(batchAt(3, 4)), 7)
 			log.add(batchAt(7, 2), 9)
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			tail := log.tail(t)
 			var got, lost []int64

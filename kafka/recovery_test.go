@@ -80,7 +80,7 @@ func (b *faultyBroker) producer(t *testing.T, opts kafka.ProducerOptions) *kafka
 
 func (b *faultyBroker) produce(t *testing.T, p *kafka.Producer) (int64, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	return p.ProduceSync(ctx, b.topic, 0, []kafka.Record{{Value: []byte("v")}})
 }

@@ -58,7 +58,7 @@ func TestRenewDoesNotWaitForeverForAPartitionThatIsStuck(t *testing.T) {
 	begun, end := b.stall(t, false)
 	outcome := produceStuck(t, p)
 	<-begun
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := p.Renew(ctx); !errors.Is(err, kafka.ErrTimeout) || !kafka.Retriable(err) {
 		t.Fatalf("renew: %v", err)

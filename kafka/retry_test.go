@@ -30,7 +30,7 @@ func (b *faultyBroker) logged(t *testing.T) (*kafka.Client, *bytes.Buffer) {
 func TestATopicThatStaysUnknownIsAnErrorInTheEnd(t *testing.T) {
 	t.Parallel()
 	c, out := newFaultyBroker(t).logged(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	_, err := c.Offsets(ctx, "none")
 	if ctx.Err() != nil || kafka.Classify(err) != kafka.ReasonUnknownTopic {
@@ -63,7 +63,7 @@ func TestTailFindsOutTheRangeAlthoughTheLeaderMovesMeanwhile(t *testing.T) {
 		resp.Topics = append(resp.Topics, topic)
 		return resp, nil, true
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	_, err := tail.Next(ctx)
 	var out *kafka.ErrOffsetOutOfRange

@@ -64,7 +64,7 @@ func (b *faultyBroker) forward(req kmsg.Request) error {
 
 func (b *faultyBroker) send(t *testing.T, p *kafka.Producer, value string) (int64, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	return p.ProduceSync(ctx, b.topic, 0, []kafka.Record{{Value: []byte(value)}})
 }

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	patience   = 20 * time.Second
+	patience   = 30 * time.Second
 	partitions = 2
 	group      = "weir-pipeline"
 )

@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait of the tests. It is long because it is only reached by a failure.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // testServer is a Server on a loopback port, fed by the test instead of Kafka.
 type testServer struct {

@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long anything may take that a test waits for.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // world is a broker with instances that share rooms.
 type world struct {

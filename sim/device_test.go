@@ -68,7 +68,7 @@ func wait(t *testing.T, result <-chan error) error {
 	select {
 	case err := <-result:
 		return err
-	case <-time.After(15 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the device did not end")
 		return nil
 	}

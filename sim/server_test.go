@@ -143,7 +143,7 @@ func (s *server) seen() []*arrival {
 // waitFor blocks until condition holds, looking again whenever the server has seen something.
 func (s *server) waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
@@ -151,7 +151,7 @@ func (s *server) waitFor(t *testing.T, what string, condition func() bool) {
 		case <-s.changed:
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("%s: not within 10 s", what)
+			t.Fatalf("%s: not within 30 s", what)
 		}
 	}
 }

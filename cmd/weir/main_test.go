@@ -15,7 +15,7 @@ import (
 
 func weir(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	var out, err strings.Builder
 	code = run(ctx, args, &out, &err)

@@ -72,7 +72,7 @@ func TestServeTellsWhereItIsAndEndsInOrder(t *testing.T) {
 	go func() {
 		ended <- run(ctx, []string{"serve", "--listen", "127.0.0.1:0", "--data", t.TempDir()}, &out, &errs)
 	}()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for !strings.Contains(out.String(), "roles") {
 		select {
 		case <-deadline:

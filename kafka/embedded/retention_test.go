@@ -74,7 +74,7 @@ func TestPlanLeavesABoundedTopicAlone(t *testing.T) {
 // eventually waits for a condition the trimmer brings about.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !ok() {

@@ -54,7 +54,7 @@ func TestWhatIsLostIsNotWaitedFor(t *testing.T) {
 	if n := tb.lost.Get(); n != 2 {
 		t.Errorf("%d records are counted as lost, want 2", n)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := tb.await(ctx, 0, 4); err != nil {
 		t.Errorf("whoever waits for what was lost waits for ever: %v", err)

@@ -40,7 +40,7 @@ func (w *world) table(t *testing.T, above int64, watch func(key string, value []
 	t.Cleanup(func() { cancel(); must(t, <-ended) })
 	select {
 	case <-tb.Ready():
-	case <-time.After(20 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("not loaded")
 	}
 	return tb

@@ -96,7 +96,7 @@ func (s *server) OnOpen(socket *gws.Conn) {
 
 // until waits until a text was printed, so that what follows is not merged with what was before.
 func (s *server) until(text string) {
-	for deadline := time.Now().Add(15 * time.Second); !strings.Contains(s.out.String(), text) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(s.out.String(), text) && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 }
@@ -138,7 +138,7 @@ const series = "plant1/press1/temperature"
 // run follows the server until enough is printed, and returns what was.
 func (s *server) run(t *testing.T, o Options, enough func(out, notes string) bool) (out, notes string, counts Counts, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	noted := new(buffer)
 	o.Out, o.Notes = &s.out, noted
