@@ -31,7 +31,7 @@ func TestTailGivesTheMemoryOfALargeFetchBack(t *testing.T) {
 			log.add(raw, end)
 			log.add(batchAt(end, 1), end+1)
 			tail := log.tail(t)
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			start, kept := live(), int64(0)
 			log.before = func(offset int64) {

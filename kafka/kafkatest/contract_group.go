@@ -77,12 +77,19 @@ func (m *members) balanced(n int) bool {
 	return true
 }
 
+// groupOptions are of a member whose session outlives what a machine may have it wait for.
 func groupOptions(id, topic string, own func(context.Context, *kafka.Assignment) error) kafka.GroupOptions {
 	return kafka.GroupOptions{
 		ID: id, Topic: topic, Own: own,
-		SessionTimeout: 1500 * time.Millisecond, HeartbeatInterval: 100 * time.Millisecond,
-		RebalanceTimeout: 3 * time.Second, ReleaseTimeout: time.Second,
+		SessionTimeout: patience, HeartbeatInterval: 100 * time.Millisecond,
+		RebalanceTimeout: patience, ReleaseTimeout: patience / 3,
 	}
+}
+
+// brief is of a member that will be silent, and is to be missed soon.
+func brief(o kafka.GroupOptions) kafka.GroupOptions {
+	o.SessionTimeout, o.RebalanceTimeout, o.ReleaseTimeout = 1500*time.Millisecond, 3*time.Second, time.Second
+	return o
 }
 
 // join runs a member until leave is called, which returns when it has left.
@@ -201,7 +208,7 @@ func (s *suite) takeover() {
 	alive, silent := s.client(), s.client(faults.Apply)
 	topic, id := s.topic(alive, groupPartitions), s.name()
 	m := newMembers()
-	s.join(silent, groupOptions(id, topic, m.own("silent")))
+	s.join(silent, brief(groupOptions(id, topic, m.own("silent"))))
 	s.await("the first member owns all", func() bool { return m.balanced(1) })
 	s.join(alive, groupOptions(id, topic, m.own("alive")))
 	s.await("both members own half", func() bool { return m.balanced(2) })
@@ -231,7 +238,7 @@ func (s *suite) silence() {
 	healthy, silent := s.client(), s.client(faults.Apply)
 	topic, id := s.topic(healthy, groupPartitions), s.name()
 	m := newMembers()
-	s.join(silent, groupOptions(id, topic, m.own("silent")))
+	s.join(silent, brief(groupOptions(id, topic, m.own("silent"))))
 	s.await("the first member owns all", func() bool { return m.balanced(1) })
 	s.join(healthy, groupOptions(id, topic, m.own("healthy")))
 	s.await("both members own half", func() bool { return m.balanced(2) })
