@@ -158,7 +158,7 @@ func (h *Hub) store(ctx context.Context, who *auth.Principal, m *wire.MessageVal
 			return refusal
 		}
 	}
-	if first, ok := h.stateOf(key.path).ids.versions[key]; ok {
+	if first, ok := h.stateOf(key.path).ids.first(key); ok {
 		h.m.duplicates.Inc()
 		done(first, nil)
 		h.mu.Unlock()

@@ -12,8 +12,10 @@ type Config struct {
 	HistoryBytes int `koanf:"history_bytes"`
 	// ReadBack is how many records of its partition a room's history is looked for in, for those who come back; 0: none.
 	ReadBack int `koanf:"read_back"`
-	// Rooms is how many there may be; those without members are forgotten first.
-	Rooms int `koanf:"rooms"`
+	// Rooms is how many there may be; those without members are forgotten for others. RoomsPerTenant is how many of one tenant
+	// may have members or bans; 0: nine tenths of Rooms.
+	Rooms          int `koanf:"rooms"`
+	RoomsPerTenant int `koanf:"rooms_per_tenant"`
 	// Members is how many sessions a room may have.
 	Members int `koanf:"members"`
 	// RoomsPerSession is how many rooms a session may be in.
@@ -41,7 +43,7 @@ func (c Config) Validate() error {
 		value, least, most int
 	}{
 		{"history", c.History, 1, 1000}, {"history_bytes", c.HistoryBytes, 1, 64 << 20}, {"read_back", c.ReadBack, 0, 1 << 20},
-		{"rooms", c.Rooms, 1, 1 << 20}, {"members", c.Members, 1, 1 << 20}, {"rooms_per_session", c.RoomsPerSession, 1, 10_000},
+		{"rooms", c.Rooms, 1, 1 << 20}, {"rooms_per_tenant", c.RoomsPerTenant, 0, c.Rooms}, {"members", c.Members, 1, 1 << 20}, {"rooms_per_session", c.RoomsPerSession, 1, 10_000},
 		{"inbox", c.Inbox, 1, 1000}, {"inboxes", c.Inboxes, 1, 1 << 20}, {"ids", c.IDs, 1, 1 << 24},
 	} {
 		if f.value < f.least || f.value > f.most {
@@ -49,4 +51,12 @@ func (c Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// usedByOne is how many rooms of one tenant may be in use.
+func (c Config) usedByOne() int {
+	if c.RoomsPerTenant > 0 {
+		return c.RoomsPerTenant
+	}
+	return max(1, c.Rooms*9/10)
 }

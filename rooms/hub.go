@@ -3,6 +3,7 @@ package rooms
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -93,7 +94,12 @@ type stir struct {
 	away    bool
 }
 
-type meters struct{ delivered, duplicates, malformed, misplaced, unstored, dropped, readBack, gaps *metrics.Counter }
+type meters struct {
+	delivered, duplicates, malformed, misplaced, unstored, dropped, readBack, gaps *metrics.Counter
+
+	refused map[string]*metrics.Counter // by code
+	lost    lost
+}
 
 // New makes a Hub. It knows nothing before Run has read the topic.
 func New(o Options) (*Hub, error) {
@@ -122,10 +128,21 @@ func New(o Options) (*Hub, error) {
 			dropped:    o.Metrics.NewCounter(`weir_rooms_presence_dropped_total`),
 			readBack:   o.Metrics.NewCounter(`weir_rooms_records_read_back_total`),
 			gaps:       o.Metrics.NewCounter(`weir_rooms_gaps_total`),
+			refused:    make(map[string]*metrics.Counter),
+			lost: lost{
+				rooms:   o.Metrics.NewCounter(`weir_rooms_displaced_total{what="room"}`),
+				bans:    o.Metrics.NewCounter(`weir_rooms_displaced_total{what="ban"}`),
+				inboxes: o.Metrics.NewCounter(`weir_rooms_displaced_total{what="inbox"}`),
+			},
 		},
 	}
+	for _, code := range []string{wire.CodeBanned, wire.CodeRoomFull, wire.CodeRoomsTooMany} {
+		h.m.refused[code] = o.Metrics.NewCounter(fmt.Sprintf(`weir_rooms_records_refused_total{code=%q}`, code))
+	}
 	for range o.Partitions {
-		h.states = append(h.states, newState(o.Config))
+		st := newState(o.Config)
+		st.lost = h.m.lost
+		h.states = append(h.states, st)
 	}
 	return h, nil
 }

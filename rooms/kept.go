@@ -45,8 +45,12 @@ func (h *history) last(n int, now int64) []*wire.RoomMessage {
 	return out[max(0, len(out)-n):]
 }
 
-// inbox are the messages that a user has not acknowledged, the oldest first.
-type inbox struct{ messages []kept }
+// inbox are the messages that a user has not acknowledged, the oldest first: at least one.
+type inbox struct {
+	user     string
+	messages []kept
+	place    place[*inbox]
+}
 
 func (in *inbox) add(k kept, most int) {
 	if in.messages = append(in.messages, k); len(in.messages) > most {
@@ -55,27 +59,40 @@ func (in *inbox) add(k kept, most int) {
 	}
 }
 
-func (in *inbox) read(version int64) {
+// store keeps a message to a user. If there are as many inboxes as there may be, one is forgotten for a new one.
+func (s *state) store(k kept) {
+	in := s.inboxes[k.User]
+	if in == nil {
+		if len(s.inboxes) >= s.cfg.Inboxes {
+			s.forgetInbox(s.waiting.displaced(tenantOf(k.User)).what)
+			s.lost.inboxes.Inc()
+		}
+		in = &inbox{user: k.User}
+		in.place.what = in
+		s.inboxes[k.User] = in
+	}
+	in.add(k, s.cfg.Inbox)
+	s.waiting.use(&in.place, tenantOf(k.User), k.Version)
+}
+
+// acknowledge forgets what a user has read.
+func (s *state) acknowledge(user string, version int64) {
+	in := s.inboxes[user]
+	if in == nil {
+		return
+	}
 	for len(in.messages) > 0 && in.messages[0].Version <= version {
 		in.messages[0] = kept{}
 		in.messages = in.messages[1:]
 	}
+	if len(in.messages) == 0 {
+		s.forgetInbox(in)
+	}
 }
 
-// inbox returns a user's. The oldest of others makes room.
-func (s *state) inbox(user string) *inbox {
-	in := s.inboxes[user]
-	if in != nil {
-		return in
-	}
-	if len(s.inboxes) >= s.cfg.Inboxes {
-		delete(s.inboxes, s.waiting[0])
-		s.waiting = s.waiting[1:]
-	}
-	in = new(inbox)
-	s.inboxes[user] = in
-	s.waiting = append(s.waiting, user)
-	return in
+func (s *state) forgetInbox(in *inbox) {
+	s.waiting.remove(&in.place)
+	delete(s.inboxes, in.user)
 }
 
 // messageKey tells a message from the same sent again.
@@ -83,16 +100,33 @@ type messageKey struct{ path, user, id string }
 
 // seenIDs are the newest keys with the version of the first message that had it.
 type seenIDs struct {
-	versions map[messageKey]int64
-	order    []messageKey // the oldest first
-	most     int
+	places map[messageKey]*place[messageKey]
+	shares shares[messageKey]
+	most   int
 }
 
-func (s *seenIDs) add(k messageKey, version int64) {
-	if len(s.order) >= s.most {
-		delete(s.versions, s.order[0])
-		s.order = s.order[1:]
+func newSeenIDs(most int) seenIDs {
+	return seenIDs{places: make(map[messageKey]*place[messageKey]), shares: newShares[messageKey](), most: most}
+}
+
+// first is the version of the first message with a key.
+func (s *seenIDs) first(k messageKey) (version int64, known bool) {
+	if p := s.places[k]; p != nil {
+		return p.used, true
 	}
-	s.versions[k] = version
-	s.order = append(s.order, k)
+	return 0, false
+}
+
+func (s *seenIDs) add(k messageKey, tenant string, version int64) {
+	var p *place[messageKey]
+	if len(s.places) >= s.most {
+		p = s.shares.displaced(tenant)
+		s.shares.remove(p)
+		delete(s.places, p.what)
+	} else {
+		p = new(place[messageKey])
+	}
+	p.what = k
+	s.places[k] = p
+	s.shares.use(p, tenant, version)
 }

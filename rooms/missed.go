@@ -58,7 +58,7 @@ func (h *Hub) wanted(ctx context.Context, r *wire.RoomRequest, share readShare) 
 	}
 	h.mu.Lock()
 	st := h.stateOf(r.Room)
-	dropped, next := st.forgot, st.next
+	dropped, next := st.forgotOf(tenantOf(r.Room)), st.next
 	if known := st.rooms[r.Room]; known != nil {
 		dropped = known.history.dropped
 	}
@@ -108,7 +108,7 @@ func (s *state) between(older *stretch, r *room, after int64) (out []kept) {
 		if k.Room != r.name || k.Version <= after || k.Version > r.history.dropped {
 			continue
 		}
-		if first, known := s.ids.versions[messageKey{r.name, k.From.User, k.ID}]; known && first != k.Version {
+		if first, known := s.ids.first(messageKey{r.name, k.From.User, k.ID}); known && first != k.Version {
 			continue // a repetition of what came before the stretch
 		}
 		out = append(out, k)

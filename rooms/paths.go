@@ -85,6 +85,20 @@ func keyOf(m *wire.MessageValue) string {
 	}
 }
 
+// tenantOf is whose a path is: its first segment. Paths of no tenant are each other's only if that is the same.
+func tenantOf(path string) string {
+	tenant, _, _ := strings.Cut(path, "/")
+	return tenant
+}
+
+// tenantOfMessage is whose a message is.
+func tenantOfMessage(m *wire.MessageValue) string {
+	if m.Session != "" {
+		return m.Tenant
+	}
+	return tenantOf(keyOf(m))
+}
+
 // recordKey is the key of a record.
 func recordKey(r *wire.RoomRecord) string {
 	switch {

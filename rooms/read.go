@@ -68,7 +68,7 @@ func (h *Hub) look(want wanted, who *auth.Principal, name string) (*wire.Joined,
 	r := st.rooms[name]
 	if r == nil {
 		r = &room{name: name}
-		r.history.dropped = st.forgot
+		r.history.dropped = st.forgotOf(tenantOf(name))
 	}
 	now := time.Now().UnixMicro()
 	if refusal := r.banned(UserPath(who), now); refusal != nil {

@@ -175,6 +175,9 @@ func (h *Hub) take(partition int, record *kafka.Record) {
 	defer h.mu.Unlock()
 	st := h.states[partition]
 	out := st.apply(record.Offset, record.Time*1000, r)
+	if out.refusal != nil {
+		h.m.refused[out.refusal.Code].Inc()
+	}
 	switch r.Kind {
 	case wire.RecordMessage:
 		h.told(r.Message, out)

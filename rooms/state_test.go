@@ -127,8 +127,8 @@ func TestBoundsAreRefusedOrDisplaceTheOldest(t *testing.T) {
 		st.apply(10+i, 1, &wire.RoomRecord{Kind: wire.RecordMessage, Message: &wire.MessageValue{
 			Target: wire.Target{User: "_users/a"}, ID: fmt.Sprint(i), Type: "t"}})
 	}
-	if in := st.inboxes["_users/a"].messages; len(in) != 2 || in[0].ID != "1" || len(st.ids.versions) != 2 {
-		t.Errorf("inbox %v, ids %v", in, st.ids.versions)
+	if in := st.inboxes["_users/a"].messages; len(in) != 2 || in[0].ID != "1" || len(st.ids.places) != 2 {
+		t.Errorf("inbox %v, ids %v", in, st.ids.places)
 	}
 	st.apply(20, 1, &wire.RoomRecord{Kind: wire.RecordAck, User: "_users/a", Version: 11<<12 | 1})
 	if in := st.inboxes["_users/a"].messages; len(in) != 1 || in[0].ID != "2" {
@@ -153,20 +153,26 @@ func TestABanEndsInTimeAndIsForgotten(t *testing.T) {
 	if e := send(2, until-1); e == nil || e.Code != wire.CodeBanned {
 		t.Errorf("before its end: %+v", e)
 	}
-	up := func(string) bool { return true }
-	st.sweep(time.UnixMicro(until).Add(forgetBan), up)
-	if e := join(3, until-1); e == nil { // one whose record is late
+	forget := int64(until + forgetBan/time.Microsecond)
+	other := func(offset, at int64) { // some record, which tells the time
+		st.apply(offset, at, &wire.RoomRecord{Kind: wire.RecordAck, User: "_users/a", Version: 1})
+	}
+	other(3, forget)
+	if e := join(4, until-1); e == nil { // one whose record is late
 		t.Error("forgotten too soon")
 	}
-	if e := send(4, until); e != nil {
+	if e := send(5, until); e != nil {
 		t.Errorf("at its end: %+v", e)
 	}
-	if e := join(5, until); e != nil {
+	if e := join(6, until); e != nil {
 		t.Errorf("at its end: %+v", e)
 	}
-	st.apply(6, until, &wire.RoomRecord{Kind: wire.RecordLeave, Room: "r", Session: "s"})
-	st.sweep(time.UnixMicro(until).Add(forgetBan+time.Microsecond), up)
-	if len(st.rooms) != 0 {
+	st.apply(7, until, &wire.RoomRecord{Kind: wire.RecordLeave, Room: "r", Session: "s"})
+	if len(st.rooms) != 1 {
+		t.Error("forgotten while the ban may have to be known")
+	}
+	other(8, forget+1)
+	if len(st.rooms)+len(st.tenants)+len(st.ends)+st.shut.count != 0 {
 		t.Errorf("a room of which nothing is left is kept: %+v", st.rooms["r"])
 	}
 }
