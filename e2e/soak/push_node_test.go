@@ -30,8 +30,11 @@ type nodeViewers struct {
 	serial int
 	asked  map[int]chan nodeAnswer
 
-	closing atomic.Bool
+	closing atomic.Bool // it is to end
 }
+
+// errNodeKilled says that the process was killed with the order: whether it was carried out is not known.
+var errNodeKilled = errors.New("the clients of sdk/ts were killed")
 
 // nodeOrder is what a Node process is told to do. Of the fields, each order has its own.
 type nodeOrder struct {
@@ -58,7 +61,7 @@ type nodeAnswer struct {
 // startNode starts the process; that it ends before the test does, or writes what is no answer, fails the test.
 func (p *pushSoak) startNode() *nodeViewers {
 	p.Helper()
-	log, err := os.Create(filepath.Join(p.work, "node.log"))
+	log, err := os.OpenFile(filepath.Join(p.work, "node.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		p.Fatal(err)
 	}
@@ -125,7 +128,9 @@ func (v *nodeViewers) tell(o nodeOrder) error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	_, err = v.orders.Write(append(line, '\n'))
+	if _, err = v.orders.Write(append(line, '\n')); err != nil && v.closing.Load() {
+		return errNodeKilled
+	}
 	return err
 }
 
@@ -147,7 +152,7 @@ func (v *nodeViewers) ask(ctx context.Context, o nodeOrder) (nodeAnswer, error) 
 		}
 		return a, nil
 	case <-v.ended:
-		return nodeAnswer{}, errors.New("the clients of sdk/ts have ended")
+		return nodeAnswer{}, errNodeKilled
 	case <-ctx.Done():
 		return nodeAnswer{}, fmt.Errorf("%s: %w", o.Do, ctx.Err())
 	}

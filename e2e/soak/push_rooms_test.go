@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -35,10 +36,12 @@ type talk struct {
 	mu    sync.Mutex
 	begun map[string]int    // messages by room
 	said  map[string][]said // by room: what has a receipt
+	// unsure are messages by room of which it is not known whether they were stored: their sender was killed.
+	unsure map[string][]int
 }
 
 func (p *pushSoak) newTalk() *talk {
-	return &talk{pushSoak: p, rng: rand.New(rand.NewPCG(*soakSeed, 66)), begun: map[string]int{}, said: map[string][]said{}}
+	return &talk{pushSoak: p, rng: rand.New(rand.NewPCG(*soakSeed, 66)), begun: map[string]int{}, said: map[string][]said{}, unsure: map[string][]int{}}
 }
 
 func (p *pushSoak) room(i int) string { return fmt.Sprintf("%s/room%d", p.tenant, i) }
@@ -64,12 +67,16 @@ func (t *talk) run(ctx context.Context) {
 			ctx, cancel := context.WithTimeout(t.Context(), receiptTime)
 			defer cancel()
 			id, version, err := say(ctx, n)
-			if err != nil {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			switch {
+			case errors.Is(err, errNodeKilled):
+				t.unsure[room] = append(t.unsure[room], n)
+				return
+			case err != nil:
 				t.Errorf("message %d to %s: %v", n, room, err)
 				return
 			}
-			t.mu.Lock()
-			defer t.mu.Unlock()
 			t.said[room] = append(t.said[room], said{id, version, n})
 		})
 	}
@@ -98,13 +105,15 @@ func (t *talk) speaker(i int) (speak, string) {
 	switch i % 5 {
 	case 0:
 		room := t.room(t.rng.IntN(soakRooms))
-		return func(ctx context.Context, n int) (string, int64, error) { return t.publish(ctx, room, n) }, room
+		return func(ctx context.Context, n int) (string, int64, error) {
+			return t.publish(ctx, device.Target{Room: room}, fmt.Sprint("program-", n), n)
+		}, room
 	case 1:
 		client := t.rng.IntN(len(t.nodeWays))
 		rooms := t.nodeWays[client].Rooms
 		room := rooms[t.rng.IntN(len(rooms))]
 		return func(ctx context.Context, n int) (string, int64, error) {
-			a, err := t.node.ask(ctx, nodeOrder{Do: "send", Client: client, Room: room, Type: "chat", Payload: words{n}})
+			a, err := t.node.now().ask(ctx, nodeOrder{Do: "send", Client: client, Room: room, Type: "chat", Payload: words{n}})
 			return a.ID, a.Version, err
 		}, room
 	}
@@ -127,14 +136,13 @@ func (v *viewer) say(ctx context.Context, room *device.Room, n int) (string, int
 }
 
 // publish posts a message, under the same id until it is answered.
-func (t *talk) publish(ctx context.Context, room string, n int) (string, int64, error) {
-	id := fmt.Sprint("program-", n)
-	body, err := json.Marshal(map[string]any{"target": map[string]string{"room": room}, "type": "chat", "id": id, "payload": words{n}})
+func (p *pushSoak) publish(ctx context.Context, to device.Target, id string, n int) (string, int64, error) {
+	body, err := json.Marshal(map[string]any{"target": to, "type": "chat", "id": id, "payload": words{n}})
 	if err != nil {
 		return "", 0, err
 	}
 	for {
-		version, err := t.post(ctx, t.inSomeOrder()[0], body)
+		version, err := p.post(ctx, p.inSomeOrder()[0], body)
 		if err == nil {
 			return id, version, nil
 		}
@@ -146,7 +154,7 @@ func (t *talk) publish(ctx context.Context, room string, n int) (string, int64, 
 	}
 }
 
-func (t *talk) post(ctx context.Context, addr string, body []byte) (int64, error) {
+func (p *pushSoak) post(ctx context.Context, addr string, body []byte) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/v1/publish", bytes.NewReader(body))
@@ -154,7 +162,7 @@ func (t *talk) post(ctx context.Context, addr string, body []byte) (int64, error
 		return 0, err
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", "Bearer "+t.admin)
+	request.Header.Set("Authorization", "Bearer "+p.admin)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0, err

@@ -16,17 +16,30 @@ import (
 // settle waits until every client has what every device and every member of its rooms has sent, and compares.
 func (p *pushSoak) settle() {
 	p.Helper()
-	want := &truth{counts: map[string]uint64{}, messages: p.talk.messages()}
+	want := &truth{counts: map[string]uint64{}}
 	for _, c := range p.counters {
 		c.flush(p.rig)
 		want.counts[c.path+"/count"] = c.n
 	}
+	p.settlePost()
 	eventually(p.T, 90*time.Second, "every viewer has all", func(ctx context.Context) error {
+		if err := p.talk.settleDoubts(ctx); err != nil {
+			return err
+		}
+		want.messages = p.talk.messages()
 		for _, v := range p.viewers {
 			if err := v.look(func(t *told) error { return t.has(want) }); err != nil {
 				stats, refused := v.live.ServerStats(ctx)
 				return errors.Join(fmt.Errorf("%s: %w; the server says %+v; here %v, %+v, %+v", v.name, err, stats, v.live.State(), v.live.Stats(), v.sub.Stats()), refused)
 			}
+		}
+		for _, v := range p.streams {
+			if err := v.look(func(t *told) error { return t.has(want) }); err != nil {
+				return fmt.Errorf("%s: %w", v.told.Name, err)
+			}
+		}
+		if err := p.judgePost(); err != nil {
+			return err
 		}
 		clients, err := p.node.report(ctx)
 		for _, t := range clients {
@@ -49,6 +62,9 @@ func (p *pushSoak) settle() {
 func (p *pushSoak) each(see func(*told) error) {
 	p.Helper()
 	for _, v := range p.viewers {
+		_ = v.look(see)
+	}
+	for _, v := range p.streams {
 		_ = v.look(see)
 	}
 	ctx, cancel := context.WithTimeout(p.Context(), 30*time.Second)

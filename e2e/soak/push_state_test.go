@@ -107,6 +107,25 @@ type pushSums struct {
 	Told     int64 `json:"messages_told"`
 }
 
+// streamSums are of the clients of /v1/events alone.
+type streamSums struct {
+	Rows    int64 `json:"stream_rows"`
+	Resumes int64 `json:"stream_resumes"`
+	Cuts    int64 `json:"stream_cuts"`
+	Heard   int64 `json:"stream_transitions"`
+}
+
+func (p *pushSoak) streamSums() (total streamSums) {
+	for _, v := range p.streams {
+		_ = v.look(func(t *told) error {
+			total.Rows, total.Resumes, total.Cuts = total.Rows+t.Rows, total.Resumes+t.Resumes, total.Cuts+t.Cuts
+			total.Heard += int64(len(t.Heard))
+			return nil
+		})
+	}
+	return total
+}
+
 func (p *pushSoak) sums() (total pushSums) {
 	for _, c := range p.counters {
 		total.Sent += int64(c.n)
@@ -150,13 +169,16 @@ func (p *pushSoak) report(began time.Time) {
 		pushState
 		Viewers     int `json:"viewers"`
 		NodeViewers int `json:"node_viewers"`
+		Streams     int `json:"stream_viewers"`
 		pushSums
-	}{aboutNow(p.T, p.name, began), p.state, soakViewers, soakNodeViewers, total}
+		Stream streamSums `json:"streams"`
+		Post   postSums   `json:"post"`
+	}{aboutNow(p.T, p.name, began), p.state, soakViewers, soakNodeViewers, soakStreams, total, p.streamSums(), p.postSums()}
 	row := func(name string, value any) [2]string { return [2]string{name, fmt.Sprint(value)} }
 	rows := [][2]string{
 		row("seed; processes of the soak", fmt.Sprintf("%d; %d", p.state.Seed, p.state.Begun)),
 		row("seconds of faults", fmt.Sprintf("%.0f", p.state.Seconds)),
-		row("clients of sdk/go; of sdk/ts in Node; each checks every row", fmt.Sprintf("%d; %d", soakViewers, soakNodeViewers)),
+		row("clients of sdk/go; of sdk/ts in Node; of server-sent events; each checks every row", fmt.Sprintf("%d; %d; %d", soakViewers, soakNodeViewers, soakStreams)),
 		row("rounds, each compared with /v1/snapshot and the receipts of rooms", p.state.Rounds),
 	}
 	for _, fault := range slices.Sorted(maps.Keys(p.state.Faults)) {
@@ -168,6 +190,9 @@ func (p *pushSoak) report(began time.Time) {
 		row("returns that went on exactly", total.Resumes),
 		row("returns that began anew; clients they were of", fmt.Sprintf("%d; %d", total.Resets, total.Anew)),
 		row("transitions of alerts, each heard once, and in weir.alerts", total.Alerts),
-		row("messages to rooms; told to members, each once and in order", fmt.Sprintf("%d; %d", total.Messages, total.Told)))
+		row("messages to rooms; told to members, each once and in order", fmt.Sprintf("%d; %d", total.Messages, total.Told)),
+		row("of server-sent events: rows; returns that went on exactly; cuts; transitions",
+			fmt.Sprintf("%d; %d; %d; %d", result.Stream.Rows, result.Stream.Resumes, result.Stream.Cuts, result.Stream.Heard)))
+	rows = append(rows, result.Post.rows()...)
 	writeResult(p.T, p.name, result, markdown(result.about, rows))
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -51,10 +50,19 @@ type pushSoak struct {
 	push     []*server
 	counters []*counter
 	viewers  []*viewer
-	node     *nodeViewers
+	streams  []*streamViewer
+	node     *nodeSeat
 	nodeWays []way
 	talk     *talk
-	journal  *os.File
+	exchange *exchange
+	absent   []*absentee
+	busy     *letters // to the busy room
+	late     []*latecomer
+	// returners are in the busy room, and now and then away.
+	returners  []*returner
+	guest      string // the token of those in the busy room
+	partitions int    // of weir.messages
+	journal    *os.File
 
 	mu    sync.Mutex // guards the following
 	state pushState
@@ -101,6 +109,7 @@ func (p *pushSoak) serve(name string, args ...string) *server {
 	env := []string{
 		"WEIR_PIPELINE__SESSION_TIMEOUT=6s", "WEIR_PIPELINE__CHECKPOINT_PERIOD=1s", "WEIR_PUSH__HEARTBEAT=2s",
 		"WEIR_PUSH__MAX_CONNECTIONS_PER_PRINCIPAL=10000", "WEIR_PUSH__DRAIN_TIMEOUT=2s",
+		fmt.Sprint("WEIR_ROOMS__INBOX=", soakInbox), fmt.Sprint("WEIR_ROOMS__HISTORY=", soakHistory),
 	}
 	s := serveIn(p.T, p.work, name, freeAddress(p.T), env,
 		append([]string{"--set", "auth.signing_key_file=" + p.key, "--set", "pipelines_file=" + plan}, args...)...)
@@ -171,19 +180,21 @@ func (p *pushSoak) begin(ctx context.Context, watching *sync.WaitGroup) {
 			}
 		})
 	}
+	for i := range soakStreams {
+		v := p.viewStream(i)
+		p.streams = append(p.streams, v)
+		watching.Go(func() { v.watch(ctx) })
+	}
 	for i := range soakNodeViewers {
 		w := p.wayOf(i)
 		w.Name = fmt.Sprint("node", i)
 		p.nodeWays = append(p.nodeWays, w)
 	}
-	var servers []string
-	for _, s := range p.push {
-		servers = append(servers, s.addr)
-	}
-	p.node = p.startNode()
-	if err := p.node.begin(entering, servers, p.admin, p.nodeWays); err != nil {
+	p.node = &nodeSeat{pushSoak: p}
+	if err := p.node.fill(entering); err != nil {
 		p.Error(err)
 	}
+	p.beginPost(ctx, entering, watching)
 	work.Wait()
 	if p.Failed() {
 		p.FailNow()
@@ -197,71 +208,12 @@ func (p *pushSoak) begin(ctx context.Context, watching *sync.WaitGroup) {
 				return fmt.Errorf("%s has no snapshot: %+v", v.name, v.live.Stats())
 			}
 		}
+		for _, v := range p.streams {
+			if err := v.look(func(*told) error { return v.beginsLocked() }); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
-	p.talk = p.newTalk()
-}
-
-// storm lets devices count and people talk, and breaks things, for so long.
-func (p *pushSoak) storm(d time.Duration) {
-	began, before := time.Now(), p.state.Seconds
-	ctx, stop := context.WithTimeout(p.Context(), d)
-	defer stop()
-	var work sync.WaitGroup
-	for _, c := range p.counters {
-		work.Go(func() { c.run(ctx) })
-	}
-	work.Go(func() { p.talk.run(ctx) })
-	for ctx.Err() == nil {
-		n, away := p.rng.IntN(20), time.Duration(50+p.rng.IntN(1500))*time.Millisecond
-		switch s := p.servers[p.rng.IntN(len(p.servers))]; {
-		case n == 0 && s.busy.CompareAndSwap(false, true):
-			p.fault("servers killed")
-			work.Go(func() { p.restart(s, away, syscall.SIGKILL) })
-		case n == 1 && s.busy.CompareAndSwap(false, true):
-			p.fault("servers that left and came back")
-			work.Go(func() { p.restart(s, away, syscall.SIGTERM) })
-		case n < 6:
-			p.stall(p.rng.IntN(soakViewers+soakNodeViewers), 3*away)
-		default:
-			p.cut(p.rng.IntN(soakViewers + soakNodeViewers))
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Duration(p.rng.IntN(200)) * time.Millisecond):
-		}
-		p.note(before + time.Since(began).Seconds())
-	}
-	work.Wait()
-}
-
-func (p *pushSoak) stall(client int, d time.Duration) {
-	p.fault("stalls")
-	if client < soakViewers {
-		p.viewers[client].line.stall(d)
-	} else if err := p.node.tell(nodeOrder{Do: "stall", Client: client - soakViewers, MS: d.Milliseconds()}); err != nil {
-		p.Error(err)
-	}
-}
-
-func (p *pushSoak) cut(client int) {
-	p.fault("cuts")
-	if client < soakViewers {
-		p.viewers[client].line.cut()
-	} else if err := p.node.tell(nodeOrder{Do: "cut", Client: client - soakViewers}); err != nil {
-		p.Error(err)
-	}
-}
-
-func (p *pushSoak) restart(s *server, away time.Duration, sig syscall.Signal) {
-	defer s.busy.Store(false)
-	select {
-	case s.away <- away:
-		s.signal(sig)
-	default:
-	}
-	if err := s.revived(); err != nil {
-		p.Error(err)
-	}
-	time.Sleep(2 * time.Second) // some time to work
+	p.talk, p.exchange = p.newTalk(), p.newExchange()
 }

@@ -4,12 +4,9 @@ package soak
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +14,7 @@ import (
 	device "weir/sdk/go"
 )
 
-// viewer is a live client that checks all it is told. The n-th reading of a device's "count" has the value n, so a row of
-// (known, last] has n = last − known readings, from known+1 to last; anything lost, told twice or out of order is seen at once.
+// viewer is a live client of sdk/go that checks all it is told.
 type viewer struct {
 	name  string
 	live  *device.Live
@@ -27,11 +23,8 @@ type viewer struct {
 	rooms []*device.Room
 
 	sends atomic.Int64
-
-	mu     sync.Mutex // guards the following
-	told   told
-	newest map[string]device.Version // of alerts by id
-	begun  bool
+	callee
+	ledger
 }
 
 // look shows what the viewer was told so far.
@@ -74,82 +67,6 @@ func (v *viewer) listen(ctx context.Context, room *device.Room) {
 			v.hear(room.Name(), event.Message)
 		}
 	}
-}
-
-func (v *viewer) hear(room string, m *device.Message) {
-	var body struct{ N int }
-	if err := json.Unmarshal(m.Payload, &body); err != nil {
-		v.wrong("%s: message %s: %v", room, m.ID, err)
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.told.Said[room] = append(v.told.Said[room], said{m.ID, m.Version, body.N})
-}
-
-func (v *viewer) wrong(format string, args ...any) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.wrongLocked(fmt.Errorf(format, args...))
-}
-
-func (v *viewer) wrongLocked(err error) {
-	if v.told.Fault == "" {
-		v.told.Fault = err.Error()
-	}
-}
-
-func (v *viewer) take(c *device.Changes) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if c.Resumed {
-		v.told.Resumes++
-	}
-	if c.Reset {
-		if v.begun {
-			v.told.Resets++
-		}
-		v.begun = true
-		clear(v.told.Known)
-		clear(v.told.Versions)
-		clear(v.told.Heard)
-		clear(v.newest)
-	}
-	for i := range c.Rows {
-		if err := v.row(&c.Rows[i], c.Reset); err != nil {
-			v.wrongLocked(err)
-		}
-	}
-	for i := range c.Alerts {
-		a := &c.Alerts[i]
-		if at, known := v.newest[a.ID]; known && a.Version <= at {
-			v.wrongLocked(fmt.Errorf("alert %s: version %d after %d", a.ID, a.Version, at))
-		}
-		v.newest[a.ID] = a.Version
-		v.told.Heard[transition{a.ID, a.Series, a.Version}]++
-	}
-}
-
-func (v *viewer) row(u *device.Update, state bool) error {
-	v.told.Rows++
-	before, known := v.told.Versions[u.Series]
-	v.told.Versions[u.Series] = u.Version
-	if known && u.Since != before {
-		return fmt.Errorf("%s: row (%d, %d] after %d", u.Series, u.Since, u.Version, before)
-	}
-	if !strings.HasSuffix(u.Series, "/count") {
-		return nil
-	}
-	from, last := v.told.Known[u.Series], uint64(u.Last)
-	v.told.Known[u.Series] = last
-	if state && !known {
-		return nil
-	}
-	v.told.Readings += int64(u.N)
-	sum := float64(last*(last+1)/2) - float64(from*(from+1)/2)
-	if u.N != last-from || u.Min != float64(from+1) || u.Max != float64(last) || math.Abs(u.Sum-sum) > 1e-9*sum {
-		return fmt.Errorf("%s: after %d came n %d, min %v, max %v, last %v, sum %v", u.Series, from, u.N, u.Min, u.Max, u.Last, u.Sum)
-	}
-	return nil
 }
 
 // line is a viewer's way to the servers: it can be cut, and stalled so that the socket is not read.
@@ -241,14 +158,25 @@ func (p *pushSoak) wayOf(i int) way {
 // view makes a viewer of some series.
 func (p *pushSoak) view(w way, compress bool) *viewer {
 	p.Helper()
-	v := &viewer{name: w.Name, newest: map[string]device.Version{}, told: told{
-		Name: w.Name, Known: map[string]uint64{}, Versions: map[string]device.Version{}, Heard: map[transition]int{}, Said: map[string][]said{},
-	}}
+	v := &viewer{name: w.Name, ledger: newLedger(w.Name)}
+	v.callee.name = w.Name
+	made := make(chan struct{})
+	defer close(made)
 	v.line = &line{addrs: p.inSomeOrder}
 	var err error
 	v.live, err = device.NewLive(device.LiveOptions{
 		URL: "ws://127.0.0.1/v1/live", Token: p.admin, Dial: v.line.dial, Credit: w.Credits, Compress: compress, Protobuf: w.Proto,
 		Heartbeat: 2 * time.Second, Retry: device.Retry{First: 50 * time.Millisecond, Max: time.Second},
+		OnConnection: func(c device.Connection) {
+			<-made
+			if v.hangUp(); c.Open {
+				v.open(v.live.Welcome().Session, time.Now())
+			}
+		},
+		OnMessage: func(m device.Message) {
+			<-made
+			v.called(v.live.Welcome().Session, &m)
+		},
 	})
 	if err != nil {
 		p.Fatal(err)
