@@ -10,9 +10,15 @@ import argparse, asyncio, collections, json, os, random
 import websockets
 
 
+class Gap(Exception):
+    """A row does not join up: something is missing."""
+
+
 class Client:
     def __init__(self, args):
         self.args, self.cursor = args, None
+        self.tried = None   # the cursor with which it came back after a gap
+        self.greeted = False  # on this connection, with what was missed or the state
         self.version = {}   # of the row told last, by series; outlives connections
         self.readings = collections.Counter()  # in rows, by series
         self.names, self.columns = {}, []      # of the view in force: series by the index that rows have
@@ -20,15 +26,17 @@ class Client:
         self.resumed = self.anew = self.gaps = self.frames = 0
 
     def rows(self, rows, state):
-        for row in rows:
-            r = dict(zip(self.columns, row))
+        rows = [dict(zip(self.columns, row)) for row in rows]
+        for r in rows:  # all before the first is taken, so that what is known is what the cursor says
+            known = self.version.get(self.names[r["i"]])
+            if not state and known is not None and r["since"] != known and r["version"] > known:
+                raise Gap
+        for r in rows:
             name = self.names[r["i"]]
             known = self.version.get(name)
             if not state:
                 if known is not None and r["version"] <= known:
                     continue  # a replay
-                if known is not None and r["since"] != known:
-                    self.gaps += 1
                 self.readings[name] += r["n"]
                 print(json.dumps({"series": name, **r}))
             self.version[name] = r["version"]
@@ -47,9 +55,10 @@ class Client:
             self.resumed += 1 if p.get("resumed") else 0
             self.anew += 0 if p.get("resumed") else 1
             print(json.dumps({"subscribed": p["id"], "resumed": p.get("resumed", False)}))
-            self.rows(p["rows"], state=not p.get("resumed"))
             for a in p["alerts"]:
                 self.alert(a)
+            self.rows(p["rows"], state=not p.get("resumed"))
+            self.greeted = True
         elif kind == "series":
             for i in p.get("removed", []):  # first: one that comes back has the same name
                 self.version.pop(self.names.get(i), None)
@@ -71,7 +80,7 @@ class Client:
             if self.cursor:
                 subscribe["cursor"] = self.cursor
             await ws.send(json.dumps({"type": "subscribe", "payload": subscribe}))
-            last = self.frames + self.args.cut
+            last, self.greeted = self.frames + self.args.cut, False
             async for text in ws:
                 message = json.loads(text)
                 self.take(message["type"], message["payload"])
@@ -87,6 +96,13 @@ class Client:
             try:
                 await self.connection()
                 tries = 0
+            except Gap:  # what is missing comes from the cursor on, with the alerts; anew if that has led here before
+                self.gaps += 1
+                if not self.greeted or self.cursor == self.tried:
+                    self.cursor = None
+                    print(json.dumps({"missed": "rows and alerts may be missing"}))
+                self.tried = self.cursor
+                await asyncio.sleep(random.uniform(0.5, 1))
             except (OSError, websockets.ConnectionClosed, websockets.InvalidStatus) as e:
                 code = getattr(getattr(e, "rcvd", None), "code", 0)
                 status = e.response.status_code if isinstance(e, websockets.InvalidStatus) else 503

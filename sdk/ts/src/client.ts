@@ -308,7 +308,8 @@ export class LiveClient extends Emitter<LiveEvents> {
         break;
       case "authenticated":
         this.emit("authenticated", message.payload);
-        for (const s of this.subscriptions) s.reconsider();
+        // What was refused may be permitted now.
+        for (const s of this.subscriptions) s.opened();
         break;
       case "token_expiring":
         this.emit("expiring", message.payload);

@@ -97,13 +97,7 @@ export class Points {
 
   read(i: number, p: Point): void {
     const k = this.at(i);
-    p.time = this.time[k] ?? 0;
-    p.last = this.last[k] ?? Number.NaN;
-    p.avg = this.avg[k] ?? Number.NaN;
-    p.lo = this.lo[k] ?? Number.NaN;
-    p.hi = this.hi[k] ?? Number.NaN;
-    p.min = this.min[k] ?? Number.NaN;
-    p.max = this.max[k] ?? Number.NaN;
+    for (const lane of LANES) p[lane] = this[lane][k] ?? Number.NaN;
     p.flags = this.flags[k] ?? 0;
   }
 

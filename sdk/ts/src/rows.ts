@@ -9,7 +9,7 @@ interface Field {
   readonly otherwise: number;
 }
 
-/** Columns that every row has. */
+/** Columns that every row begins with. */
 const ALWAYS: readonly string[] = ["i", "version", "since", "n"];
 
 /** Reads rows by the columns that a `subscribed` announced; those it does not know are passed over. */
@@ -17,9 +17,8 @@ export class RowReader {
   private readonly fields: readonly Field[];
 
   constructor(columns: readonly string[]) {
-    const missing = ALWAYS.find((name) => !columns.includes(name));
-    if (missing || columns[0] !== "i")
-      throw new ProtocolError(`column ${missing ?? "i"} is not where it belongs`);
+    const missing = ALWAYS.find((name, place) => columns[place] !== name);
+    if (missing) throw new ProtocolError(`column ${missing} is not where it belongs`);
     const empty = emptyUpdate();
     this.fields = (Object.keys(empty) as (keyof Update)[]).map((name) => ({
       name,
@@ -31,6 +30,11 @@ export class RowReader {
   /** Index into the view's dictionary. */
   index(row: Row): number {
     return row[0] ?? -1;
+  }
+
+  /** What the row covers. */
+  span(row: Row): Pick<Update, "since" | "version"> {
+    return { version: row[1] as number, since: row[2] as number };
   }
 
   /** Fill u from row: no allocation for the many rows of a frame. */

@@ -20,8 +20,9 @@ describe("the store", () => {
     const told: string[][] = [];
     store.on("changed", (all) => told.push([...all].map((s) => s.name)));
     server.socket.snapshot(1, ["b/t", "a/t"], [row(0, -1, 10, 4), row(1, -1, 10, 5)]);
-    server.socket.updates(1, [row(0, 10, 12, 7), row(0, 12, 15, 6)]);
-    expect(told).toEqual([["b/t", "a/t"], ["b/t"]]);
+    server.socket.updates(1, [row(0, 10, 12, 7)]);
+    server.socket.updates(1, [row(0, 12, 15, 6)]);
+    expect(told).toEqual([["b/t", "a/t"], ["b/t"], ["b/t"]]);
     const series = store.get("b/t");
     expect(series?.latest).toMatchObject({ version: 15, last: 6 });
     expect([series?.points.size, series?.rows, series?.readings]).toEqual([3, 3, 3]);

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { LiveClient } from "./client.ts";
-import { FakeServer, row } from "./fakes.ts";
+import { alert, FakeServer, row } from "./fakes.ts";
 import type { DictionaryEntry, Row } from "./protocol.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
 import type { Update } from "./update.ts";
@@ -80,14 +80,16 @@ describe("subscription", () => {
 
   it("delivers the snapshot and the contiguous rows after it", () => {
     server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
-    server.socket.updates(1, [row(0, 10, 12), row(0, 12, 15)]);
+    server.socket.updates(1, [row(0, 10, 12)]);
+    server.socket.updates(1, [row(0, 12, 15)]);
     expect(sink.got).toEqual(["a/t (-1,10] n1", "a/t (10,12] n1", "a/t (12,15] n1"]);
-    expect(sub.counts).toMatchObject({ frames: 1, rows: 3, readings: 3, gaps: 0 });
+    expect(sub.counts).toMatchObject({ frames: 2, rows: 3, readings: 3, gaps: 0 });
   });
 
   it("discards what it has seen", () => {
     server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
-    server.socket.updates(1, [row(0, 4, 8), row(0, 10, 12)]);
+    server.socket.updates(1, [row(0, 4, 8)]);
+    server.socket.updates(1, [row(0, 10, 12)]);
     expect(sink.got).toEqual(["a/t (-1,10] n1", "a/t in again", "a/t (10,12] n1"]);
     expect(sub.counts.replays).toBe(1);
   });
@@ -112,21 +114,47 @@ describe("subscription", () => {
   });
 
   it.each([
-    ["a gap", row(0, 11, 12)],
-    ["an overlap", row(0, 5, 12)],
+    ["a gap", row(0, 20, 30)],
+    ["an overlap", row(0, 5, 30)],
     ["a series it was not told of", row(7, -1, 1)],
-  ])("is made anew after %s", (_, broken) => {
-    server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
-    server.socket.updates(1, [broken]);
+  ])("is asked for from the newest cursor on after %s, and anew if that does not help", (_, broken) => {
+    server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)], { cursor: "c1" });
+    server.socket.updates(1, [row(0, 10, 11)], { cursor: "c2" });
+    const taken = sink.got.length;
+    const breakAt = (view: number) => server.socket.updates(view, [broken], { cursor: "c9" });
+    breakAt(1);
     expect(sub.state).toBe("idle");
     expect(server.socket.sent.at(-1)).toEqual({ type: "unsubscribe", payload: { id: "s1" } });
     server.clock.advance(250);
-    expect(server.socket.last("subscribe")).toEqual({ id: "s2", patterns: ["#"] });
-    server.socket.updates(1, [row(0, 10, 12)]); // still on its way from the old view
-    server.socket.snapshot(2, ["a/t"], [row(0, -1, 14)]);
-    expect(sink.got).toEqual(["a/t (-1,10] n1", "a/t (-1,14] n1"]);
-    expect(sub.counts).toMatchObject({ gaps: 1, resyncs: 1 });
+    expect(server.socket.last("subscribe")).toEqual({ id: "s2", patterns: ["#"], cursor: "c2" });
+    server.socket.updates(1, [row(0, 11, 12)]); // still on its way from the old view
+    server.socket.snapshot(2, ["a/t"], [], { resumed: true, cursor: "c2" });
+    expect(sub.counts).toMatchObject({ gaps: 1, resyncs: 0, resumes: 1 });
+    breakAt(2);
     expect(resyncs).toEqual(["gap"]);
+    server.clock.advance(500);
+    expect(server.socket.last("subscribe")).toEqual({ id: "s3", patterns: ["#"] });
+    server.socket.snapshot(3, ["a/t"], [row(0, -1, 14)], { cursor: "c3" });
+    expect(sink.got.slice(taken)).toEqual(["a/t (-1,14] n1"]);
+    expect(sub.counts).toMatchObject({ gaps: 2, resyncs: 1 });
+    breakAt(3);
+    server.clock.advance(1000);
+    expect(server.socket.last("subscribe").cursor).toBe("c3");
+  });
+
+  it("takes nothing of a frame that does not follow, so that all of it comes again, and alerts too", () => {
+    const alerts: string[] = [];
+    client.alerts.on("transition", (a) => alerts.push(`${a.id} ${a.phase}`));
+    server.socket.snapshot(1, ["a/t", "b/t"], [row(0, -1, 10), row(1, -1, 10)], { cursor: "c1" });
+    server.socket.updates(1, [row(0, 10, 12), row(1, 11, 12)], { cursor: "c2" });
+    server.clock.advance(250);
+    expect(server.socket.last("subscribe").cursor).toBe("c1");
+    const missed = [alert("x", 1), alert("x", 2, { phase: "resolved" })];
+    const rows = [row(0, 10, 12), row(1, 10, 13)];
+    server.socket.snapshot(2, ["a/t", "b/t"], rows, { resumed: true, alerts: missed, cursor: "c3" });
+    expect(sink.got.slice(2)).toEqual(["a/t (10,12] n1", "b/t (10,13] n1"]);
+    expect(alerts).toEqual(["x firing", "x resolved"]);
+    expect([resyncs, sub.state]).toEqual([[], "live"]);
   });
 
   it("is made anew later and later while that does not help, and at once again after calm", () => {
@@ -259,8 +287,10 @@ describe("resume", () => {
   it("that does not join up is a break", () => {
     server.socket.snapshot(1, ["a/t"], [row(0, -1, 10)]);
     server.reconnect();
-    server.socket.snapshot(2, ["a/t"], [row(0, 12, 30)], { resumed: true });
-    expect([sub.state, sub.counts.gaps]).toEqual(["idle", 1]);
+    server.socket.snapshot(2, ["a/t"], [row(0, 12, 30)], { resumed: true, cursor: "d" });
+    expect([sub.state, sub.counts.gaps, resyncs]).toEqual(["idle", 1, ["gap"]]);
+    server.clock.advance(250);
+    expect(server.socket.last("subscribe").cursor).toBeUndefined();
   });
 
   it("that the server cannot give is told of, once", () => {

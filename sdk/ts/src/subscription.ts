@@ -67,7 +67,7 @@ export interface SubscriptionLink {
   forget(subscription: Subscription<unknown>): void;
 }
 
-/** Delay, ms, before a broken chain is subscribed anew: the first, and the longest. */
+/** Delay, ms, before a broken chain is asked for again: the first, and the longest. */
 const RESYNC_DELAY = 250;
 const RESYNC_DELAY_MAX = 30_000;
 /** Delay, ms, before what cannot be had for the moment is asked for once more. */
@@ -98,6 +98,8 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
   /** The view that a resumed one would go on from, with the newest cursor. */
   private previous: View<T> | undefined;
   private cursor: string | undefined;
+  /** The cursor of the attempt that followed the newest break. */
+  private tried: string | undefined;
   private begun = false;
   private resyncDelay = RESYNC_DELAY;
   private lastBreak = Number.NEGATIVE_INFINITY;
@@ -157,7 +159,7 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     return request(this.intended, this.options, this.cursor);
   }
 
-  /** The connection is open: ask, from the cursor on if there is one. */
+  /** The connection is open, or its credentials have changed: ask, from the cursor on if there is one. */
   opened(): void {
     // Whoever was told of the welcome may have asked already.
     if (!this.id) this.ask();
@@ -169,11 +171,6 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     this.keep();
     this.id = null;
     if (this.current !== "refused") this.enter("idle");
-  }
-
-  /** Credentials have changed, and with them perhaps what may be read. */
-  reconsider(): void {
-    if (!this.id) this.ask();
   }
 
   /** The server has another epoch. */
@@ -200,7 +197,9 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     });
     this.view = view;
     this.previous = undefined;
-    this.cursor = message.cursor;
+    // One that leads to a break is not tried again.
+    if (view.intact) this.cursor = message.cursor;
+    else this.tried = this.cursor;
     this.enter("live");
     this.sink.snapshot?.(message);
     this.emit("subscribed", message);
@@ -221,12 +220,12 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
   updates(message: Updates, bytes: number): boolean {
     const view = this.view;
     if (!view || view.number !== message.view) return false;
-    const intact = view.apply(message);
-    if (message.cursor !== undefined) this.cursor = message.cursor;
-    this.counts.frames++;
-    this.sink.frame?.(message, bytes);
-    this.emit("frame", message);
-    if (!intact && this.view === view) this.broke();
+    if (view.apply(message)) {
+      this.cursor = message.cursor ?? this.cursor;
+      this.counts.frames++;
+      this.sink.frame?.(message, bytes);
+      this.emit("frame", message);
+    } else this.broke();
     return true;
   }
 
@@ -278,12 +277,18 @@ export class Subscription<T = unknown> extends Emitter<SubscriptionEvents> {
     this.view = null;
   }
 
-  /** Drop the view now, ask for a new one soon: later and later while breaks follow one another. */
+  /**
+   * Drop the view now, and ask soon for what is missing, from the newest cursor on: later and later while breaks follow
+   * one another. If that cursor has led here before, or there is none, the chain begins anew.
+   */
   private broke(): void {
     this.counts.gaps++;
     this.leave();
-    this.cursor = undefined;
-    this.restarted("gap");
+    if (this.cursor === this.tried) {
+      this.cursor = undefined;
+      this.restarted("gap");
+    }
+    this.tried = this.cursor;
     const now = this.link.clock.now();
     const calm = now - this.lastBreak > CALM_AFTER;
     this.resyncDelay = calm ? RESYNC_DELAY : Math.min(RESYNC_DELAY_MAX, this.resyncDelay * 2);

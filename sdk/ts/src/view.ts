@@ -72,7 +72,7 @@ export class View<T> {
     const resumed = snapshot.resumed === true;
     this.known = (resumed && options.previous?.versions()) || new Map<string, number>();
     this.add(snapshot.dictionary);
-    for (const row of snapshot.rows) this.take(row, !resumed);
+    this.takeAll(snapshot.rows, !resumed);
     this.leave(snapshot.left);
     if (options.previous) this.dismiss(options.previous, resumed);
   }
@@ -115,18 +115,14 @@ export class View<T> {
     }
   }
 
-  /**
-   * Take an updates frame. False when the chain is broken (something was missed, or a row overlaps, or names no
-   * series): the view is of no use any more and must be subscribed anew.
-   */
+  /** Take an updates frame; false if the chain is broken, and then the view is of no use any more. */
   apply(frame: Updates): boolean {
     const settled = frame.cursor !== undefined;
-    for (const row of frame.rows) {
-      if (!this.take(row, false, !settled)) return false;
+    if (this.takeAll(frame.rows, false, !settled)) {
+      if (settled) this.marks.clear();
+      this.leave(frame.left);
     }
-    if (settled) this.marks.clear();
-    this.leave(frame.left);
-    return true;
+    return this.intact;
   }
 
   /** Versions by series as of the newest cursor: where a resumed subscription goes on. */
@@ -136,32 +132,42 @@ export class View<T> {
     return all;
   }
 
-  private take(row: Row, begins: boolean, mark = false): boolean {
+  /**
+   * Take the rows of a message if each follows the one before, and else none: what was told is then what the newest
+   * cursor says. A message has one row of a series at most.
+   */
+  private takeAll(rows: readonly Row[], begins: boolean, mark = false): boolean {
+    this.intact = rows.every((row) => this.follows(row, begins));
+    if (this.intact) for (const row of rows) this.take(row, mark);
+    return this.intact;
+  }
+
+  private follows(row: Row, begins: boolean): boolean {
+    const slot = this.slots.get(this.rows.index(row));
+    if (!slot) return false;
+    if (begins || (this.options.sparse && slot.seen === NO_VERSION)) return true;
+    const relation = follow(this.rows.span(row), slot.seen);
+    return relation === "contiguous" || relation === "replay";
+  }
+
+  private take(row: Row, mark: boolean): void {
     const u = this.scratch;
     const slot = this.slots.get(this.rows.index(row));
-    const { counts } = this.options;
-    counts.rows++;
-    if (!slot) return this.broken();
+    if (!slot) return;
+    const { counts, sink, seen } = this.options;
     this.rows.read(row, u);
-    const starts = begins || (this.options.sparse && slot.seen === NO_VERSION);
-    const relation = starts ? "contiguous" : follow(u, slot.seen);
-    if (relation === "replay") {
+    counts.rows++;
+    // A chain that begins here has seen nothing.
+    if (follow(u, slot.seen) === "replay") {
       counts.replays++;
-      this.options.sink.enter?.(slot.target);
-      return true;
+      sink.enter?.(slot.target);
+      return;
     }
-    if (relation !== "contiguous") return this.broken();
     if (mark && !this.marks.has(slot)) this.marks.set(slot, slot.seen);
     slot.seen = u.version;
     counts.readings += u.n;
-    this.options.sink.accept(slot.target, u);
-    this.options.seen?.(slot.series, u.version);
-    return true;
-  }
-
-  private broken(): false {
-    this.intact = false;
-    return false;
+    sink.accept(slot.target, u);
+    seen?.(slot.series, u.version);
   }
 
   private leave(indices: readonly number[] = []): void {
