@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // memory is a configuration on a free port with everything in memory, that asks for no credentials.
 func memory() config.Config {

@@ -40,7 +40,6 @@ func startSecured(t testing.TB) *secured {
 	c := onDisk(t)
 	c.InsecureOpen = false
 	c.Auth.FailedAttempts = 100_000
-	c.Push.AuthTimeout = 500 * time.Millisecond
 	s := &secured{dir: c.Data, tokens: map[string]string{"none": "", "garbage": "weir_abcdefgh_nonsense"}}
 	s.running = start(t, c)
 	local, err := os.ReadFile(auth.LocalKeyFile(c.Data))
