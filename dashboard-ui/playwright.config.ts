@@ -7,7 +7,8 @@ export default defineConfig({
   outputDir: "../e2e/test-results",
   tsconfig: "../e2e/tsconfig.json",
   reporter: [["list"]],
-  timeout: 60_000,
+  timeout: 180_000,
+  expect: { timeout: 30_000 }, // of a machine that has much else to do
   workers: 1,
   forbidOnly: Boolean(process.env.CI),
   use: {

@@ -28,5 +28,5 @@ export default defineConfig({
     fs: { allow: [".", sdk] },
     proxy: { "/v1": { target: backend, ws: true, changeOrigin: true, rewriteWsOrigin: true } },
   },
-  test: { environment: "node", include: ["src/**/*.test.ts"] },
+  test: { environment: "node", include: ["src/**/*.test.ts"], testTimeout: 60_000 },
 });

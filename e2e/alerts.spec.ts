@@ -21,7 +21,7 @@ test.describe("of the real server", () => {
     await page.goto(weir.url);
     // The detector learns before it judges.
     await expect(page.locator(`[data-series="${series}"].chart-card`)).toContainText("expected", {
-      timeout: 15_000,
+      timeout: 30_000,
     });
     device.send("temperature", 900);
     await expect(entry(page, series)).toBeVisible({ timeout: 10_000 });
@@ -104,7 +104,7 @@ test.describe("of the stand-in server", () => {
     fake = await startFake("--series", "6", "--seed", "3");
     await page.goto(fake.url);
     const card = page.locator(`[data-series="${series}"].chart-card`);
-    await expect(card).toContainText("expected", { timeout: 15_000 });
+    await expect(card).toContainText("expected");
     await fetch(`${fake.url}/fake/spike?i=0&size=20`);
     await entry(page, series).getByTestId("alert-open").click();
   });

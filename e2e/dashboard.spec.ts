@@ -61,11 +61,11 @@ test("raises an alert for a planted spike, with its evidence, and sorts the seri
 }) => {
   await page.goto(weir.url);
   // The detector learns before it judges.
-  await expect(card(page, "temperature")).toContainText("expected", { timeout: 15_000 });
+  await expect(card(page, "temperature")).toContainText("expected");
   device.send("temperature", 900);
 
   const alert = page.getByTestId("alert").filter({ hasText: "plant1/press7/temperature" }).first();
-  await expect(alert).toContainText("firing", { timeout: 10_000 });
+  await expect(alert).toContainText("firing");
   await expect(alert).toContainText("900");
   await expect(page.getByTestId("firing")).toHaveText(/[1-9]\d* firing/);
 
@@ -116,7 +116,7 @@ test("comes back by itself when the server does", async ({ page }) => {
   await expect(page.getByTestId("reconnecting")).toBeVisible();
   const second = await startWeir(same);
   try {
-    await expect(page.getByTestId("link")).toHaveAttribute("data-state", "live", { timeout: 20_000 });
+    await expect(page.getByTestId("link")).toHaveAttribute("data-state", "live");
   } finally {
     await second.stop();
     rmSync(same.data, { recursive: true, force: true });

@@ -81,7 +81,7 @@ export async function expectNewest(
   device: string,
   values: Record<string, number>,
 ): Promise<void> {
-  await expect.poll(() => newest(weir, device), { timeout: 20_000 }).toMatchObject(values);
+  await expect.poll(() => newest(weir, device)).toMatchObject(values);
 }
 
 /** The dead letters of a device, as `weir dlq list` has them. */
@@ -98,9 +98,7 @@ type Sought = { readonly code: string; readonly path?: unknown };
 
 /** Wait until a device has such a dead letter. */
 export async function expectLetter(weir: Weir, device: string, letter: Sought): Promise<void> {
-  await expect
-    .poll(() => letters(weir, device), { timeout: 20_000 })
-    .toContainEqual(expect.objectContaining(letter));
+  await expect.poll(() => letters(weir, device)).toContainEqual(expect.objectContaining(letter));
 }
 
 /** See the newest value of a series on the dashboard. */
@@ -110,7 +108,7 @@ export async function expectShown(page: Page, weir: Weir, series: string, value:
   const device = series.slice(0, series.lastIndexOf("/"));
   await page.goto(`${weir.url}/?pattern=${encodeURIComponent(`${device}/#`)}`);
   const card = page.locator(`[data-series="${series}"].chart-card`);
-  await expect(card.getByTestId("last")).toContainText(value, { timeout: 20_000 });
+  await expect(card.getByTestId("last")).toContainText(value);
 }
 
 /** A program that is run as a device. */

@@ -77,7 +77,7 @@ test("a live client in Python, cut off again and again, misses nothing", async (
     });
     expect(answer.status).toBe(200);
     // Not all of it before the client has asked once, or it would be told in a few frames.
-    if (n % 20 === 16) await expect.poll(() => told(client), { timeout: 30_000 }).toBe(n + 4);
+    if (n % 20 === 16) await expect.poll(() => told(client)).toBe(n + 4);
   }
   expect(await client.ended(), client.output).toBe(0);
   const sum = JSON.parse(client.output.trim().split("\n").at(-1) ?? "");

@@ -54,7 +54,7 @@ for (const { name, output, state } of runs) {
     try {
       await expectNewest(weir, access.device, { "boiler_temperature.line=3": 21.5, "boiler_open.line=3": 1 });
       await expect
-        .poll(async () => Object.keys(await newest(weir, access.device)), { timeout: 20_000 })
+        .poll(async () => Object.keys(await newest(weir, access.device)))
         .toEqual(expect.arrayContaining(["cpu_usage_idle.cpu0", "mem_available_percent"]));
       await expectLetter(weir, access.device, { code: "value_type", path: expect.stringMatching(state) });
       await expectShown(page, weir, `${access.device}/boiler_temperature.line=3`, "21.5");

@@ -8,5 +8,5 @@ export const alias = {
 
 export default defineConfig({
   resolve: { alias },
-  test: { environment: "node", include: ["src/**/*.test.ts", "test/*.test.ts"], testTimeout: 30_000 },
+  test: { environment: "node", include: ["src/**/*.test.ts", "test/*.test.ts"], testTimeout: 120_000 },
 });

@@ -90,7 +90,7 @@ export function connect(weir: Weir, options: Partial<LiveOptions> = {}): LiveCli
 
 /** Wait until it holds: the real server has its own clock. */
 export async function until(holds: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 30_000;
   while (!holds()) {
     if (Date.now() > deadline) throw new Error(`in vain: ${what}`);
     await new Promise((again) => setTimeout(again, 10));
