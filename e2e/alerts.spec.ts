@@ -24,7 +24,7 @@ test.describe("of the real server", () => {
       timeout: 30_000,
     });
     device.send("temperature", 900);
-    await expect(entry(page, series)).toBeVisible({ timeout: 10_000 });
+    await expect(entry(page, series)).toBeVisible();
     await page.close();
   });
 
