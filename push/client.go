@@ -167,6 +167,7 @@ func (c *client) offer(s *subscription, f *flush) error {
 		}
 		fallthrough
 	default:
+		s.slow = s.slow || !c.dueToRunLocked()
 		merged, err := s.behind.take(f)
 		s.mergedLocked(merged)
 		if err != nil {
@@ -214,7 +215,7 @@ func (c *client) dropLocked(s *subscription) {
 	}
 	if s.behind != nil {
 		s.behind.leave()
-		s.behind = nil
+		s.behind, s.slow = nil, false
 		c.hub.m.laggards.Add(-1)
 	}
 }

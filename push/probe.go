@@ -14,6 +14,12 @@ const (
 // that it has read them its subscriptions gather. So what goes out then is the newest there is. Alerts, answers and
 // snapshots do not wait.
 
+// dueToRunLocked reports whether the client is waited for by nobody: its writer has not begun yet, because this machine is
+// busy. How far the client has read need not be asked then, and to ask would make the machine busier.
+func (c *client) dueToRunLocked() bool {
+	return c.writing && c.probe == 0 && c.progress.Load() == 0
+}
+
 // probeLocked is the ping that follows gathered rows.
 func (c *client) probeLocked() frame {
 	c.probe = c.hub.elapsed(c.hub.now())

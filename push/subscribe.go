@@ -34,6 +34,7 @@ type subscription struct {
 	behind  *cohort
 	told    int
 	offered uint64
+	slow    bool // it is behind for another reason than that the writer has not had its turn of the processor
 	figures figures
 }
 

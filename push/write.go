@@ -15,6 +15,7 @@ type part struct {
 	kind   frameKind
 	frame  frame
 	behind *laggard
+	slow   bool // its subscription
 	view   uint32
 }
 
@@ -87,7 +88,7 @@ func (c *client) takeLocked(parts []part) []part {
 		if ok {
 			parts = append(parts, p)
 			size += p.frame.size()
-			own = own || p.behind != nil
+			own = own || p.slow
 		}
 	}
 	if own && c.probes {
@@ -126,12 +127,13 @@ func (c *client) takeDueLocked() (part, bool) {
 		c.tellingLocked(s, s.waits)
 	case s.behind != nil:
 		picked := s.behind.pick()
-		p = part{kind: framePrivate, behind: picked.set, view: s.view.number}
+		p = part{kind: framePrivate, behind: picked.set, slow: s.slow, view: s.view.number}
 		if s.offered != picked.at { // another member was offered the view's newest frame first
 			s.offered = picked.at
 			s.mergedLocked(picked.merged)
 		}
 		if s.behind = picked.rest; s.behind == nil {
+			s.slow = false
 			c.hub.m.laggards.Add(-1)
 		}
 		c.tellingLocked(s, picked.told)
