@@ -200,7 +200,9 @@ func (h *Hub) moderate(ctx context.Context, s *session, kind string, r *wire.Roo
 		return refusal
 	}
 	r.User = canonicalUser(r.User)
-	rec := &wire.RoomRecord{Kind: wire.RecordKick, Room: r.Room, User: r.User, Reason: r.Reason}
+	rec := &wire.RoomRecord{
+		Kind: wire.RecordKick, Room: r.Room, User: r.User, Reason: r.Reason, ID: r.ID, From: wire.Sender{User: s.user, Session: s.id},
+	}
 	if kind == wire.TypeBan {
 		lasting := r.ForMS
 		if lasting == 0 {
@@ -209,7 +211,7 @@ func (h *Hub) moderate(ctx context.Context, s *session, kind string, r *wire.Roo
 		rec.Kind, rec.Until = wire.RecordBan, time.Now().UnixMicro()+lasting*1000
 	}
 	h.write(ctx, rec, func() {
-		s.refuse(wire.NewError(wire.CodeNotStored, "payload.room"), r.Room)
+		s.send((&wire.ErrorMsg{Error: *wire.NewError(wire.CodeNotStored, "payload.room"), ID: r.ID, Room: r.Room}).Append(nil))
 	})
 	return nil
 }

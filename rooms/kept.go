@@ -98,7 +98,12 @@ func (s *state) forgetInbox(in *inbox) {
 // messageKey tells a message from the same sent again.
 type messageKey struct{ path, user, id string }
 
-// seenIDs are the newest keys with the version of the first message that had it.
+// moderationKey is that of a kick or ban, beside those of messages: no path begins so.
+func moderationKey(r *wire.RoomRecord) messageKey {
+	return messageKey{"+" + r.Kind + "/" + r.Room, r.From.User, r.ID}
+}
+
+// seenIDs are the newest keys with the version of the first record that had it.
 type seenIDs struct {
 	places map[messageKey]*place[messageKey]
 	shares shares[messageKey]

@@ -195,9 +195,24 @@ func (h *Hub) take(partition int, record *kafka.Record) {
 		}
 	}
 	h.tell(st, out.presence)
+	if r.Kind == wire.RecordKick || r.Kind == wire.RecordBan {
+		h.moderated(r, out)
+	}
 	if st.news != nil {
 		close(st.news)
 		st.news = nil
+	}
+}
+
+// moderated tells who has asked for a kick or ban what came of it, after what it has changed.
+func (h *Hub) moderated(r *wire.RoomRecord, out outcome) {
+	s := h.sessions[r.From.Session]
+	switch {
+	case s == nil || s.user != r.From.User:
+	case out.refusal != nil:
+		s.send((&wire.ErrorMsg{Error: *out.refusal, ID: r.ID, Room: r.Room}).Append(nil))
+	case r.ID != "":
+		s.send((&wire.MessageReceipt{ID: r.ID, Version: out.version}).Append(nil))
 	}
 }
 

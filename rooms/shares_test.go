@@ -21,8 +21,8 @@ func holdingsOf(s *state) holdings {
 	for name := range s.inboxes {
 		h.inboxes[name] = tenantOf(name)
 	}
-	for key := range s.ids.places {
-		h.ids[key.path+" "+key.user+" "+key.id] = tenantOf(key.path)
+	for key, p := range s.ids.places {
+		h.ids[key.path+" "+key.user+" "+key.id] = p.in.tenant
 	}
 	return h
 }
@@ -52,6 +52,8 @@ func drawRecord(t *rapid.T, next, at int64) *wire.RoomRecord {
 		r = &wire.RoomRecord{Kind: kind, Message: &wire.MessageValue{
 			Target: to, ID: fmt.Sprint(next - rapid.Int64Range(0, 6).Draw(t, "again")), Type: "t", From: wire.Sender{User: user},
 			Ephemeral: rapid.IntRange(0, 4).Draw(t, "ephemeral") == 0}}
+	case wire.RecordBan, wire.RecordKick:
+		r.ID, r.From.User = fmt.Sprint(next-rapid.Int64Range(0, 6).Draw(t, "again")), user
 	case wire.RecordAck:
 		r.User, r.Version = reader, versionOf(next-10)
 	}

@@ -42,7 +42,7 @@ func newState(cfg Config) *state {
 // outcome is what a record has changed.
 type outcome struct {
 	refusal  *wire.Error
-	version  int64             // of the message, or of the first with its id
+	version  int64             // of the message, kick or ban, or of the first with its id
 	message  *wire.RoomMessage // to be delivered
 	presence []wire.RoomPresence
 	removed  []string // sessions put out of the room
@@ -66,7 +66,7 @@ func (s *state) apply(offset, at int64, r *wire.RoomRecord) outcome {
 	case wire.RecordAway, wire.RecordActive:
 		return s.stir(at, r)
 	case wire.RecordKick, wire.RecordBan:
-		return s.expel(at, r)
+		return s.expel(version, at, r)
 	case wire.RecordAck:
 		s.acknowledge(r.User, r.Version)
 	}
@@ -166,15 +166,22 @@ func (s *state) stir(at int64, rec *wire.RoomRecord) outcome {
 	return outcome{presence: []wire.RoomPresence{r.tell(rec.Kind, m, at)}}
 }
 
-func (s *state) expel(at int64, rec *wire.RoomRecord) (out outcome) {
-	r := s.rooms[rec.Room]
-	until := min(rec.Until, at+wire.MaxForMS*1000)
+func (s *state) expel(version, at int64, rec *wire.RoomRecord) (out outcome) {
+	key := moderationKey(rec)
+	if first, known := s.ids.first(key); rec.ID != "" && known {
+		return outcome{version: first}
+	}
+	r, until := s.rooms[rec.Room], min(rec.Until, at+wire.MaxForMS*1000)
 	if rec.Kind == wire.RecordBan && until > at {
 		if r = s.open(rec.Room, true); r == nil {
 			return outcome{refusal: wire.NewError(wire.CodeRoomsTooMany, "payload.room")}
 		}
 		s.hold(r, r.ban(rec.User, until, at, s.cfg.Members))
 	}
+	if rec.ID != "" {
+		s.ids.add(key, tenantOf(rec.Room), version)
+	}
+	out.version = version
 	if r == nil {
 		return out
 	}

@@ -49,6 +49,8 @@ func roomRequests() []roomRequest {
 		{RoomRequest{Target: Target{Broadcast: true}, ID: "m4", Type: "chat", Payload: []byte(`""`)}, TypeSend},
 		{RoomRequest{Target: bob, Reason: "noise"}, TypeKick},
 		{RoomRequest{Target: bob, ForMS: 60_000, Reason: "noise"}, TypeBan},
+		{RoomRequest{Target: bob, ID: "k1"}, TypeKick},
+		{RoomRequest{Target: bob, ID: "b1", ForMS: 60_000}, TypeBan},
 		{RoomRequest{Version: 4097}, TypeAck},
 	}
 }

@@ -72,7 +72,7 @@ func (m *ClientMessage) SubscriptionID() string {
 	switch m.Type {
 	case TypeUnsubscribe:
 		return m.Unsubscribe.ID
-	case TypeSend:
+	case TypeSend, TypeKick, TypeBan:
 		return m.Room.ID
 	}
 	return m.Subscribe.ID

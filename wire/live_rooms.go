@@ -52,7 +52,8 @@ type RoomRequest struct {
 	// After, of a join with HasAfter, is the version of the newest message that the client knows: what came after it is wanted.
 	After    int64
 	HasAfter bool
-	// ID, Type, Payload (JSON), ExcludeSelf, Ephemeral and TTLMS are those of send; TTLMS 0: as long as it is kept.
+	// ID, Type, Payload (JSON), ExcludeSelf, Ephemeral and TTLMS are those of send; TTLMS 0: as long as it is kept. ID is also
+	// that of kick and ban, which may have none.
 	ID, Type               string
 	Payload                []byte
 	ExcludeSelf, Ephemeral bool
@@ -162,7 +163,7 @@ type Left struct {
 	Room string `json:"room"`
 }
 
-// MessageReceipt says that a message is stored.
+// MessageReceipt says that a message is stored, or that a kick or ban has come to pass.
 type MessageReceipt struct {
 	ID      string `json:"id"`
 	Version int64  `json:"version"`

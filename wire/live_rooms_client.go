@@ -19,7 +19,7 @@ func (r *RoomRequest) Append(dst []byte, kind string) []byte {
 			dst = append(append(dst, name...), "true"...)
 		}
 	}
-	if kind == TypeSend {
+	if kind == TypeSend || kind == TypeKick || kind == TypeBan {
 		text(`,"id":`, r.ID)
 	}
 	if kind != TypeAck && kind != TypeRooms {

@@ -15,8 +15,8 @@ var roomFields = map[string]map[string]roomField{
 		"type": readRoomType, "payload": readRoomPayload, "exclude_self": readExcludeSelf, "ephemeral": readEphemeral,
 		"ttl_ms": readTTL,
 	},
-	TypeKick: {"room": readRoom, "user": readUser, "for_ms": readFor, "reason": readReason},
-	TypeBan:  {"room": readRoom, "user": readUser, "for_ms": readFor, "reason": readReason},
+	TypeKick: {"id": readSendID, "room": readRoom, "user": readUser, "for_ms": readFor, "reason": readReason},
+	TypeBan:  {"id": readSendID, "room": readRoom, "user": readUser, "for_ms": readFor, "reason": readReason},
 	TypeAck:  {"version": readVersion},
 }
 

@@ -68,7 +68,7 @@ func TestRequestsAboutRoomsAreReadAsTheyWereWritten(t *testing.T) {
 			{Target: Target{Broadcast: true}, ID: "m1", Type: "chat", Payload: []byte(`null`)},
 		},
 		TypeKick: {{Target: Target{Room: "p/ops", User: "p/_users/a"}, Reason: "noise"}},
-		TypeBan:  {{Target: Target{Room: "p/ops", User: "p/_users/a"}, ForMS: 1000, Reason: "noise"}},
+		TypeBan:  {{Target: Target{Room: "p/ops", User: "p/_users/a"}, ID: "b1", ForMS: 1000, Reason: "noise"}},
 		TypeAck:  {{Version: 9}},
 	} {
 		for _, r := range requests {

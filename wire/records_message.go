@@ -32,6 +32,9 @@ type RoomRecord struct {
 	Session string `json:"session,omitempty"`
 	// Node is the instance that the session of a join is at.
 	Node string `json:"node,omitempty"`
+	// ID and From are those of a kick or ban: who has asked for it is told what came of it.
+	ID   string `json:"id,omitempty"`
+	From Sender `json:"from,omitzero"`
 	// Until is when a ban ends.
 	Until   int64         `json:"until,omitempty"`
 	Reason  string        `json:"reason,omitempty"`
@@ -98,7 +101,7 @@ func DecodeRoomRecord(b []byte) (*RoomRecord, error) {
 	default:
 		return nil, ErrNotOfRooms
 	}
-	if !valid || r.Layout != messageLayout || len(r.Reason) > MaxReason {
+	if !valid || r.Layout != messageLayout || len(r.Reason) > MaxReason || len(r.ID) > MaxSubscriptionID {
 		return nil, errRoomRecord
 	}
 	return &r, nil

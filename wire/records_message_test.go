@@ -23,7 +23,7 @@ func TestRoomRecordsOfOthersAndFaultyOnesAreTold(t *testing.T) {
 func FuzzDecodeRoomRecord(f *testing.F) {
 	f.Add([]byte(`{"v":1,"type":"message","message":{"room":"plant1/ops","id":"m","type":"chat","payload":{"a":"<"},"from":{"user":"u"}}}`))
 	f.Add([]byte(`{"v":1,"type":"join","room":"r","user":"u","session":"s","node":"n"}`))
-	f.Add([]byte(`{"v":1,"type":"ban","room":"r","user":"u","until":5,"reason":"x"}`))
+	f.Add([]byte(`{"v":1,"type":"ban","room":"r","user":"u","until":5,"reason":"x","id":"b1","from":{"user":"u","session":"s"}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := DecodeRoomRecord(b)
 		if err != nil {
