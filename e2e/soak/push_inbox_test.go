@@ -38,6 +38,7 @@ type absentee struct {
 	*pushSoak
 	name, user, token string
 	rng               *rand.Rand
+	often             int // of so many absences one is long
 	letters           letters
 	line              *line
 	server            atomic.Pointer[server] // that it goes to
@@ -71,6 +72,9 @@ func (p *pushSoak) newAbsentee(i int) *absentee {
 		pushSoak: p, name: name, user: p.tenant + "/_users/" + name, rng: rand.New(rand.NewPCG(*soakSeed, uint64(100+i))),
 		token: p.token("--tenant", p.tenant, "--role", "operator", "--read", p.tenant+"/#", name),
 	}
+	if a.often = 5; i == 0 { // of many letters
+		a.often = 2
+	}
 	a.letters.to = device.Target{User: a.user}
 	a.line = &line{addrs: func() []string { return []string{a.server.Load().addr} }}
 	return a
@@ -83,7 +87,7 @@ func (a *absentee) run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
 		away := time.Duration(a.rng.IntN(2500)) * time.Millisecond
-		if a.rng.IntN(5) == 0 {
+		if a.rng.IntN(a.often) == 0 {
 			away += 4 * time.Second
 		}
 		select {
@@ -250,16 +254,16 @@ func (a *absentee) await(s *stay, lost chan struct{}, version int64) error {
 	return nil
 }
 
-// acknowledge says that all but some of what was told is read. With confirm it sends the user a letter on the same connection:
-// its receipt means that the log has the acknowledgement, too.
+// acknowledge says that all but some of what was told is read, and what was read before: that may have been lost. With confirm it
+// sends the user a letter on the same connection: its receipt means that the log has the acknowledgement, too.
 func (a *absentee) acknowledge(live *device.Live, s *stay, unread int, confirm bool) error {
-	got := s.told()
-	if len(got) <= unread {
+	if got := s.told(); len(got) > unread {
+		a.acked = max(a.acked, got[len(got)-1-unread].Version)
+	}
+	if a.acked == 0 {
 		return nil
 	}
-	newest := got[len(got)-1-unread]
-	live.Ack(newest)
-	a.acked = max(a.acked, newest.Version)
+	live.Ack(&device.Message{Target: a.letters.to, Version: a.acked})
 	if !confirm {
 		return nil
 	}

@@ -21,9 +21,10 @@ type ledger struct {
 	begun  bool
 }
 
-func newLedger(name string) ledger {
+func newLedger(w way) ledger {
 	return ledger{newest: map[string]device.Version{}, told: told{
-		Name: name, Known: map[string]uint64{}, Versions: map[string]device.Version{}, Heard: map[transition]int{}, Said: map[string][]said{},
+		Name: w.Name, Follows: patternsOf(w),
+		Known: map[string]uint64{}, Versions: map[string]device.Version{}, Heard: map[transition]int{}, Said: map[string][]said{},
 	}}
 }
 

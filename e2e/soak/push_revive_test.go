@@ -76,8 +76,8 @@ func (s *nodeSeat) report(ctx context.Context) ([]*told, error) {
 	clients, err := s.now().report(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range clients {
-		t.Late = s.again
+	for i, t := range clients {
+		t.Late, t.Follows = s.again, patternsOf(s.nodeWays[i])
 	}
 	return clients, err
 }

@@ -44,8 +44,8 @@ type chainEnd struct {
 func (p *pushSoak) viewStream(i int) *streamViewer {
 	w := p.wayOf(i)
 	w.Name, w.Rooms = fmt.Sprint("stream", i), w.Rooms[:1]
-	v := &streamViewer{ledger: newLedger(w.Name), way: w, line: &line{addrs: p.inSomeOrder}, undo: map[string]chainEnd{}}
-	v.callee.name = w.Name
+	v := &streamViewer{ledger: newLedger(w), way: w, line: &line{addrs: p.inSomeOrder}, undo: map[string]chainEnd{}}
+	v.name = w.Name
 	v.told.Said[w.Rooms[0]] = nil
 	v.stream = newEventStream(v.line, p.admin)
 	return v

@@ -30,7 +30,7 @@ func (p *pushSoak) storm(d time.Duration) {
 		case n == 1 && s.busy.CompareAndSwap(false, true):
 			p.fault("servers that left and came back")
 			work.Go(func() { p.restart(s, away, syscall.SIGTERM) })
-		case n == 2 && p.rng.IntN(5) == 0 && p.node.busy.CompareAndSwap(false, true):
+		case n == 2 && p.rng.IntN(4) == 0 && p.node.busy.CompareAndSwap(false, true):
 			p.fault("Node processes killed")
 			work.Go(func() { p.node.kill(away) })
 		case n < 6:

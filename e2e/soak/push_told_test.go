@@ -5,8 +5,10 @@ package soak
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	device "weir/sdk/go"
+	"weir/telemetry"
 )
 
 // told is what a client, in Go or in Node, has been told, and what it counts.
@@ -28,6 +30,20 @@ type told struct {
 	Cuts     int64 `json:"cuts"`
 	// Late: the client was started in the middle, and joined its rooms for the newest messages.
 	Late bool `json:"-"`
+	// Follows are the patterns it has subscribed to.
+	Follows []telemetry.Pattern `json:"-"`
+}
+
+// patternsOf are those of a way.
+func patternsOf(w way) (out []telemetry.Pattern) {
+	for _, text := range w.Patterns {
+		p, err := telemetry.ParsePattern(text)
+		if err != nil {
+			panic(err) // of the soak's own making
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 // transition is one of an alert.
@@ -93,6 +109,12 @@ func (t *told) compare(want *truth) error {
 	for series, version := range t.Versions {
 		if version != want.versions[series] {
 			return fmt.Errorf("%s: at version %d, the snapshot has %d", series, version, want.versions[series])
+		}
+	}
+	for series := range want.versions {
+		follows := slices.ContainsFunc(t.Follows, func(p telemetry.Pattern) bool { return p.Match(series) })
+		if _, sees := t.Versions[series]; follows && !sees {
+			return fmt.Errorf("%s: in the snapshot, and not told", series)
 		}
 	}
 	for room, messages := range t.Said {

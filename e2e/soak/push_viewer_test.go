@@ -158,7 +158,7 @@ func (p *pushSoak) wayOf(i int) way {
 // view makes a viewer of some series.
 func (p *pushSoak) view(w way, compress bool) *viewer {
 	p.Helper()
-	v := &viewer{name: w.Name, ledger: newLedger(w.Name)}
+	v := &viewer{name: w.Name, ledger: newLedger(w)}
 	v.callee.name = w.Name
 	made := make(chan struct{})
 	defer close(made)
