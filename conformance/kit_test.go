@@ -21,7 +21,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// start makes a kit behind a real server. finish ends it and gives the report, by check.
+// untilTold is the limit of a kit that finish ends at once: a test first waits for what it tells the kit to be heard.
+const untilTold = time.Minute
+
+// start makes a kit behind a real server. finish ends it, but for untilTold at its limit, and gives the report, by check.
 func start(t *testing.T, scenario string, limit time.Duration) (kit *Kit, url string, finish func() map[string]*Result) {
 	t.Helper()
 	kit, err := New(Options{Scenario: scenario, Pace: time.Second})
@@ -34,6 +37,9 @@ func start(t *testing.T, scenario string, limit time.Duration) (kit *Kit, url st
 	go func() { report <- kit.Run(ctx) }()
 	return kit, strings.TrimPrefix(web.URL, "http://"), func() map[string]*Result {
 		out := map[string]*Result{}
+		if limit == untilTold {
+			cancel()
+		}
 		r := <-report
 		cancel()
 		for i := range r.Results {
@@ -97,6 +103,7 @@ type bad struct {
 	address  string
 	receipts chan *wire.Receipt
 	closed   chan error
+	ponged   chan struct{}
 	mute     bool // answers no pings
 	deflate  bool // offers to compress
 	conn     *gws.Conn
@@ -115,7 +122,39 @@ func (b *bad) OnPing(c *gws.Conn, payload []byte) {
 	}
 }
 
+func (b *bad) OnPong(*gws.Conn, []byte) { close(b.ponged) }
+
 func (b *bad) OnClose(_ *gws.Conn, err error) { b.closed <- err }
+
+// heard waits until the kit has heard all that was written, or has done with the connection.
+func (b *bad) heard(k *Kit) {
+	b.t.Helper()
+	_ = b.conn.WritePing(nil)
+	select {
+	case <-b.ponged:
+	case err := <-b.closed:
+		b.closed <- err
+		k.await(b.t, "it is away", func() bool { return len(k.conns) == 0 })
+	case <-time.After(untilTold / 2):
+		b.t.Fatal("neither answered nor closed")
+	}
+}
+
+// await waits until the kit has come to something.
+func (k *Kit) await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		k.mu.Lock()
+		is := ok()
+		k.mu.Unlock()
+		if is {
+			return
+		}
+		if time.Since(began) > untilTold/2 {
+			t.Fatal("not in time: " + what)
+		}
+	}
+}
 
 // dial connects; false when it is refused.
 func (b *bad) dial(header http.Header) bool {
@@ -127,7 +166,7 @@ func (b *bad) dial(header http.Header) bool {
 	}
 	b.conn = conn
 	b.receipts = make(chan *wire.Receipt, 4096)
-	b.closed = make(chan error, 1)
+	b.closed, b.ponged = make(chan error, 1), make(chan struct{})
 	go conn.ReadLoop()
 	return true
 }
@@ -219,11 +258,12 @@ func TestBadFramesAreFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, address, finish := start(t, Basic, 700*time.Millisecond)
+			kit, address, finish := start(t, Basic, untilTold)
 			b := newBad(t, address)
 			for _, f := range c.frames(time.Now()) {
 				b.write(f)
 			}
+			b.heard(kit)
 			results := finish()
 			b.end()
 			expect(t, results, c.words, c.failed...)
@@ -267,7 +307,7 @@ func TestBadWebSocketFramesAreFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, address, finish := start(t, Basic, 700*time.Millisecond)
+			kit, address, finish := start(t, Basic, untilTold)
 			b := &bad{t: t, address: address, deflate: c.deflate}
 			if !b.dial(nil) {
 				t.Fatal("not connected")
@@ -275,9 +315,7 @@ func TestBadWebSocketFramesAreFound(t *testing.T) {
 			b.write(frame(1))
 			<-b.receipts
 			_, _ = b.conn.NetConn().Write(c.raw)
-			if c.failed == nil {
-				<-b.receipts
-			}
+			b.heard(kit)
 			results := finish()
 			b.end()
 			expect(t, results, c.words, c.failed...)
@@ -287,12 +325,13 @@ func TestBadWebSocketFramesAreFound(t *testing.T) {
 
 func TestConnectionLostInAFrameIsNotBlamed(t *testing.T) {
 	t.Parallel()
-	_, address, finish := start(t, Basic, 700*time.Millisecond)
+	kit, address, finish := start(t, Basic, untilTold)
 	b := newBad(t, address)
 	b.write(frame(1))
 	<-b.receipts
 	_, _ = b.conn.NetConn().Write(unmasked(0x81, []byte(frame(2)))[:40])
 	b.end()
+	kit.await(t, "it is away", func() bool { return len(kit.conns) == 0 })
 	expect(t, finish(), "")
 }
 
@@ -340,10 +379,11 @@ func TestSilenceIsNoProof(t *testing.T) {
 
 func TestDeviceThatDoesNotAnswerPingsIsFound(t *testing.T) {
 	t.Parallel()
-	_, address, finish := start(t, Basic, 1800*time.Millisecond)
+	kit, address, finish := start(t, Basic, untilTold)
 	b := &bad{t: t, address: address, mute: true}
 	b.dial(nil)
 	b.write(frame(1))
+	kit.await(t, "a ping is not answered", func() bool { return kit.tally.of(checkPong).Failures > 0 })
 	results := finish()
 	b.end()
 	expect(t, results, "not answered", "pong")
@@ -489,7 +529,7 @@ func TestDeviceThatComesBackWithTheSameCredentialIsFound(t *testing.T) {
 
 func TestPostsAreChecked(t *testing.T) {
 	t.Parallel()
-	_, address, finish := start(t, Faults, 6*time.Second)
+	_, address, finish := start(t, Faults, untilTold)
 	post := func(body string) (status int) {
 		resp, err := http.Post("http://"+address+"/v1/readings", "application/json", bytes.NewReader([]byte(body)))
 		if err != nil {
@@ -498,8 +538,7 @@ func TestPostsAreChecked(t *testing.T) {
 		defer resp.Body.Close()
 		return resp.StatusCode
 	}
-	deadline := time.Now().Add(5 * time.Second)
-	for seq := 1; time.Now().Before(deadline); seq++ {
+	for seq := 1; seq <= 11; seq++ {
 		f := frame(seq)
 		for status := post(f); status != 200; status = post(f) {
 			if status == 503 {
@@ -507,9 +546,6 @@ func TestPostsAreChecked(t *testing.T) {
 			}
 		}
 		time.Sleep(50 * time.Millisecond)
-		if seq > 10 {
-			break
-		}
 	}
 	results := finish()
 	expect(t, results, "")
