@@ -86,7 +86,7 @@ export class LiveClient extends Emitter<LiveEvents> {
   readonly connection: Connection;
 
   private epoch = "";
-  private session = "";
+  protected session = "";
   private readonly subscriptions = new Set<Subscription<unknown>>();
   private readonly rooms = new Map<string, Room>();
   /** The newest versions of messages to this user, who may be another one day. */
@@ -253,7 +253,8 @@ export class LiveClient extends Emitter<LiveEvents> {
     return (options.transports ?? both).map((name) => ({ name, open: all[name] }));
   }
 
-  private intents() {
+  /** What streams of events are to carry as they are opened. */
+  protected intents() {
     const subscriptions = [...this.subscriptions].flatMap((s) => s.intent() ?? []);
     const rooms = [...this.rooms.values()].filter((r) => r.isWanted).map((r) => r.request());
     return { subscriptions, rooms };
@@ -327,7 +328,7 @@ export class LiveClient extends Emitter<LiveEvents> {
     }
   }
 
-  private receiveRoom(message: ServerMessage): void {
+  protected receiveRoom(message: ServerMessage): void {
     switch (message.type) {
       case "joined":
         this.rooms.get(message.payload.room)?.joined(message.payload);

@@ -2,6 +2,7 @@ import { LiveClient, type LiveOptions } from "./client.ts";
 import type { Clock, Screen } from "./clock.ts";
 import type { AlertMessage, ClientMessage, Row, Subscribed } from "./protocol.ts";
 import type { Socket } from "./socket.ts";
+import type { FromWorker, Port, ToWorker } from "./worker-protocol.ts";
 
 /** Columns of a row, in the order in which the server sends them. */
 export const COLUMNS = [
@@ -244,4 +245,18 @@ export function alert(id: string, version: number, more: Partial<AlertMessage> =
 /** Let promises that have settled tell. */
 export async function settled(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
+}
+
+/** Two ports that deliver at once, by structured clone as real ones do. */
+export function channel(): [Port<FromWorker, ToWorker>, Port<ToWorker, FromWorker>] {
+  const page: Port<FromWorker, ToWorker> = {
+    onmessage: null,
+    postMessage: (m) => worker.onmessage?.({ data: structuredClone(m) } as MessageEvent<ToWorker>),
+  };
+  const worker: Port<ToWorker, FromWorker> = {
+    onmessage: null,
+    postMessage: (m, transfer) =>
+      page.onmessage?.({ data: structuredClone(m, { transfer }) } as MessageEvent<FromWorker>),
+  };
+  return [page, worker];
 }

@@ -1,7 +1,17 @@
-import { type Screen, systemClock, systemScreen } from "./clock.ts";
+import { type Clock, type Screen, systemClock, systemScreen } from "./clock.ts";
 import { Emitter } from "./emitter.ts";
-import { INITIAL, type LinkState } from "./machine.ts";
-import type { AlertMessage, ErrorMessage, Subscribed, Updates, Welcome } from "./protocol.ts";
+import { INITIAL, isOpen, type LinkState } from "./machine.ts";
+import type { Sent } from "./outbox.ts";
+import type {
+  AlertMessage,
+  ErrorMessage,
+  Message,
+  Subscribed,
+  Target,
+  Updates,
+  Welcome,
+} from "./protocol.ts";
+import type { Room, SendOptions } from "./room.ts";
 import { SeriesStore, type StoredSeries } from "./store.ts";
 import type { SubscribeOptions, SubscriptionState } from "./subscription.ts";
 import type { GetToken } from "./tokens.ts";
@@ -16,14 +26,17 @@ import {
   WIDTH,
   type WorkerOptions,
 } from "./worker-protocol.ts";
+import { PageRooms } from "./worker-rooms.ts";
 
-export type { WorkerOptions };
+export type { Room, WorkerOptions };
 
 export interface WorkerEvents {
   state: LinkState;
   welcome: Welcome;
   /** One transition of an alert: each once. */
   alert: AlertMessage;
+  /** To this user, this session or all: each once. */
+  message: Message;
   problem: ErrorMessage;
 }
 
@@ -102,6 +115,9 @@ export class WorkerSubscription<T = unknown> extends Emitter<{
 
 export interface LiveWorkerOptions extends WorkerOptions {
   readonly getToken?: GetToken;
+  /** How long a message may wait for its receipt, reconnects included, ms. Default 60,000. */
+  readonly receiptTimeout?: number;
+  readonly clock?: Clock;
   readonly screen?: Screen;
 }
 
@@ -113,6 +129,7 @@ export class LiveWorker extends Emitter<WorkerEvents> {
   state: LinkState = INITIAL;
   private readonly subscriptions = new Map<number, WorkerSubscription<unknown>>();
   private readonly screen: Screen;
+  private readonly rooms: PageRooms;
   private readonly options: WorkerOptions;
   private readonly getToken: GetToken | undefined;
   private serial = 0;
@@ -123,10 +140,11 @@ export class LiveWorker extends Emitter<WorkerEvents> {
     options: LiveWorkerOptions,
   ) {
     super();
-    const { getToken, screen, ...rest } = options;
+    const { getToken, receiptTimeout = 60_000, clock = systemClock, screen, ...rest } = options;
     this.options = rest;
     this.getToken = getToken;
-    this.screen = screen ?? systemScreen(systemClock);
+    this.screen = screen ?? systemScreen(clock);
+    this.rooms = new PageRooms((request) => this.say({ op: "room", request }), clock, receiptTimeout);
     worker.onmessage = ({ data }) => this.receive(data);
     this.screen.watch(() => this.say({ op: "visible", visible: this.screen.visible() }));
     this.say({ op: "connect", options: this.options, tokens: getToken !== undefined });
@@ -153,6 +171,21 @@ export class LiveWorker extends Emitter<WorkerEvents> {
     return subscription;
   }
 
+  /** The room of that path, as a LiveClient's; it has to be joined. */
+  room(name: string): Room {
+    return this.rooms.room(name);
+  }
+
+  /** Send to a room, a user, a session or all. Sent again after a reconnect until there is a receipt. */
+  send(target: Target, type: string, payload: unknown, options?: SendOptions): Sent {
+    return this.rooms.send(target, type, payload, options);
+  }
+
+  /** The message, and all to this user before it, is read and need not come again; others than to a user do not anyway. */
+  acknowledge(message: Message): void {
+    this.say({ op: "acknowledge", message });
+  }
+
   private say(message: ToWorker): void {
     this.worker.postMessage(message, []);
   }
@@ -161,16 +194,24 @@ export class LiveWorker extends Emitter<WorkerEvents> {
     switch (message.op) {
       case "state":
         this.state = message.state;
+        if (!isOpen(message.state)) this.rooms.lost();
         this.emit("state", message.state);
         break;
       case "welcome":
         this.emit("welcome", message.welcome);
+        this.rooms.opened(message.welcome);
+        break;
+      case "room":
+        this.rooms.take(message.message);
+        break;
+      case "message":
+        this.emit("message", message.message);
         break;
       case "alert":
         this.emit("alert", message.alert);
         break;
       case "problem":
-        this.emit("problem", message.error);
+        if (!this.rooms.error(message.error)) this.emit("problem", message.error);
         break;
       case "subscription":
         this.subscriptions.get(message.n)?.entered(message.state);

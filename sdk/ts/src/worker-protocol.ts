@@ -1,5 +1,13 @@
 import type { LinkState } from "./machine.ts";
-import type { AlertMessage, DictionaryEntry, ErrorMessage, Welcome } from "./protocol.ts";
+import type {
+  AlertMessage,
+  ClientMessage,
+  DictionaryEntry,
+  ErrorMessage,
+  Message,
+  ServerMessage,
+  Welcome,
+} from "./protocol.ts";
 import type { SubscribeOptions, SubscriptionState } from "./subscription.ts";
 import type { TokenReason } from "./tokens.ts";
 import { emptyUpdate, type Update } from "./update.ts";
@@ -14,6 +22,13 @@ export interface WorkerOptions {
   readonly credits?: number | false;
 }
 
+/** What rooms of the page ask the server, and what it tells them. */
+export type RoomRequest = Extract<ClientMessage, { type: "join" | "leave" | "send" | "kick" | "ban" }>;
+export type RoomMessage = Extract<
+  ServerMessage,
+  { type: "joined" | "left" | "presence" | "receipt" | "message" }
+>;
+
 export type ToWorker =
   | { readonly op: "connect"; readonly options: WorkerOptions; readonly tokens: boolean }
   | { readonly op: "close" }
@@ -25,6 +40,9 @@ export type ToWorker =
     }
   | { readonly op: "subscribe" | "change"; readonly n: number; readonly options: SubscribeOptions }
   | { readonly op: "unsubscribe"; readonly n: number }
+  | { readonly op: "room"; readonly request: RoomRequest }
+  /** It is read, and all to the user before it. */
+  | { readonly op: "acknowledge"; readonly message: Message }
   /** The batch has been shown. */
   | { readonly op: "painted" }
   | { readonly op: "visible"; readonly visible: boolean };
@@ -35,6 +53,9 @@ export type FromWorker =
   | { readonly op: "want token"; readonly n: number; readonly reason: TokenReason }
   | { readonly op: "alert"; readonly alert: AlertMessage }
   | { readonly op: "problem"; readonly error: ErrorMessage }
+  | { readonly op: "room"; readonly message: RoomMessage }
+  /** To this user, this session or all. */
+  | { readonly op: "message"; readonly message: Message }
   | { readonly op: "subscription"; readonly n: number; readonly state: SubscriptionState }
   | { readonly op: "resync"; readonly n: number; readonly reason: string }
   | { readonly op: "batch"; readonly batches: readonly Batch[] };

@@ -1,22 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { FakeScreen, FakeServer, row, settled } from "./fakes.ts";
+import { channel, FakeScreen, FakeServer, row, settled } from "./fakes.ts";
 import { serve } from "./worker.ts";
 import { LiveWorker, type LiveWorkerOptions } from "./worker-client.ts";
-import type { FromWorker, Port, ToWorker } from "./worker-protocol.ts";
-
-/** Two ports that deliver at once, by structured clone as real ones do. */
-function channel(): [Port<FromWorker, ToWorker>, Port<ToWorker, FromWorker>] {
-  const page: Port<FromWorker, ToWorker> = {
-    onmessage: null,
-    postMessage: (m) => worker.onmessage?.({ data: structuredClone(m) } as MessageEvent<ToWorker>),
-  };
-  const worker: Port<ToWorker, FromWorker> = {
-    onmessage: null,
-    postMessage: (m, transfer) =>
-      page.onmessage?.({ data: structuredClone(m, { transfer }) } as MessageEvent<FromWorker>),
-  };
-  return [page, worker];
-}
 
 let server: FakeServer;
 let screen: FakeScreen;

@@ -1,4 +1,4 @@
-import { LiveClient, type LiveOptions } from "./client.ts";
+import type { LiveOptions } from "./client.ts";
 import type { Screen } from "./clock.ts";
 import type { DictionaryEntry } from "./protocol.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
@@ -6,6 +6,7 @@ import { SignInNeeded, type TokenReason } from "./tokens.ts";
 import { emptyUpdate, merge, type Update } from "./update.ts";
 import type { SeriesSink } from "./view.ts";
 import { type Batch, CELLS, type FromWorker, type Port, type ToWorker, WIDTH } from "./worker-protocol.ts";
+import { RelayClient } from "./worker-relay.ts";
 
 interface Slot {
   readonly k: number;
@@ -184,7 +185,7 @@ class Host {
   private readonly screen = new PageScreen();
   private readonly gatherers = new Map<number, Gatherer>();
   private readonly questions = new Map<number, Question>();
-  private client: LiveClient | undefined;
+  private client: RelayClient | undefined;
   private serial = 0;
 
   constructor(
@@ -214,6 +215,14 @@ class Host {
         this.gatherers.get(message.n)?.subscription?.unsubscribe();
         this.gatherers.delete(message.n);
         break;
+      case "room": {
+        const error = this.client?.carry(message.request);
+        if (error) this.say({ op: "problem", error });
+        break;
+      }
+      case "acknowledge":
+        this.client?.acknowledge(message.message);
+        break;
       case "painted":
         this.screen.shown();
         this.flush();
@@ -224,12 +233,16 @@ class Host {
     }
   }
 
-  private open({ options, tokens }: ToWorker & { op: "connect" }): LiveClient {
+  private open({ options, tokens }: ToWorker & { op: "connect" }): RelayClient {
     const getToken = tokens ? (reason: TokenReason) => this.ask(reason) : undefined;
-    const client = new LiveClient({ ...options, ...this.defaults, screen: this.screen, getToken });
+    const client = new RelayClient(
+      { ...options, ...this.defaults, screen: this.screen, getToken },
+      (message) => this.say({ op: "room", message }),
+    );
     client.on("state", (state) => this.say({ op: "state", state }));
     client.on("welcome", (welcome) => this.say({ op: "welcome", welcome }));
     client.on("problem", (error) => this.say({ op: "problem", error }));
+    client.on("message", (message) => this.say({ op: "message", message }));
     client.alerts.on("transition", (alert) => this.say({ op: "alert", alert }));
     return client;
   }

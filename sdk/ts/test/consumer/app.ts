@@ -21,7 +21,10 @@ live.on("problem", ({ code }) => {
 });
 
 const worker = new Worker("worker.js", { type: "module" });
-new LiveWorker(worker, { url: "https://weir.example" }).subscribe({ patterns: ["#"] });
+const inWorker = new LiveWorker(worker, { url: "https://weir.example" });
+inWorker.subscribe({ patterns: ["#"] });
+const { done } = inWorker.room("plant1/ops").send("chat", { text: "hello" });
+done.then((version: number) => console.log(version));
 
 function show(series: StoredSeries): void {
   const last: number = series.latest.last;
