@@ -21,8 +21,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+const patience = 30 * time.Second
+
 // untilTold is the limit of a kit that finish ends at once: a test first waits for what it tells the kit to be heard.
-const untilTold = time.Minute
+const untilTold = time.Hour
 
 // start makes a kit behind a real server. finish ends it, but for untilTold at its limit, and gives the report, by check.
 func start(t *testing.T, scenario string, limit time.Duration) (kit *Kit, url string, finish func() map[string]*Result) {
@@ -135,7 +137,7 @@ func (b *bad) heard(k *Kit) {
 	case err := <-b.closed:
 		b.closed <- err
 		k.await(b.t, "it is away", func() bool { return len(k.conns) == 0 })
-	case <-time.After(untilTold / 2):
+	case <-time.After(patience):
 		b.t.Fatal("neither answered nor closed")
 	}
 }
@@ -150,7 +152,7 @@ func (k *Kit) await(t *testing.T, what string, ok func() bool) {
 		if is {
 			return
 		}
-		if time.Since(began) > untilTold/2 {
+		if time.Since(began) > patience {
 			t.Fatal("not in time: " + what)
 		}
 	}
@@ -185,7 +187,7 @@ func (b *bad) end() {
 	b.conn.NetConn().Close()
 	select {
 	case <-b.closed:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		b.t.Error("the connection did not end")
 	}
 }

