@@ -279,3 +279,72 @@ func TestOnlyWhoIsWaitedForIsAskedHowFarItHasRead(t *testing.T) {
 		})
 	}
 }
+
+// A member that goes while the others are still being offered a frame has it, and is not told twice; and what it goes with stays
+// as it is when the next is merged for those who stay.
+func TestMemberGoesWithWhatItsCohortHadAtThatMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := testHub()
+		var clients []*pipeClient
+		for range 2 {
+			p := h.pipe()
+			defer p.end()
+			if err := h.subscribe(p.client, "x", choice{patterns: patterns("#")}, nil); err != nil {
+				t.Fatal(err)
+			}
+			p.message()
+			clients = append(clients, p)
+		}
+		synctest.Wait()
+		for _, p := range clients {
+			p.mu.Lock()
+			p.writing = true // by the test
+			p.mu.Unlock()
+		}
+		for v := range telemetry.Version(2) {
+			h.apply(0, []telemetry.Update{single("p/a/m", v, 1)}, 0)
+		}
+		stays, goes := clients[0], clients[1]
+		v := stays.subs[0].view
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		speak := func(version telemetry.Version) *flush {
+			u := single("p/a/m", version, 1)
+			v.pending.reset()
+			_, _ = v.pending.add(0, &u)
+			v.spoken++
+			f := &flush{view: v, number: v.spoken, pushed: 1}
+			if err := stays.offer(stays.subs[0], f); err != nil {
+				t.Fatal(err)
+			}
+			return f
+		}
+		third := speak(2)
+		goes.mu.Lock()
+		parts := goes.takeLocked(nil)
+		goes.mu.Unlock()
+		if err := goes.offer(goes.subs[0], third); err != nil {
+			t.Fatal(err)
+		}
+		set := parts[1].behind
+		if s := goes.subs[0]; s.next != nil || s.behind != nil || s.figures.merged != 1 {
+			t.Errorf("it is told the third frame twice, or %d rows merged, want 1", s.figures.merged)
+		}
+		speak(3)
+		if got := set.rows[0]; got.Version != 2 || got.N != 2 {
+			t.Errorf("it goes with %+v", got)
+		}
+		if got := stays.subs[0].behind.set.rows[0]; got.Version != 3 || got.N != 3 {
+			t.Errorf("who stays has %+v", got)
+		}
+		if got := h.m.laggingRows.Load(); got != 2 {
+			t.Errorf("%d rows wait, want those of the one and those of the other", got)
+		}
+		h.release(set)
+		for _, p := range clients {
+			p.mu.Lock()
+			p.writing = false
+			p.mu.Unlock()
+		}
+	})
+}
