@@ -32,28 +32,27 @@ type Live struct {
 	fresh chan freshToken // to run
 	work  sync.WaitGroup
 
-	mu         sync.Mutex
-	state      LiveState
-	failure    error     // why the Live has ended
-	current    *liveLink // nil: no connection is in use
-	subs       []*Subscription
-	byID       map[string]*Subscription // on this connection, by the id they have there
-	byView     map[int]*Subscription
-	rooms      map[string]*Room
-	leaving    map[string]int // by room: answers to Leave that are to come
-	number     uint64
-	sends      map[string]*sending
-	asks       asks
-	out        [][]byte     // messages that wait for run
-	moderation []moderation // those that kick and ban
-	gone       []string     // ids of subscriptions that are to be ended
-	credit     credit
-	rtt        time.Duration
-	welcome    *Welcome
-	inbox      int64 // version of the newest message to the user
-	acked      int64 // version up to which the user has read
-	ackTold    int64 // on this connection
-	pace       pace
+	mu      sync.Mutex
+	state   LiveState
+	failure error     // why the Live has ended
+	current *liveLink // nil: no connection is in use
+	subs    []*Subscription
+	byID    map[string]*Subscription // on this connection, by the id they have there
+	byView  map[int]*Subscription
+	rooms   map[string]*Room
+	leaving map[string]int // by room: answers to Leave that are to come
+	number  uint64
+	sends   map[string]*sending
+	asks    asks
+	out     [][]byte // messages that wait for run
+	gone    []string // ids of subscriptions that are to be ended
+	credit  credit
+	rtt     time.Duration
+	welcome *Welcome
+	inbox   int64 // version of the newest message to the user
+	acked   int64 // version up to which the user has read
+	ackTold int64 // on this connection
+	pace    pace
 }
 
 // LiveState is where a Live stands.

@@ -60,10 +60,10 @@ func sound(r *wire.RoomRequest, kind string) ([]byte, error) {
 	return text, err
 }
 
-// sending is a message without receipt. Guarded by live.mu.
+// sending is a message, a kick or a ban without receipt. Guarded by live.mu.
 type sending struct {
 	number  uint64
-	room    string // of a message to a room
+	room    string // that it is about; empty: none
 	text    []byte
 	sent    bool      // on this connection
 	after   time.Time // not sent before
@@ -87,19 +87,24 @@ func (l *Live) Send(ctx context.Context, m Outgoing) (version int64, err error) 
 	if err != nil {
 		return 0, fmt.Errorf("live: send: %w", err)
 	}
-	s := &sending{room: m.Room, text: text, done: make(chan error, 1)}
+	return l.post(ctx, m.ID, m.Room, text)
+}
+
+// post has a message with an id sent, and waits for its receipt.
+func (l *Live) post(ctx context.Context, id, room string, text []byte) (version int64, err error) {
+	s := &sending{room: room, text: text, done: make(chan error, 1)}
 	l.mu.Lock()
 	if l.failure != nil {
 		defer l.mu.Unlock()
 		return 0, l.failure
 	}
-	if l.sends[m.ID] != nil {
+	if l.sends[id] != nil {
 		l.mu.Unlock()
-		return 0, fmt.Errorf("live: send: a message with the id %q is on its way", m.ID)
+		return 0, fmt.Errorf("live: send: a message with the id %q is on its way", id)
 	}
 	l.number++
 	s.number = l.number
-	l.sends[m.ID] = s
+	l.sends[id] = s
 	l.signal()
 	l.mu.Unlock()
 	select {
@@ -108,8 +113,8 @@ func (l *Live) Send(ctx context.Context, m Outgoing) (version int64, err error) 
 	case <-ctx.Done():
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.sends[m.ID] == s {
-			delete(l.sends, m.ID)
+		if l.sends[id] == s {
+			delete(l.sends, id)
 		}
 		return 0, ctx.Err()
 	}

@@ -26,8 +26,6 @@ type RoomEvent struct {
 	Presence *Presence
 	// Missed: messages may be missing here: more came while nobody read, or while the connection was lost, than are kept.
 	Missed bool
-	// Refused is why the server did not kick or ban a user.
-	Refused *Error
 }
 
 // Room is a stay in a room. It survives lost connections: the room is joined again, and the messages that were missed are

@@ -57,19 +57,6 @@ func (l *Live) roomsDueLocked(now time.Time) (messages [][]byte, again time.Dura
 		}
 		messages = append(messages, request.Append(nil, wire.TypeJoin))
 	}
-	l.moderation = slices.DeleteFunc(l.moderation, func(m moderation) bool {
-		// An error names the room only: while one is joined it is about that.
-		if r := l.rooms[m.room]; r != nil && r.phase == asked {
-			return false
-		}
-		if wait := l.pace.wait(now); wait > 0 {
-			again = sooner(again, wait)
-			return false
-		}
-		l.pace.sent(1)
-		messages = append(messages, m.text)
-		return true
-	})
 	return messages, again
 }
 
@@ -79,7 +66,6 @@ func (l *Live) joinedLocked(m *wire.Joined) {
 		return
 	}
 	r.phase = open
-	l.signal() // for what has waited
 	r.members = make(map[string]Member, len(m.Members))
 	for _, member := range m.Members {
 		r.members[member.Session] = member

@@ -31,6 +31,9 @@ func newRoomServer() *roomServer {
 	return s
 }
 
+// bannedAt is the version of every kick and ban.
+const bannedAt = 77
+
 func (s *roomServer) hear(p *livePeer, kind string, _ json.RawMessage) bool {
 	c, err := wire.DecodeClientMessage([]byte(p.newestText()))
 	if err != nil {
@@ -62,6 +65,11 @@ func (s *roomServer) hear(p *livePeer, kind string, _ json.RawMessage) bool {
 		if !s.mute.Load() {
 			p.write(&wire.MessageReceipt{ID: m.ID, Version: version})
 		}
+	case (kind == wire.TypeKick || kind == wire.TypeBan) && s.crowded.Add(-1) >= 0:
+		refuse(wire.CodeNotStored, "payload.room")
+	case (kind == wire.TypeKick || kind == wire.TypeBan) && !s.mute.Load():
+		p.write(&wire.MessageReceipt{ID: m.ID, Version: bannedAt})
+	case kind == wire.TypeKick || kind == wire.TypeBan:
 	case kind == wire.TypeRooms:
 		p.write(&wire.RoomList{Rooms: []RoomInfo{{Room: "p/ops", Members: 2, Version: 40}}})
 	default:
@@ -316,11 +324,11 @@ func TestMessagesToTheUserAreToldOnceAndAcknowledged(t *testing.T) {
 		if rooms, err := l.Rooms(t.Context()); err != nil || len(rooms) != 1 || rooms[0].Members != 2 {
 			t.Errorf("%+v, %v", rooms, err)
 		}
-		if err := l.Ban("p/ops", "p/_users/bob", time.Minute, "noise"); err != nil {
-			t.Error(err)
+		if version, err := l.Ban(t.Context(), "p/ops", "p/_users/bob", time.Minute, "noise"); err != nil || version != bannedAt {
+			t.Error(version, err)
 		}
-		synctest.Wait()
-		if got := s.peer().said("ban"); len(got) != 1 || got[0] != `{"type":"ban","payload":{"room":"p/ops","user":"p/_users/bob","for_ms":60000,"reason":"noise"}}` {
+		const want = `,"room":"p/ops","user":"p/_users/bob","for_ms":60000,"reason":"noise"}}`
+		if got := s.peer().said("ban"); len(got) != 1 || !strings.HasPrefix(got[0], `{"type":"ban","payload":{"id":"`) || !strings.HasSuffix(got[0], want) {
 			t.Errorf("%q", got)
 		}
 		finishLive(s.liveServer, l)

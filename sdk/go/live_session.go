@@ -221,7 +221,7 @@ func (l *Live) groundLocked() {
 	clear(l.leaving)
 	clear(l.byID)
 	clear(l.byView)
-	l.out, l.gone, l.moderation = nil, nil, nil
+	l.out, l.gone = nil, nil
 	lose(&l.asks.stats)
 	lose(&l.asks.rooms)
 	for _, s := range l.subs {

@@ -113,14 +113,11 @@ func (l *Live) roomErrorLocked(room string, refusal *Error) bool {
 	if l.hasLeftLocked(room) {
 		return true
 	}
-	switch r := l.rooms[room]; {
-	case r == nil:
+	r := l.rooms[room]
+	if r == nil || r.phase != asked {
 		return false
-	case r.phase == asked:
-		r.refusedLocked(refusal)
-	default:
-		r.tellLocked(RoomEvent{Refused: refusal})
 	}
+	r.refusedLocked(refusal)
 	return true
 }
 
