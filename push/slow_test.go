@@ -80,7 +80,7 @@ func TestStalledClientCostsOthersNothingAndLosesNothing(t *testing.T) {
 	<-done
 	t.Logf("slowest batch %v, longest wait of the other client %v, %d rows conflated for the laggard",
 		slowest, longest, s.hub.m.conflatedLaggard.Get())
-	if longest > time.Second {
+	if longest > s.cfg.WriteTimeout/4 { // milliseconds, but for the machine's stalls
 		t.Errorf("the other client, at 20 Hz, waited %v for a frame", longest)
 	}
 	if grown := int64(heap()) - int64(settled); grown > 4<<20 {

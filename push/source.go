@@ -22,7 +22,8 @@ type source struct {
 	log   *slog.Logger
 	// behind counts the tails that have not yet passed what was there when they began.
 	behind atomic.Int64
-	thrift thrift // guards the log from those who come back again and again
+	thrift thrift        // guards the log from those who come back again and again
+	last   time.Duration // lastReading, but in tests
 
 	mu    sync.Mutex
 	tails []*tail
@@ -30,7 +31,7 @@ type source struct {
 }
 
 func newSource(s *Server, client *kafka.Client) *source {
-	return &source{kafka: client, hub: s.hub, cfg: &s.cfg, log: s.log, thrift: newThrift(s.hub.now())}
+	return &source{kafka: client, hub: s.hub, cfg: &s.cfg, log: s.log, thrift: newThrift(s.hub.now()), last: lastReading}
 }
 
 // lastReading bounds how long what was written before the end of run's context may take to be read.
@@ -87,7 +88,7 @@ func (src *source) follow(ctx context.Context, n int, ends map[string][]kafka.Of
 // finish lets the tails read to the present ends, and returns when ctx, the reading, has ended or has taken
 // too long.
 func (src *source) finish(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lastReading)
+	ctx, cancel := context.WithTimeout(ctx, src.last)
 	defer cancel()
 	ends, err := src.offsets(ctx)
 	if err != nil {
