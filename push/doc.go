@@ -60,10 +60,15 @@
 //
 // The lossy lane holds, for each subscription, at most one shared frame that waits for the socket. When the
 // next comes and that one still waits, the subscription is a laggard: from now on rows are merged into a
-// private set, series by series, which is as large as the view has series at most, at whatever rate and for
-// however long. When the socket is free, the waiting frame goes out, then the set as one private frame, and
-// the subscription is up with its view again. So a slow client costs its own memory and nobody's time, and
+// set, series by series, which is as large as the view has series at most, at whatever rate and for
+// however long. When the socket is free, the waiting frame goes out, then the set as one frame, and
+// the subscription is up with its view again. So a slow client costs memory and nobody's time, and
 // what it gets later still adds up: n, min and max include everything.
+//
+// All who fell behind their view at the same frame miss the same. They have one set (cohort), into which a frame is merged
+// once, and what it is at one moment is encoded once for all who go with it then: when a busy machine lets most dashboards
+// fall behind, they cost no more than those that keep up, and catch up. There are never more sets than laggards, and while a set is
+// being encoded one more of it.
 //
 // What the kernel has taken can no longer be merged. Send buffers are therefore small, and
 // TCP_NOTSENT_LOWAT makes a write wait while 16 KiB are unsent. A write that makes no progress within
@@ -71,7 +76,8 @@
 //
 // A client that is behind is served as fast as it reads. What its subscriptions have gathered is followed by a ping, and
 // until the answer says that it has come so far they gather: one set is on its way at a time, whatever the kernels and
-// proxies in between would hold (probe). Of one that does not answer the kernel's word counts after a second.
+// proxies in between would hold (probe). Of one that does not answer the kernel's word counts after a second. Who is behind only
+// because its writer has not had its turn of the processor is not asked.
 //
 // A client that says how many frames of updates it takes (credit) is, beyond them, behind like one that does not read:
 // its subscriptions gather, and the lossless lane goes on. A private set in which a series has rows and has left goes out
