@@ -114,7 +114,7 @@ func (h *Hub) list(who *auth.Principal) *wire.RoomList {
 			if !mayJoin(who, name) { // first: others' rooms are to cost little
 				continue
 			}
-			if there := r.count(); there > 0 {
+			if there := len(r.members); there > 0 {
 				out.Rooms = append(out.Rooms, wire.RoomInfo{Room: name, Members: there, Version: r.version})
 			}
 		}

@@ -11,8 +11,8 @@
 // version it knows is told what came after it: from memory, and, before its join is written, from the log, where those who
 // come at once share a reading.
 //
-// A join names the instance of its session. An instance that falls silent has its members removed by all others, and
-// they come back should it be heard of again.
+// A join names the instance of its session. That the members at an instance which fell silent are gone the others write, each
+// for itself; should it hear of that, it writes the joins of its sessions anew.
 //
 // Concurrency: one goroutine per partition applies records; Hub.mu guards the states and the sessions. What is sent to a
 // session is queued under Hub.mu by a function that must not block. Everything is bounded: see Config. What is

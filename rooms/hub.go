@@ -50,6 +50,9 @@ type Hub struct {
 	ended chan struct{} // closed when Run ends
 	m     meters
 	stirs chan stir
+	// missed has one waiting when others have taken this instance for gone; orphans are tend's.
+	missed  chan struct{}
+	orphans map[orphan]time.Time
 
 	mu       sync.Mutex
 	states   []*state // by partition
@@ -117,6 +120,7 @@ func New(o Options) (*Hub, error) {
 	}
 	h := &Hub{
 		opts: o, cfg: o.Config, log: o.Logger, ready: make(chan struct{}), ended: make(chan struct{}), stirs: make(chan stir, 1024),
+		missed: make(chan struct{}, 1), orphans: make(map[orphan]time.Time),
 		sessions: make(map[string]*session), users: make(map[string]map[string]*session),
 		waiters: make(map[messageKey][]*waiter), loading: o.Partitions, reading: make(chan struct{}, maxReadings),
 		m: meters{
@@ -141,7 +145,7 @@ func New(o Options) (*Hub, error) {
 	}
 	for range o.Partitions {
 		st := newState(o.Config)
-		st.lost = h.m.lost
+		st.node, st.lost = o.Node, h.m.lost
 		h.states = append(h.states, st)
 	}
 	return h, nil
@@ -207,8 +211,8 @@ func (h *Hub) Detach(id string) {
 	h.leaveAll(id, out)
 }
 
-// leaveTimeout bounds how long it is waited for room in the producer's buffer to say that a session has left. If that
-// fails, the session stays in its rooms until its instance ends.
+// leaveTimeout bounds how long it is waited for room in the producer's buffer to say that a session has left. What that
+// leaves undone sweep does.
 const leaveTimeout = time.Second
 
 func (h *Hub) leaveAll(session string, rooms []string) {

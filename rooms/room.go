@@ -50,7 +50,6 @@ func (r *room) standing() standing {
 type member struct {
 	wire.RoomMember
 	node string
-	lost time.Time // since when its instance is silent; zero: it is not
 }
 
 // banned says until when a user is kept out, or returns nil.
@@ -109,23 +108,11 @@ func (r *room) sessions() []string {
 	return out
 }
 
-// count is how many there are.
-func (r *room) count() (n int) {
-	for _, m := range r.members {
-		if m.lost.IsZero() {
-			n++
-		}
-	}
-	return n
-}
-
-// there are the members whose instance is heard of, by session.
+// there are the members, by session.
 func (r *room) there() []wire.RoomMember {
-	out := []wire.RoomMember{}
+	out := make([]wire.RoomMember, 0, len(r.members))
 	for _, session := range r.sessions() {
-		if m := r.members[session]; m.lost.IsZero() {
-			out = append(out, m.RoomMember)
-		}
+		out = append(out, r.members[session].RoomMember)
 	}
 	return out
 }

@@ -16,8 +16,7 @@ import (
 )
 
 const (
-	fetchWait  = 5 * time.Second
-	sweepEvery = time.Second
+	fetchWait = 5 * time.Second
 	// tellAgain is how often the joins of this instance's sessions are written anew: before the topic forgets them.
 	tellAgain = time.Hour
 )
@@ -80,35 +79,16 @@ func (h *Hub) tend(ctx context.Context) {
 	for {
 		select {
 		case now := <-sweep.C:
-			h.sweep(now)
+			h.sweep(ctx, now)
 		case <-again.C:
+			h.rejoin(ctx)
+		case <-h.missed:
 			h.rejoin(ctx)
 		case s := <-h.stirs:
 			h.stir(ctx, s)
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// sweep tells who has gone with its instance.
-func (h *Hub) sweep(now time.Time) {
-	if !h.isReady() {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	up := map[string]bool{h.opts.Node: true}
-	alive := func(node string) bool {
-		is, known := up[node]
-		if !known {
-			is = h.opts.Alive(node)
-			up[node] = is
-		}
-		return is
-	}
-	for _, st := range h.states {
-		h.tell(st, st.sweep(now, alive))
 	}
 }
 
@@ -185,6 +165,8 @@ func (h *Hub) take(partition int, record *kafka.Record) {
 		h.joined(r, out)
 	case wire.RecordLeave:
 		h.hasLeft(r)
+	case wire.RecordGone:
+		h.takenForGone(r)
 	}
 	for _, id := range out.removed { // they are told that, too
 		if s := h.sessions[id]; s != nil {

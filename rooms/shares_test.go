@@ -1,8 +1,10 @@
 package rooms
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -165,5 +167,80 @@ func TestTenantsKeepTheirParts(t *testing.T) {
 	})
 	if rooms == 0 || bans == 0 || inboxes == 0 {
 		t.Errorf("only %d rooms, %d bans and %d inboxes had to make room", rooms, bans, inboxes)
+	}
+}
+
+// freshen are records without ids that use all rooms and inboxes of a state once more, in the order in which they were used.
+func freshen(s *state) (log []*wire.RoomRecord) {
+	type use struct {
+		version int64
+		records []*wire.RoomRecord
+	}
+	var uses []use
+	say := func(to wire.Target) *wire.RoomRecord {
+		return &wire.RoomRecord{Kind: wire.RecordMessage, Message: &wire.MessageValue{Target: to, Type: "t"}}
+	}
+	for name, r := range s.rooms {
+		u := use{version: r.place.used}
+		for user, until := range r.bans {
+			u.records = append(u.records, &wire.RoomRecord{Kind: wire.RecordBan, Room: name, User: user, Until: until})
+		}
+		for session, m := range r.members {
+			u.records = append(u.records, &wire.RoomRecord{Kind: wire.RecordJoin, Room: name, User: m.User, Session: session, Node: "n"})
+		}
+		if len(r.history.messages) > 0 {
+			u.records = append(u.records, say(wire.Target{Room: name}))
+		}
+		uses = append(uses, u)
+	}
+	for user, in := range s.inboxes {
+		uses = append(uses, use{in.place.used, []*wire.RoomRecord{say(wire.Target{User: user})}})
+	}
+	slices.SortFunc(uses, func(a, b use) int { return cmp.Compare(a.version, b.version) })
+	for _, u := range uses {
+		log = append(log, u.records...)
+	}
+	return log
+}
+
+// TestWhoReadsTheLogFromLaterAgreesOnceAllWasUsed reads the log from a record on behind which all that is kept is used again.
+func TestWhoReadsTheLogFromLaterAgreesOnceAllWasUsed(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Rooms, cfg.RoomsPerTenant, cfg.Members, cfg.Inboxes, cfg.History, cfg.Inbox = 8, 6, 2, 6, 1, 1
+	const at = 1e6 // no ban ends meanwhile
+	var lost uint64
+	rapid.Check(t, func(t *rapid.T) {
+		whole, later := newState(cfg), newState(cfg)
+		draw := func() *wire.RoomRecord {
+			r := drawRecord(t, whole.next, at)
+			if r.ID = ""; r.Message != nil {
+				r.Message.ID = ""
+			}
+			return r
+		}
+		both := func(r *wire.RoomRecord) {
+			offset := whole.next
+			one, two := whole.apply(offset, at, r), later.apply(offset, at, r)
+			if fmt.Sprint(one.refusal) != fmt.Sprint(two.refusal) {
+				t.Fatalf("%+v came to %v, and from later to %v", r, one.refusal, two.refusal)
+			}
+		}
+		for range rapid.IntRange(1, 100).Draw(t, "before") {
+			whole.apply(whole.next, at, draw())
+		}
+		for _, r := range freshen(whole) {
+			both(r)
+		}
+		before := whole.lost.rooms.Get() + whole.lost.inboxes.Get()
+		for range rapid.IntRange(1, 100).Draw(t, "after") {
+			both(draw())
+		}
+		if one, two := holdingsOf(whole), holdingsOf(later); !reflect.DeepEqual(one, two) {
+			t.Fatalf("%+v, and from later %+v", one, two)
+		}
+		lost += whole.lost.rooms.Get() + whole.lost.inboxes.Get() - before
+	})
+	if lost == 0 {
+		t.Error("nothing had to make room")
 	}
 }

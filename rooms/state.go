@@ -1,16 +1,16 @@
 package rooms
 
 import (
-	"time"
-
 	"github.com/VictoriaMetrics/metrics"
 
 	"weir/wire"
 )
 
-// state is what the records of a partition come to. It depends on them alone, but for members whose instance fell silent.
+// state is what the records of a partition come to. It depends on them alone, but for members at the node itself that others
+// took for gone.
 type state struct {
 	cfg     Config
+	node    string // the instance that this is
 	rooms   map[string]*room
 	tenants map[string]*tenant // those with rooms
 	idle    shares[*room]      // rooms by their standing
@@ -63,6 +63,8 @@ func (s *state) apply(offset, at int64, r *wire.RoomRecord) outcome {
 		return s.join(at, r)
 	case wire.RecordLeave:
 		return s.leave(at, r)
+	case wire.RecordGone:
+		return s.gone(at, r)
 	case wire.RecordAway, wire.RecordActive:
 		return s.stir(at, r)
 	case wire.RecordKick, wire.RecordBan:
@@ -147,10 +149,23 @@ func (s *state) leave(at int64, rec *wire.RoomRecord) outcome {
 	m := r.members[rec.Session]
 	delete(r.members, rec.Session)
 	s.settle(r)
-	if !m.lost.IsZero() {
-		return outcome{} // told when its instance fell silent
-	}
 	return outcome{presence: []wire.RoomPresence{r.tell("left", m, at)}}
+}
+
+// gone removes the members of a node that others do not hear of any more. The node itself knows better.
+func (s *state) gone(at int64, rec *wire.RoomRecord) (out outcome) {
+	r := s.rooms[rec.Room]
+	if r == nil || rec.Node == s.node {
+		return out
+	}
+	for _, session := range r.sessions() {
+		if m := r.members[session]; m.node == rec.Node {
+			delete(r.members, session)
+			out.presence = append(out.presence, r.tell("left", m, at))
+		}
+	}
+	s.settle(r)
+	return out
 }
 
 func (s *state) stir(at int64, rec *wire.RoomRecord) outcome {
@@ -193,31 +208,5 @@ func (s *state) expel(version, at int64, rec *wire.RoomRecord) (out outcome) {
 		}
 	}
 	s.settle(r)
-	return out
-}
-
-// forgetLost is after how long the members of a silent instance cannot come back.
-const forgetLost = 10 * time.Minute
-
-// sweep removes the members whose instance is silent, and takes back those whose instance is heard of again.
-func (s *state) sweep(now time.Time, alive func(node string) bool) (out []wire.RoomPresence) {
-	for _, r := range s.rooms {
-		before := len(r.members)
-		for session, m := range r.members {
-			switch up := alive(m.node); {
-			case !up && m.lost.IsZero():
-				m.lost = now
-				out = append(out, r.tell("left", m, now.UnixMicro()))
-			case up && !m.lost.IsZero():
-				m.lost = time.Time{}
-				out = append(out, r.tell("joined", m, now.UnixMicro()))
-			case !up && now.Sub(m.lost) > forgetLost:
-				delete(r.members, session)
-			}
-		}
-		if len(r.members) < before {
-			s.settle(r)
-		}
-	}
 	return out
 }

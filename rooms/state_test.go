@@ -23,19 +23,14 @@ func TestEachMemberIsToldEachMessageOnceInOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := DefaultConfig()
 		cfg.History = 5
-		st, down := newState(cfg), map[int]bool{}
+		st := newState(cfg)
 		m := model{members: map[string]int{}, told: map[string][]string{}, seen: map[string]bool{}}
 		got := map[string][]string{}
-		alive := func(node string) bool { return !down[int(node[0]-'0')] }
-		now := time.UnixMicro(1)
 		for offset := range int64(rapid.IntRange(1, 60).Draw(t, "steps")) {
 			session := fmt.Sprintf("s%d", rapid.IntRange(0, 5).Draw(t, "session"))
 			node := int(session[1]-'0') % 3
 			switch rapid.SampledFrom([]string{"join", "leave", "send", "send", "die"}).Draw(t, "what") {
 			case "join":
-				if down[node] {
-					continue
-				}
 				st.apply(offset, 1, &wire.RoomRecord{Kind: wire.RecordJoin, Room: "r", User: "u", Session: session, Node: fmt.Sprint(node)})
 				m.members[session] = node
 			case "leave":
@@ -59,9 +54,7 @@ func TestEachMemberIsToldEachMessageOnceInOrder(t *testing.T) {
 					m.told[member] = append(m.told[member], id)
 				}
 			case "die":
-				down[node] = true
-				now = now.Add(time.Second)
-				st.sweep(now, alive)
+				st.apply(offset, 1, &wire.RoomRecord{Kind: wire.RecordGone, Room: "r", Node: fmt.Sprint(node)})
 				for member, at := range m.members {
 					if at == node {
 						delete(m.members, member)
@@ -90,20 +83,6 @@ func TestEachMemberIsToldEachMessageOnceInOrder(t *testing.T) {
 			t.Fatalf("history %v, want %v", kept, want)
 		}
 	})
-}
-
-func TestMembersOfASilentInstanceComeBackWithIt(t *testing.T) {
-	st := newState(DefaultConfig())
-	st.apply(0, 1, &wire.RoomRecord{Kind: wire.RecordJoin, Room: "r", User: "u", Session: "s", Node: "n"})
-	events := func(up bool) (out []string) {
-		for _, e := range st.sweep(time.UnixMicro(5), func(string) bool { return up }) {
-			out = append(out, e.Event)
-		}
-		return out
-	}
-	if got := slices.Concat(events(true), events(false), events(false), events(true)); !slices.Equal(got, []string{"left", "joined"}) {
-		t.Fatalf("told %v", got)
-	}
 }
 
 func TestBoundsAreRefusedOrDisplaceTheOldest(t *testing.T) {
@@ -191,10 +170,7 @@ func TestARoomThatIsEmptyVanishes(t *testing.T) {
 	st.apply(6, 1, &wire.RoomRecord{Kind: wire.RecordMessage, Message: &wire.MessageValue{Target: wire.Target{Room: "told"}, Type: "t"}})
 	st.apply(7, 1, &wire.RoomRecord{Kind: wire.RecordLeave, Room: "told", Session: "s"})
 	join(8, "lost", "gone")
-	now := time.UnixMicro(1)
-	for _, after := range []time.Duration{0, forgetLost, forgetLost + 1} {
-		st.sweep(now.Add(after), func(node string) bool { return node != "gone" })
-	}
+	st.apply(9, 1, &wire.RoomRecord{Kind: wire.RecordGone, Room: "lost", Node: "gone"})
 	if len(st.rooms) != 1 || st.rooms["told"] == nil { // it has a history
 		t.Errorf("%d rooms: %v", len(st.rooms), st.rooms)
 	}

@@ -12,6 +12,7 @@ const (
 	RecordMessage = "message"
 	RecordJoin    = "join"
 	RecordLeave   = "leave"
+	RecordGone    = "gone" // a node, with all its sessions in a room
 	RecordAway    = "away"
 	RecordActive  = "active"
 	RecordKick    = "kick"
@@ -30,7 +31,7 @@ type RoomRecord struct {
 	Room    string `json:"room,omitempty"`
 	User    string `json:"user,omitempty"`
 	Session string `json:"session,omitempty"`
-	// Node is the instance that the session of a join is at.
+	// Node is the instance that the session of a join is at, or that is gone.
 	Node string `json:"node,omitempty"`
 	// ID and From are those of a kick or ban: who has asked for it is told what came of it.
 	ID   string `json:"id,omitempty"`
@@ -90,6 +91,8 @@ func DecodeRoomRecord(b []byte) (*RoomRecord, error) {
 		valid = r.Message != nil && r.Message.valid()
 	case RecordJoin:
 		valid = r.Room != "" && r.User != "" && r.Session != "" && r.Node != ""
+	case RecordGone:
+		valid = r.Room != "" && r.Node != ""
 	case RecordLeave, RecordAway, RecordActive:
 		valid = r.Room != "" && r.Session != ""
 	case RecordKick:
