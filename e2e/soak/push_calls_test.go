@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +19,8 @@ const (
 	callEvery = 400 * time.Millisecond
 	// attachTime is within what a session that was welcomed is told all that is said to it.
 	attachTime = time.Second
+	// tellTime is within what a session that does not stand still is told it, and one that is stalled, too, when that is over.
+	tellTime = 10 * time.Second
 	// soakRung is of how many clients sessions are told something by themselves: few, so that it is much.
 	soakRung = 20
 )
@@ -40,7 +41,7 @@ type callee struct {
 // calls are those of a session.
 type calls struct {
 	since time.Time // when it was welcomed
-	lost  bool
+	lost  time.Time // zero: it is there
 	all   []said
 	own   []said
 }
@@ -68,7 +69,9 @@ func (c *callee) hangUp() {
 	c.callsMu.Lock()
 	defer c.callsMu.Unlock()
 	for _, s := range c.sessions {
-		s.lost = true
+		if s.lost.IsZero() {
+			s.lost = time.Now()
+		}
 	}
 }
 
@@ -126,8 +129,12 @@ func (x *exchange) someSession() *letters {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	all := x.callees()
-	session, ok := all[len(all)-1-x.rng.IntN(soakRung)].present()
-	if !ok {
+	rung := all[len(all)-soakRung:]
+	session := ""
+	for i, from := 0, x.rng.IntN(soakRung); i < soakRung && session == ""; i++ {
+		session = rung[(from+i)%soakRung].present()
+	}
+	if session == "" {
 		return nil
 	}
 	if x.own[session] == nil {
@@ -136,16 +143,16 @@ func (x *exchange) someSession() *letters {
 	return x.own[session]
 }
 
-// present is the session that is there now, if there is one that is attached.
-func (c *callee) present() (session string, ok bool) {
+// present is the session that is there now, or empty.
+func (c *callee) present() string {
 	c.callsMu.Lock()
 	defer c.callsMu.Unlock()
 	for name, s := range c.sessions {
-		if !s.lost && !s.since.IsZero() && time.Since(s.since) > attachTime {
-			return name, true
+		if s.lost.IsZero() && !s.since.IsZero() && time.Since(s.since) > attachTime {
+			return name
 		}
 	}
-	return "", false
+	return ""
 }
 
 func (p *pushSoak) callees() (out []*callee) {
@@ -196,21 +203,21 @@ func (s *calls) judge(got []said, all []letter) error {
 	if err != nil {
 		return err
 	}
-	owed := slices.IndexFunc(all, func(m letter) bool { return !s.since.IsZero() && m.begun.After(s.since.Add(attachTime)) })
-	if owed < 0 {
-		owed = len(all)
-	}
-	switch end := first + len(got); {
-	case len(got) == 0 && !s.lost && owed < len(all):
-		return fmt.Errorf("told none, and %+v was sent when it was there", all[owed].said)
-	case len(got) == 0:
-		return nil
-	case owed < first:
-		return fmt.Errorf("told from %+v on, %+v was sent when it was there", got[0], all[owed].said)
-	case !s.lost && end < len(all):
-		return fmt.Errorf("told %d up to the %d. of %d", len(got), end, len(all))
+	end := first + len(got)
+	for i, m := range all {
+		if i >= first && i < end || !s.owes(m) {
+			continue
+		}
+		return fmt.Errorf("told %d messages from the %d. of %d on, and not %+v, which was sent when it was there", len(got), first+1, len(all), m.said)
 	}
 	return nil
+}
+
+// owes reports whether a message must have been told. Of a session that was lost it is known only of what was stored a while
+// before: its client may not have read for some seconds.
+func (s *calls) owes(m letter) bool {
+	there := !s.since.IsZero() && m.begun.After(s.since.Add(attachTime))
+	return there && (s.lost.IsZero() || m.stored.Before(s.lost.Add(-tellTime)))
 }
 
 // callSums count what was said to all and to sessions, and told.

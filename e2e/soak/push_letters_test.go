@@ -14,10 +14,10 @@ import (
 	device "weir/sdk/go"
 )
 
-// letter is a message that has a receipt. Begun is before it was sent.
+// letter is a message that has a receipt. Begun is before it was sent, stored when the receipt was there.
 type letter struct {
 	said
-	begun time.Time
+	begun, stored time.Time
 }
 
 // letters are the messages to one target.
@@ -41,7 +41,7 @@ func (l *letters) send(by func(n int) (id string, version int64, err error)) (ve
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.got = append(l.got, letter{said{id, version, n}, begun})
+	l.got = append(l.got, letter{said{id, version, n}, begun, time.Now()})
 	return version, nil
 }
 

@@ -7,19 +7,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"weir/wire"
 )
 
+// nodeLife is how long a process of Node's lives at least that was started again, half as long as at most.
+const nodeLife = 10 * time.Second
+
 // nodeSeat has the process of Node's that is there now. It is killed and started again, with clients that know nothing; what the
 // ones before were told is lost with them, so of the new ones less is known: see told.Late.
 type nodeSeat struct {
 	*pushSoak
-	busy atomic.Bool // it is killed, or begins
 
 	mu     sync.Mutex // guards the following
 	latest *nodeViewers
@@ -50,9 +52,22 @@ func (s *nodeSeat) fill(ctx context.Context) error {
 	return nil
 }
 
+// run kills the process again and again until ctx ends: once at least, in the second quarter of the time.
+func (s *nodeSeat) run(ctx context.Context, quarter time.Duration) {
+	rng := rand.New(rand.NewPCG(*soakSeed, 68))
+	for wait := quarter; ; wait = nodeLife {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait + time.Duration(rng.Int64N(int64(wait)))):
+		}
+		s.fault("Node processes killed")
+		s.kill(time.Duration(50+rng.IntN(1500)) * time.Millisecond)
+	}
+}
+
 // kill ends the process without warning, and starts another after so long.
 func (s *nodeSeat) kill(away time.Duration) {
-	defer s.busy.Store(false)
 	v := s.now()
 	v.closing.Store(true)
 	_ = v.process.Process.Kill()

@@ -21,6 +21,7 @@ func (p *pushSoak) storm(d time.Duration) {
 	work.Go(func() { p.talk.run(ctx) })
 	work.Go(func() { p.exchange.run(ctx) })
 	work.Go(func() { p.runPost(ctx) })
+	work.Go(func() { p.node.run(ctx, d/4) })
 	for ctx.Err() == nil {
 		n, away := p.rng.IntN(20), time.Duration(50+p.rng.IntN(1500))*time.Millisecond
 		switch s := p.servers[p.rng.IntN(len(p.servers))]; {
@@ -30,9 +31,6 @@ func (p *pushSoak) storm(d time.Duration) {
 		case n == 1 && s.busy.CompareAndSwap(false, true):
 			p.fault("servers that left and came back")
 			work.Go(func() { p.restart(s, away, syscall.SIGTERM) })
-		case n == 2 && p.rng.IntN(4) == 0 && p.node.busy.CompareAndSwap(false, true):
-			p.fault("Node processes killed")
-			work.Go(func() { p.node.kill(away) })
 		case n < 6:
 			p.fault("stalls")
 			p.disturb(func(l *line) { l.stall(3 * away) }, nodeOrder{Do: "stall", MS: (3 * away).Milliseconds()})
