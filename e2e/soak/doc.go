@@ -12,10 +12,12 @@
 // the way, every row, alert and partial is compared with what the sequential model makes of the same records
 // (pipeline.Replay), and the model with a count that shares no code with it. `make soak-pipeline`.
 //
-// Push has one, too: devices count, 1, 2, 3, …, and 500 live clients of sdk/go and 20 of sdk/ts in Node, whose connections are cut
-// and stalled and whose servers are killed or leave, check of every row that it holds exactly the numbers after the one
-// known. They talk in rooms, as programs do by POST /v1/publish: each member is told each message once and in order, which is
-// what the receipts say; and every transition of an alert in weir.alerts once. `make soak-push`.
+// Push has one, too: devices count, 1, 2, 3, …, and 500 live clients of sdk/go, 20 of sdk/ts in Node and 10 of server-sent events,
+// whose connections are cut and stalled and whose servers are killed or leave, check of every row that it holds exactly the
+// numbers after the one known. They talk in rooms, as programs do by POST /v1/publish: each member is told each message once and
+// in order, which is what the receipts say; and every transition of an alert in weir.alerts once. So are users that come and
+// go, members that come late or back, and whoever is there of what is said to all or to a session. Each has a file with what
+// is sent, who is told, and the oracle. `make soak-push`.
 //
 // `make soak-ingest` and `make soak-overload` run them; both leave their figures in bench/results. A seed decides
 // which faults come when; how the processes run beside one another it does not.

@@ -19,7 +19,7 @@ const (
 	callEvery = 400 * time.Millisecond
 	// attachTime is within what a session that was welcomed is told all that is said to it.
 	attachTime = time.Second
-	// tellTime is within what a session that does not stand still is told it, and one that is stalled, too, when that is over.
+	// tellTime is within what a session is told what is stored, though its client is stalled for some seconds.
 	tellTime = 10 * time.Second
 	// soakRung is of how many clients sessions are told something by themselves: few, so that it is much.
 	soakRung = 20
@@ -27,7 +27,7 @@ const (
 
 // Messages to all and to sessions are for those who are there. What is promised of them is judged by the order of the log, which
 // is one for all: a session is told one run of it, without a hole, from the first message on that was begun when it was there.
-// Where the run ends is not known of a session that was lost; one that is still there has all.
+// One that is still there has all; of one that was lost it is known what was stored well before.
 
 // callee is what a client was told, by session, that was said to all or to it alone.
 type callee struct {
