@@ -237,7 +237,7 @@ func (l *laggard) unmake(m *meters) {
 
 // clone copies the set into an empty one.
 func (l *laggard) clone(into *laggard) *laggard {
-	into.pending.copy(&l.pending)
+	into.copy(&l.pending)
 	into.left, into.removed = append(into.left, l.left...), append(into.removed, l.removed...)
 	into.changed, into.old = append(into.changed, l.changed...), maps.Clone(l.old)
 	into.columns, into.dictionary, into.from = l.columns, l.dictionary, l.from
