@@ -58,6 +58,17 @@ func Compile(source string, vars []string) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	return build(source, node, vars)
+}
+
+// build turns the tree of a source into closures. Sources and trees are foreign: a fault of what goes over them must not end
+// the process.
+func build(source string, node ast.Node, vars []string) (p *Program, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			p, err = nil, &expr.Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the expression cannot be read: %v", fault)}
+		}
+	}()
 	c := compiler{source: source, vars: vars}
 	run := c.compile(node)
 	if len(c.faults) > 0 {
@@ -67,8 +78,15 @@ func Compile(source string, vars []string) (*Program, error) {
 }
 
 // Eval computes the expression; vars are the values of the variables in the order of Compile. What it returns may share
-// memory with them.
-func (p *Program) Eval(vars []any) (any, error) { return p.run(&evaluation{vars: vars}) }
+// memory with them. A panic on the way is an error like others, so that it is told with the setting that the expression is of.
+func (p *Program) Eval(vars []any) (v any, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			v, err = nil, fmt.Errorf("the expression failed: %v", fault)
+		}
+	}()
+	return p.run(&evaluation{vars: vars})
+}
 
 // Truth computes a condition.
 func (p *Program) Truth(vars []any) (bool, error) {
