@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,15 +48,11 @@ func (c *pipelineDryRunCmd) Run(ctx context.Context, to streams) error {
 			return err
 		}
 	}
-	in := io.Reader(os.Stdin)
-	if c.Input != stdin {
-		file, err := os.Open(c.Input)
-		if err != nil {
-			return err
-		}
-		defer file.Close() //nolint:errcheck // only read
-		in = file
+	in, err := openInput(c.Input)
+	if err != nil {
+		return err
 	}
+	defer func() { _ = in.Close() }()
 	buffer := bufio.NewWriter(to.out)
 	src := backtest.NewCSV(bufio.NewReader(in), c.Series)
 	show := c.shower(buffer, src)
