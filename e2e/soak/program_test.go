@@ -279,14 +279,18 @@ func eventually(t *testing.T, limit time.Duration, what string, check func(ctx c
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
+	var why error // of the newest check that had its time
 	for {
 		err := check(ctx)
 		if err == nil {
 			return
 		}
+		if why == nil || ctx.Err() == nil {
+			why = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("not within %v: %s: %v", limit, what, err)
+			t.Fatalf("not within %v: %s: %v", limit, what, why)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -103,6 +103,10 @@ func (t *talk) settleDoubts(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for room, doubts := range t.unsure {
+		known := func(n int) bool { return slices.ContainsFunc(t.said[room], func(m said) bool { return m.N == n }) }
+		if doubts = slices.DeleteFunc(slices.Clone(doubts), known); len(doubts) == 0 {
+			continue
+		}
 		body, err := t.push[0].get(ctx, "/v1/rooms/"+room+"?after=0", t.admin)
 		if err != nil {
 			return err
@@ -116,7 +120,7 @@ func (t *talk) settleDoubts(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", room, err)
 			}
-			if slices.Contains(doubts, word.N) && !slices.Contains(t.said[room], word) {
+			if slices.Contains(doubts, word.N) {
 				t.said[room] = append(t.said[room], word)
 			}
 		}
