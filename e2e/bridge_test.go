@@ -104,7 +104,7 @@ func TestEveryRecordIsToldOnceAndInOrderThoughItsBridgeIsKilled(t *testing.T) {
 	if err := conn.WriteString(`{"type":"join","payload":{"room":"plant1/ops"}}`); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the room is joined", func() error {
+	eventually(t, 30*time.Second, "the room is joined", func() error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if !l.joined {

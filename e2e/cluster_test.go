@@ -32,7 +32,7 @@ func startCluster(t *testing.T) *cluster {
 	for i := range c.pipelines {
 		c.pipelines[i] = serve(t, fmt.Sprintf("pipeline-%d", i), "pipeline", brokers)
 	}
-	eventually(t, 30*time.Second, "both pipelines own partitions", func() error {
+	eventually(t, time.Minute, "both pipelines own partitions", func() error {
 		for _, p := range c.pipelines {
 			if p.ownedPartitions() == 0 {
 				return fmt.Errorf("%s owns none", p.name)
@@ -41,7 +41,7 @@ func startCluster(t *testing.T) *cluster {
 		return nil
 	})
 	c.dashboard = connectDashboard(t, c.push.addr)
-	eventually(t, 10*time.Second, "the dashboard is subscribed", c.dashboard.ready)
+	eventually(t, 30*time.Second, "the dashboard is subscribed", c.dashboard.ready)
 	for i := range 16 {
 		c.devices = append(c.devices, connectDevice(t, c.ingest.addr, fmt.Sprintf("plant/line%d/press%d", i%3, i), uint64(i)))
 	}
@@ -64,7 +64,7 @@ func (c *cluster) settle(limit time.Duration) {
 	c.t.Helper()
 	want := 0
 	for _, d := range c.devices {
-		eventually(c.t, 30*time.Second, "all frames are receipted", d.settled)
+		eventually(c.t, time.Minute, "all frames are receipted", d.settled)
 		want += d.distinct()
 	}
 	eventually(c.t, limit, "the dashboard has seen every reading", func() error { return c.dashboard.check(want) })
