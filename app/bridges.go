@@ -13,6 +13,7 @@ import (
 	"weir/auth"
 	"weir/bridge"
 	"weir/config"
+	"weir/ingest"
 	"weir/nodes"
 	"weir/wire"
 )
@@ -77,14 +78,10 @@ func (a *App) startBridges(b *build, registry *nodes.Registry, known *knownDevic
 
 // held tells which partitions take no readings for the moment: those that ingest refuses, too.
 func held(c *config.Config, registry *nodes.Registry) func(partition int) bool {
-	age := c.Ingest.Admission.Stop
-	if most := c.Retention.Readings.Age / 2; most > 0 {
-		age = min(age, most)
-	}
 	lags := admissionLags{registry}
 	return func(partition int) bool {
 		lag, known := lags.Lag(partition)
-		return known && (lag.Age >= age || c.Retention.Readings.Bytes > 0 && lag.Bytes >= c.Retention.Readings.Bytes/2)
+		return known && c.Ingest.Admission.Refuses(lag, ingest.Retention(c.Retention.Readings))
 	}
 }
 

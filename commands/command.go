@@ -121,6 +121,15 @@ func checkName(name string) *wire.Error {
 	return nil
 }
 
+const argsTooLarge = "a command's arguments have at most 16 KiB"
+
+func checkArgs(args json.RawMessage) *wire.Error {
+	if len(args) > MaxArgsBytes {
+		return &wire.Error{Code: wire.CodeFieldRange, Path: "args", Message: argsTooLarge}
+	}
+	return nil
+}
+
 // compact drops the white space of JSON, and null.
 func compact(text json.RawMessage) json.RawMessage {
 	if len(text) == 0 || string(text) == "null" {

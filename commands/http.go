@@ -121,7 +121,7 @@ func (h *Hub) decodeCommand(w http.ResponseWriter, r *http.Request) (c Command, 
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return c, &wire.Error{Code: wire.CodeFrameTooLarge, Message: "a command's arguments have at most 16 KiB"}
+		return c, &wire.Error{Code: wire.CodeFrameTooLarge, Message: argsTooLarge}
 	}
 	if err != nil {
 		return c, wire.NewError(wire.CodeJSONSyntax, "")
@@ -143,8 +143,8 @@ func (h *Hub) decodeCommand(w http.ResponseWriter, r *http.Request) (c Command, 
 	if refusal := checkName(body.Name); refusal != nil {
 		return c, refusal
 	}
-	if len(c.Args) > MaxArgsBytes {
-		return c, &wire.Error{Code: wire.CodeFieldRange, Path: "args", Message: "a command's arguments have at most 16 KiB"}
+	if refusal := checkArgs(c.Args); refusal != nil {
+		return c, refusal
 	}
 	if body.ID != nil {
 		if refusal := checkID(*body.ID); refusal != nil {

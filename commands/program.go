@@ -12,8 +12,8 @@ func Record(c *Command) (value []byte, refusal *wire.Error) {
 	if refusal := checkName(c.Name); refusal != nil {
 		return nil, refusal
 	}
-	if len(c.Args) > MaxArgsBytes {
-		return nil, &wire.Error{Code: wire.CodeFieldRange, Path: "args", Message: "a command's arguments have at most 16 KiB"}
+	if refusal := checkArgs(c.Args); refusal != nil {
+		return nil, refusal
 	}
 	value, err := recordOf(c).encode()
 	if err != nil {

@@ -25,6 +25,22 @@ func (a *Admission) validate() error {
 	return positive("admission.slow", a.Slow)
 }
 
+// limits are the age and the bytes of a lag from which on a partition takes nothing; 0 bytes: no bound. Nothing accepted may
+// be deleted unread, however Stop is set.
+func (a *Admission) limits(retention Retention) (age time.Duration, bytes int64) {
+	age = a.Stop
+	if most := retention.Age / 2; most > 0 {
+		age = min(age, most)
+	}
+	return age, retention.Bytes / 2
+}
+
+// Refuses reports whether a partition of a topic with the retention takes no readings while the pipeline is so far behind.
+func (a *Admission) Refuses(lag Lag, retention Retention) bool {
+	age, bytes := a.limits(retention)
+	return lag.Age >= age || bytes > 0 && lag.Bytes >= bytes
+}
+
 // Lag is how far the pipeline is behind on a partition of weir.readings.
 type Lag struct {
 	// Age is that of the oldest reading that is not applied.
@@ -63,10 +79,8 @@ type admission struct {
 }
 
 func newAdmission(c Admission, lags Lags, partitions int, retention Retention) *admission {
-	a := &admission{lags: lags, slow: c.Slow, stop: c.Stop, bytes: retention.Bytes / 2, pressures: make([]atomic.Uint32, partitions)}
-	// Nothing accepted may be deleted unread, however the rest is set.
-	if most := retention.Age / 2; most > 0 && a.stop > most {
-		a.stop = most
+	a := &admission{lags: lags, slow: c.Slow, pressures: make([]atomic.Uint32, partitions)}
+	if a.stop, a.bytes = c.limits(retention); a.stop < c.Stop {
 		a.slow = min(a.slow, a.stop/2)
 	}
 	if lags != nil {

@@ -36,7 +36,8 @@ func (l *lagging) set(partition int, lag Lag) {
 
 func TestPressureGrowsFromSlowToStop(t *testing.T) {
 	retention := Retention{Age: time.Hour, Bytes: 8000}
-	a := newAdmission(Admission{Slow: 5 * time.Second, Stop: 25 * time.Second}, &lagging{}, 1, retention)
+	admission := Admission{Slow: 5 * time.Second, Stop: 25 * time.Second}
+	a := newAdmission(admission, &lagging{}, 1, retention)
 	for _, c := range []struct {
 		lag  Lag
 		want uint32
@@ -56,6 +57,9 @@ func TestPressureGrowsFromSlowToStop(t *testing.T) {
 	} {
 		if got := a.pressure(c.lag, 100); got != c.want {
 			t.Errorf("%+v: pressure %d, want %d", c.lag, got, c.want)
+		}
+		if got := admission.Refuses(c.lag, retention); got != (c.want == fullPressure) {
+			t.Errorf("%+v: refused %v at a pressure of %d", c.lag, got, c.want)
 		}
 	}
 }
