@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -131,7 +133,17 @@ func TestARequestThatWaitsCountsAsAConnection(t *testing.T) {
 
 // metric is the value of a gauge.
 func (ts *testServer) metric(name string) float64 {
-	return ts.hub.m.set.GetOrCreateGauge(name, nil).Get()
+	var exposed strings.Builder
+	ts.hub.m.set.WritePrometheus(&exposed)
+	for line := range strings.Lines(exposed.String()) {
+		if text, ok := strings.CutPrefix(line, name+" "); ok {
+			value, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+			if err == nil {
+				return value
+			}
+		}
+	}
+	return math.NaN()
 }
 
 // On an open server an address stands for a principal, and this machine may have all there is.

@@ -14,23 +14,12 @@ import (
 type readShares struct {
 	most int // bytes; fixed
 
-	mu    sync.Mutex
-	spent map[accountKey]spent // of those that have read in the last minute or so
-}
-
-// spent is how much was read for an account as of a time. It is less by and by.
-type spent struct {
-	bytes float64
-	at    time.Time
+	mu   sync.Mutex
+	left map[accountKey]*bucket // of bytes; of those that have read in the last minute or so
 }
 
 func newReadShares(most int) readShares {
-	return readShares{most: most, spent: make(map[accountKey]spent)}
-}
-
-// left is what of it counts still.
-func (s spent) left(now time.Time, most int) float64 {
-	return s.bytes - now.Sub(s.at).Minutes()*float64(most)
+	return readShares{most: most, left: make(map[accountKey]*bucket)}
 }
 
 // may reports whether the log may be read for an account. For one that is nil it may.
@@ -40,20 +29,27 @@ func (r *readShares) may(a *account, now time.Time) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.spent[a.key].left(now, r.most) < float64(r.most)
+	b := r.left[a.key]
+	return b == nil || b.fill(now) > 0
 }
 
 // spend notes that so many bytes were read for each of the accounts, and forgets what counts no more.
 func (r *readShares) spend(accounts []*account, bytes int, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for key, s := range r.spent {
-		if s.left(now, r.most) <= 0 {
-			delete(r.spent, key)
+	for key, b := range r.left {
+		if b.fill(now) >= b.burst {
+			delete(r.left, key)
 		}
 	}
 	for _, a := range accounts {
-		r.spent[a.key] = spent{max(0, r.spent[a.key].left(now, r.most)) + float64(bytes), now}
+		b := r.left[a.key]
+		if b == nil {
+			full := newBucket(float64(r.most)/60, r.most, now)
+			b = &full
+			r.left[a.key] = b
+		}
+		b.spend(bytes, now)
 	}
 }
 

@@ -96,7 +96,7 @@ func TestAShareOfTheLogIsForAMinute(t *testing.T) {
 		}
 	}
 	r.spend([]*account{b}, 1, now.Add(2*time.Minute))
-	if len(r.spent) != 1 {
-		t.Errorf("%d are remembered", len(r.spent))
+	if len(r.left) != 1 {
+		t.Errorf("%d are remembered", len(r.left))
 	}
 }

@@ -3,6 +3,7 @@ package push
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -74,14 +75,17 @@ func (s *Server) largestShares(tenant string) []holding {
 
 // shareGauges tell how near the nearest account is to each bound.
 func (s *Server) shareGauges(set *metrics.Set) {
-	for kind, name := range shareKinds {
-		set.GetOrCreateGauge(fmt.Sprintf("weir_push_largest_share{of=%q}", name), func() (largest float64) {
-			for _, one := range s.shares("") {
-				largest = max(largest, one.parts(s.conns.limits, s.hub.bounds)[kind])
+	set.RegisterMetricsWriter(func(w io.Writer) {
+		var largest [len(shareKinds)]float64
+		for _, one := range s.shares("") {
+			for kind, part := range one.parts(s.conns.limits, s.hub.bounds) {
+				largest[kind] = max(largest[kind], part)
 			}
-			return largest
-		})
-	}
+		}
+		for kind, name := range shareKinds {
+			metrics.WriteGaugeFloat64(w, fmt.Sprintf("weir_push_largest_share{of=%q}", name), largest[kind])
+		}
+	})
 	set.GetOrCreateGauge("weir_push_waiting_requests", func() float64 {
 		s.conns.mu.Lock()
 		defer s.conns.mu.Unlock()
