@@ -37,7 +37,7 @@ func TestBenchPushMeasuresWhatIsDelivered(t *testing.T) {
 	const conns = 20
 	run := bench.Push{
 		Cases: bench.PushCases, Program: os.Args[0], Devices: 2, Metrics: 5, Hz: 20, Conns: []int{conns}, Views: []int{0}, MaxHz: 10,
-		Idle: 100, Laggards: 10, Readings: 2000, Warm: 200 * time.Millisecond, Measure: 500 * time.Millisecond, Log: io.Discard, Progress: t.Output(),
+		Idle: 100, Laggards: 10, Readings: 2000, Warm: 200 * time.Millisecond, Measure: 1500 * time.Millisecond, Log: io.Discard, Progress: t.Output(),
 	}
 	r, err := run.Run(context.Background())
 	if err != nil {
