@@ -5,30 +5,27 @@ import "time"
 // bucket is a token bucket: burst at once, rate per second in the long run.
 type bucket struct {
 	rate, burst float64
-	tokens      float64
-	last        int64 // ns of the clock
+	tokens      float64   // as of last; less than none are a debt
+	last        time.Time // by the monotonic clock, or a bucket would stand still when the time of day is set back
 }
 
 func newBucket(rate float64, burst int, now time.Time) bucket {
-	return bucket{rate: rate, burst: float64(burst), tokens: float64(burst), last: now.UnixNano()}
+	return bucket{rate: rate, burst: float64(burst), tokens: float64(burst), last: now}
 }
 
-// fill adds what has come since the last time, and returns what there is: less than nothing while there is a debt.
-func (b *bucket) fill(now time.Time) float64 {
-	at := now.UnixNano()
-	b.tokens = min(b.burst, b.tokens+b.rate*time.Duration(max(0, at-b.last)).Seconds())
-	b.last = at
-	return b.tokens
-}
-
-// take takes a token if there is one.
-func (b *bucket) take(now time.Time) bool {
-	if b.fill(now) < 1 {
-		return false
-	}
-	b.tokens--
-	return true
+// level is how many tokens there are.
+func (b *bucket) level(now time.Time) float64 {
+	return min(b.burst, b.tokens+b.rate*max(0, now.Sub(b.last)).Seconds())
 }
 
 // spend takes so many tokens, whether they are there or not.
-func (b *bucket) spend(n int, now time.Time) { b.tokens = b.fill(now) - float64(n) }
+func (b *bucket) spend(n float64, now time.Time) { b.tokens, b.last = b.level(now)-n, now }
+
+// take takes a token if there is one.
+func (b *bucket) take(now time.Time) bool {
+	if b.level(now) < 1 {
+		return false
+	}
+	b.spend(1, now)
+	return true
+}

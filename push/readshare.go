@@ -30,7 +30,7 @@ func (r *readShares) may(a *account, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	b := r.left[a.key]
-	return b == nil || b.fill(now) > 0
+	return b == nil || b.level(now) > 0
 }
 
 // spend notes that so many bytes were read for each of the accounts, and forgets what counts no more.
@@ -38,7 +38,7 @@ func (r *readShares) spend(accounts []*account, bytes int, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, b := range r.left {
-		if b.fill(now) >= b.burst {
+		if b.level(now) >= b.burst {
 			delete(r.left, key)
 		}
 	}
@@ -49,7 +49,7 @@ func (r *readShares) spend(accounts []*account, bytes int, now time.Time) {
 			b = &full
 			r.left[a.key] = b
 		}
-		b.spend(bytes, now)
+		b.spend(float64(bytes), now)
 	}
 }
 
