@@ -14,8 +14,8 @@ const (
 	defaultTokenTTL = time.Hour
 )
 
-// keyBody is what a key is told as. Key is there once, when the secret was made.
-type keyBody struct {
+// KeyView is a key as GET and POST /v1/keys tell it. Key is there once, when the secret was made.
+type KeyView struct {
 	ID        string       `json:"id"`
 	Name      string       `json:"name"`
 	Tenant    string       `json:"tenant,omitempty"`
@@ -28,22 +28,22 @@ type keyBody struct {
 	CreatedBy string       `json:"created_by,omitempty"`
 	Expires   time.Time    `json:"expires_at,omitzero"`
 	Revoked   time.Time    `json:"revoked_at,omitzero"`
-	Secrets   []secretBody `json:"secrets"`
+	Secrets   []SecretView `json:"secrets"`
 	Key       string       `json:"key,omitempty"`
 }
 
-// secretBody is what may be told of a secret.
-type secretBody struct {
+// SecretView is what may be told of a secret.
+type SecretView struct {
 	Created time.Time `json:"created_at"`
 	Expires time.Time `json:"expires_at,omitzero"`
 }
 
-func bodyOf(r *keyRecord, key string) keyBody {
-	secrets := make([]secretBody, len(r.Secrets))
+func viewOf(r *keyRecord, key string) KeyView {
+	secrets := make([]SecretView, len(r.Secrets))
 	for i, s := range r.Secrets {
-		secrets[i] = secretBody{s.Created, s.Until}
+		secrets[i] = SecretView{s.Created, s.Until}
 	}
-	return keyBody{
+	return KeyView{
 		ID: r.ID, Name: r.Name, Tenant: r.Tenant, Roles: listed(r.Roles), Read: listed(r.Read), Write: listed(r.Write),
 		Rooms: r.Rooms, Publish: r.Publish, Created: r.Created, CreatedBy: r.CreatedBy, Expires: r.Expires, Revoked: r.Revoked, Secrets: secrets, Key: key,
 	}
@@ -58,11 +58,11 @@ func listed(list []string) []string {
 }
 
 func (k *Keeper) getKeys(w http.ResponseWriter, r *http.Request) {
-	keys := []keyBody{}
+	keys := []KeyView{}
 	by := PrincipalOf(r.Context())
 	for _, key := range k.keys.list(by.Tenant) {
 		if record, e := k.keyFor(by, key.record.ID); e == nil {
-			keys = append(keys, bodyOf(&record, ""))
+			keys = append(keys, viewOf(&record, ""))
 		}
 	}
 	wire.WriteJSON(w, http.StatusOK, map[string]any{"keys": keys})
@@ -100,7 +100,7 @@ func (k *Keeper) postKey(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	k.log.Info("an API key was made", "key", record.ID, "tenant", record.Tenant, "by", by.Subject)
-	wire.WriteJSON(w, http.StatusCreated, bodyOf(&record, key))
+	wire.WriteJSON(w, http.StatusCreated, viewOf(&record, key))
 }
 
 func (k *Keeper) postRotate(w http.ResponseWriter, r *http.Request) {
@@ -123,7 +123,7 @@ func (k *Keeper) postRotate(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	k.log.Info("an API key was rotated", "key", record.ID, "by", by.Subject)
-	wire.WriteJSON(w, http.StatusOK, bodyOf(&record, key))
+	wire.WriteJSON(w, http.StatusOK, viewOf(&record, key))
 }
 
 func (k *Keeper) deleteKey(w http.ResponseWriter, r *http.Request) {

@@ -129,32 +129,8 @@ func printJSON(out io.Writer, value any) error {
 	return e.Encode(value)
 }
 
-// keyAnswer is a key as the server tells it.
-type keyAnswer struct {
-	ID     string   `json:"id"`
-	Name   string   `json:"name"`
-	Tenant string   `json:"tenant,omitempty"`
-	Roles  []string `json:"roles"`
-	Read   []string `json:"read"`
-	Write  []string `json:"write"`
-
-	Rooms   []auth.RoomRights `json:"rooms,omitzero"`
-	Publish bool              `json:"publish,omitempty"`
-
-	Created   time.Time      `json:"created_at"`
-	CreatedBy string         `json:"created_by,omitempty"`
-	Expires   time.Time      `json:"expires_at,omitzero"`
-	Revoked   time.Time      `json:"revoked_at,omitzero"`
-	Secrets   []secretAnswer `json:"secrets"`
-	Key       string         `json:"key,omitempty"`
-}
-
-type secretAnswer struct {
-	Created time.Time `json:"created_at"`
-	Expires time.Time `json:"expires_at,omitzero"`
-}
-
-func (k *keyAnswer) rows() [][2]string {
+// keyRows are a key for people.
+func keyRows(k *auth.KeyView) [][2]string {
 	return [][2]string{
 		{"key", k.Key + "   (shown this once)"}, {"id", k.ID}, {"name", k.Name}, {"tenant", k.Tenant}, {"roles", strings.Join(k.Roles, ", ")},
 		{"read", strings.Join(k.Read, ", ")}, {"write", strings.Join(k.Write, ", ")}, {"rooms", inRooms(k.Rooms)},
@@ -209,11 +185,11 @@ func (c *keyCreateCmd) Run(ctx context.Context, to streams) error {
 	if c.TTL != 0 {
 		body["ttl"] = c.TTL.String()
 	}
-	var k keyAnswer
+	var k auth.KeyView
 	if err := c.call(ctx, "POST", "/v1/keys", body, &k); err != nil {
 		return err
 	}
-	return c.show(to.out, k, k.Key, k.rows())
+	return c.show(to.out, k, k.Key, keyRows(&k))
 }
 
 type keyListCmd struct {
@@ -223,7 +199,7 @@ type keyListCmd struct {
 
 func (c *keyListCmd) Run(ctx context.Context, to streams) error {
 	var answer struct {
-		Keys []keyAnswer `json:"keys"`
+		Keys []auth.KeyView `json:"keys"`
 	}
 	if err := c.call(ctx, "GET", "/v1/keys", nil, &answer); err != nil {
 		return err
@@ -235,12 +211,13 @@ func (c *keyListCmd) Run(ctx context.Context, to streams) error {
 	fmt.Fprintln(w, "ID\tNAME\tTENANT\tROLES\tREAD\tWRITE\tSTATE")
 	for _, k := range answer.Keys {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, orDash(k.Name), orDash(k.Tenant), strings.Join(k.Roles, ","),
-			orDash(strings.Join(k.Read, ",")), orDash(strings.Join(k.Write, ",")), k.state(time.Now()))
+			orDash(strings.Join(k.Read, ",")), orDash(strings.Join(k.Write, ",")), keyState(&k, time.Now()))
 	}
 	return w.Flush()
 }
 
-func (k *keyAnswer) state(now time.Time) string {
+// keyState is whether a key is valid, for people.
+func keyState(k *auth.KeyView, now time.Time) string {
 	switch {
 	case !k.Revoked.IsZero():
 		return "revoked " + moment(k.Revoked)
@@ -269,12 +246,12 @@ type keyRotateCmd struct {
 }
 
 func (c *keyRotateCmd) Run(ctx context.Context, to streams) error {
-	var k keyAnswer
+	var k auth.KeyView
 	path := "/v1/keys/" + url.PathEscape(keyID(c.ID)) + "/rotate"
 	if err := c.call(ctx, "POST", path, map[string]any{"overlap": c.Overlap.String()}, &k); err != nil {
 		return err
 	}
-	return c.show(to.out, k, k.Key, append(k.rows(), [2]string{"old secret", "valid for " + c.Overlap.String()}))
+	return c.show(to.out, k, k.Key, append(keyRows(&k), [2]string{"old secret", "valid for " + c.Overlap.String()}))
 }
 
 type keyRevokeCmd struct {

@@ -76,7 +76,7 @@ func TestAKeyIsMadeListedRotatedAndRevoked(t *testing.T) {
 	if !strings.Contains(table, p.KeyID) || !strings.Contains(table, "press 7") || strings.Contains(table, key) {
 		t.Errorf("%s", table)
 	}
-	var rotated keyAnswer
+	var rotated auth.KeyView
 	if err := json.Unmarshal([]byte(k.must(t, "key", "rotate", p.KeyID, "--overlap", "1h", "--json")), &rotated); err != nil {
 		t.Fatal(err)
 	}
