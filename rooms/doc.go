@@ -12,7 +12,7 @@
 // come at once share a reading.
 //
 // A join names the instance of its session. That the members at an instance which fell silent are gone the others write, each
-// for itself; should it hear of that, it writes the joins of its sessions anew.
+// for itself; should it hear of that, it tells its sessions what is said as before, and writes their joins anew.
 //
 // Concurrency: one goroutine per partition applies records; Hub.mu guards the states and the sessions. What is sent to a
 // session is queued under Hub.mu by a function that must not block. Everything is bounded: see Config. What is

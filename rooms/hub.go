@@ -50,16 +50,18 @@ type Hub struct {
 	ended chan struct{} // closed when Run ends
 	m     meters
 	stirs chan stir
-	// missed has one waiting when others have taken this instance for gone; orphans are tend's.
-	missed  chan struct{}
+	// orphans are tend's: when a record is to be written next.
 	orphans map[orphan]time.Time
 
 	mu       sync.Mutex
 	states   []*state // by partition
 	sessions map[string]*session
 	users    map[string]map[string]*session // by the user's path and the session
-	waiters  map[messageKey][]*waiter
-	loading  int
+	// apart are sessions, by room, that stay in it, but that the log has not among its members, as others took this instance for
+	// gone: they are told what is said there.
+	apart   map[string]map[string]*session
+	waiters map[messageKey][]*waiter
+	loading int
 
 	readings singleflight.Group
 	reading  chan struct{} // as many as read at once
@@ -120,7 +122,7 @@ func New(o Options) (*Hub, error) {
 	}
 	h := &Hub{
 		opts: o, cfg: o.Config, log: o.Logger, ready: make(chan struct{}), ended: make(chan struct{}), stirs: make(chan stir, 1024),
-		missed: make(chan struct{}, 1), orphans: make(map[orphan]time.Time),
+		orphans: make(map[orphan]time.Time), apart: make(map[string]map[string]*session),
 		sessions: make(map[string]*session), users: make(map[string]map[string]*session),
 		waiters: make(map[messageKey][]*waiter), loading: o.Partitions, reading: make(chan struct{}, maxReadings),
 		m: meters{
@@ -145,7 +147,7 @@ func New(o Options) (*Hub, error) {
 	}
 	for range o.Partitions {
 		st := newState(o.Config)
-		st.node, st.lost = o.Node, h.m.lost
+		st.lost = h.m.lost
 		h.states = append(h.states, st)
 	}
 	return h, nil
@@ -205,6 +207,7 @@ func (h *Hub) Detach(id string) {
 	}
 	var out []string
 	for room := range s.rooms {
+		h.together(room, id)
 		out = append(out, room)
 	}
 	h.mu.Unlock()

@@ -82,8 +82,6 @@ func (h *Hub) tend(ctx context.Context) {
 			h.sweep(ctx, now)
 		case <-again.C:
 			h.rejoin(ctx)
-		case <-h.missed:
-			h.rejoin(ctx)
 		case s := <-h.stirs:
 			h.stir(ctx, s)
 		case <-ctx.Done():
@@ -166,7 +164,7 @@ func (h *Hub) take(partition int, record *kafka.Record) {
 	case wire.RecordLeave:
 		h.hasLeft(r)
 	case wire.RecordGone:
-		h.takenForGone(r)
+		h.takenForGone(r, out)
 	}
 	for _, id := range out.removed { // they are told that, too
 		if s := h.sessions[id]; s != nil {
@@ -178,6 +176,9 @@ func (h *Hub) take(partition int, record *kafka.Record) {
 	}
 	h.tell(st, out.presence)
 	if r.Kind == wire.RecordKick || r.Kind == wire.RecordBan {
+		if out.version == versionOf(record.Offset) {
+			h.expelApart(r, record.Time*1000)
+		}
 		h.moderated(r, out)
 	}
 	if st.news != nil {
@@ -200,6 +201,7 @@ func (h *Hub) moderated(r *wire.RoomRecord, out outcome) {
 
 // out notes that a session is not in a room. What it has asked for since is still answered.
 func (h *Hub) out(s *session, room string) {
+	h.together(room, s.id)
 	if in := s.rooms[room]; in != nil {
 		in.in = false
 		if len(in.joins) == 0 && in.leaves == 0 {
@@ -262,24 +264,28 @@ func reaches(tenant string, who *auth.Principal) bool {
 // members calls f for each session here that is in a room, and may be: of one whose rights have ended it may not have been
 // possible yet to store that it leaves.
 func (h *Hub) members(st *state, name string, f func(*session)) {
-	r := st.rooms[name]
-	if r == nil {
-		return
+	if r := st.rooms[name]; r != nil {
+		for id := range r.members {
+			if s := h.sessions[id]; s != nil && mayJoin(s.who, name) {
+				f(s)
+			}
+		}
 	}
-	for id := range r.members {
-		if s := h.sessions[id]; s != nil && mayJoin(s.who, name) {
+	for _, s := range h.apart[name] {
+		if mayJoin(s.who, name) {
 			f(s)
 		}
 	}
 }
 
-// tell tells members what happened to members. Who joined has been told the whole room.
+// tell tells members what happened to members. Who joined has been told the whole room, and who stays in it hears nothing of
+// having been taken for gone.
 func (h *Hub) tell(st *state, events []wire.RoomPresence) {
 	for i := range events {
 		e := &events[i]
 		var text []byte
 		h.members(st, e.Room, func(s *session) {
-			if e.Event == "joined" && s.id == e.Session {
+			if (e.Event == "joined" || e.Event == "left") && s.id == e.Session {
 				return
 			}
 			if text == nil {
@@ -291,9 +297,16 @@ func (h *Hub) tell(st *state, events []wire.RoomPresence) {
 }
 
 func (h *Hub) joined(r *wire.RoomRecord, out outcome) {
+	apart := h.together(r.Room, r.Session)
 	s := h.sessions[r.Session]
 	if s == nil || s.user != r.User {
 		return
+	}
+	if in := s.rooms[r.Room]; apart && out.refusal != nil { // others have its place
+		if in.in = false; len(in.joins) == 0 {
+			s.refuse(out.refusal, r.Room)
+			h.out(s, r.Room)
+		}
 	}
 	h.answerJoin(s, r.Room, out)
 }

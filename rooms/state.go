@@ -6,11 +6,9 @@ import (
 	"weir/wire"
 )
 
-// state is what the records of a partition come to. It depends on them alone, but for members at the node itself that others
-// took for gone.
+// state is what the records of a partition come to. It depends on them alone.
 type state struct {
 	cfg     Config
-	node    string // the instance that this is
 	rooms   map[string]*room
 	tenants map[string]*tenant // those with rooms
 	idle    shares[*room]      // rooms by their standing
@@ -152,10 +150,10 @@ func (s *state) leave(at int64, rec *wire.RoomRecord) outcome {
 	return outcome{presence: []wire.RoomPresence{r.tell("left", m, at)}}
 }
 
-// gone removes the members of a node that others do not hear of any more. The node itself knows better.
+// gone removes the members of a node that others do not hear of any more.
 func (s *state) gone(at int64, rec *wire.RoomRecord) (out outcome) {
 	r := s.rooms[rec.Room]
-	if r == nil || rec.Node == s.node {
+	if r == nil {
 		return out
 	}
 	for _, session := range r.sessions() {
