@@ -5,9 +5,8 @@ import { Connection, type Transport } from "./connection.ts";
 import { Credits } from "./credits.ts";
 import { Emitter } from "./emitter.ts";
 import { Http } from "./http.ts";
-import { uniqueId } from "./id.ts";
 import { isOpen, type LinkState } from "./machine.ts";
-import { Outbox, type Sent } from "./outbox.ts";
+import { Outbox, type SendOptions, type Sent } from "./outbox.ts";
 import { type Codec, jsonCodec } from "./parse.ts";
 import type {
   Authenticated,
@@ -16,13 +15,12 @@ import type {
   ErrorMessage,
   Message,
   RoomEntry,
-  SendRequest,
   ServerMessage,
   Stats,
   Target,
   Welcome,
 } from "./protocol.ts";
-import { Room, type SendOptions } from "./room.ts";
+import { Room } from "./room.ts";
 import { addresses, openWebSocket, type Socket, type WebSocketConstructor } from "./socket.ts";
 import { SeriesStore, type StoredSeries } from "./store.ts";
 import { type SubscribeOptions, Subscription } from "./subscription.ts";
@@ -95,7 +93,6 @@ export class LiveClient extends Emitter<LiveEvents> {
   private readonly credits: Credits | null;
   private readonly screen: Screen;
   private readonly link: { readonly clock: Clock; send(message: ClientMessage): boolean };
-  private readonly prefix = uniqueId().slice(0, 12);
   private serial = 0;
   /** Up to where this user has read, if the server has yet to be told. */
   private read = -1;
@@ -191,7 +188,7 @@ export class LiveClient extends Emitter<LiveEvents> {
       room = new Room(name, {
         ...this.link,
         session: () => this.session,
-        post: (...message) => this.send(...message),
+        outbox: this.outbox,
       });
       this.rooms.set(name, room);
     }
@@ -199,15 +196,12 @@ export class LiveClient extends Emitter<LiveEvents> {
   }
 
   /** Send to a room, a user, a session or all. Sent again after a reconnect until there is a receipt. */
-  send(target: Target, type: string, payload: unknown, options: SendOptions = {}): Sent {
-    const { excludeSelf: exclude_self, ephemeral, ttlMs: ttl_ms } = options;
-    const id = `${this.prefix}-${++this.serial}`;
-    const request: SendRequest = { id, ...target, type, payload, exclude_self, ephemeral, ttl_ms };
-    return this.outbox.push(request);
+  send(target: Target, type: string, payload: unknown, options?: SendOptions): Sent {
+    return this.outbox.send(target, type, payload, options);
   }
 
   /** The message, and all to this user before it, is read and need not come again; others than to a user do not anyway. */
-  acknowledge({ user, version }: Message): void {
+  acknowledge({ user, version }: Target & { readonly version: number }): void {
     if (user !== undefined) this.ack(Math.max(this.read, version));
   }
 
@@ -380,7 +374,7 @@ export class LiveClient extends Emitter<LiveEvents> {
     if (error.code === "message_type" && this.credits?.stop()) return;
     for (const s of this.subscriptions) if (s.error(error)) return;
     if (this.outbox.error(error)) return;
-    // With an id it is about a message, of which nobody wants to know any more.
+    // With an id it is about what was posted, of which nobody wants to know any more.
     const room = error.id === undefined && this.rooms.get(error.room ?? "");
     if (room) room.error(error);
     else this.emit("problem", error);

@@ -9,12 +9,12 @@ export { isOpen, type LinkState } from "./machine.ts";
 export { matches } from "./matches.ts";
 export { Optimistic } from "./optimistic.ts";
 export { comparator, type Ordered } from "./order.ts";
-export type { Sent } from "./outbox.ts";
+export type { SendOptions, Sent } from "./outbox.ts";
 export { type Codec, ProtocolError } from "./parse.ts";
 export { BREAK, emptyPoint, type Point, Points, WORST_MASK } from "./points.ts";
 export type * from "./protocol.ts";
 export { SUBPROTOCOL } from "./protocol.ts";
-export { Room, type RoomEvents, type RoomState, type SendOptions, type ShownMessage } from "./room.ts";
+export { Room, type RoomEvents, type RoomState, type ShownMessage } from "./room.ts";
 export type { Socket, WebSocketConstructor } from "./socket.ts";
 export { SeriesStore, StoredSeries, type StoreEvents, type StoreOptions } from "./store.ts";
 export {

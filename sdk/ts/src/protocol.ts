@@ -288,6 +288,7 @@ export type ClientMessage =
   | { readonly type: "app_ping" | "app_pong"; readonly payload: { readonly t?: number } };
 
 export interface Moderation {
+  readonly id: string;
   readonly room: string;
   readonly user: string;
   readonly for_ms?: number | undefined;

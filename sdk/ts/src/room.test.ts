@@ -156,20 +156,21 @@ describe("a room", () => {
     expect(room.state).toBe("refused");
   });
 
-  it("takes what moderators do", () => {
-    expect([room.kick("eve", "spam"), room.ban("eve", { forMs: 1000 })]).toEqual([true, true]);
-    expect(server.socket.last("kick")).toEqual({ room: "p/ops", user: "eve", reason: "spam" });
-    expect(server.socket.last("ban")).toEqual({ room: "p/ops", user: "eve", for_ms: 1000 });
-    const errors: string[] = [];
-    room.on("error", (e) => errors.push(e.code));
-    refuse("forbidden");
+  it("has receipts for what moderators do, and refusals that are not those of a join", async () => {
+    const [kick, ban] = [room.kick("eve", "spam"), room.ban("eve", { forMs: 1000 })];
+    expect(server.socket.last("kick")).toEqual({ id: kick.id, room: "p/ops", user: "eve", reason: "spam" });
+    expect(server.socket.last("ban")).toEqual({ id: ban.id, room: "p/ops", user: "eve", for_ms: 1000 });
+    server.socket.say("receipt", { id: kick.id, version: 3 });
+    expect(await kick.done).toBe(3);
     void room.join();
-    // A refusal would be taken for that of the join.
-    expect(room.kick("eve")).toBe(false);
+    refuse("forbidden", { id: ban.id, room: "p/ops" });
+    await expect(ban.done).rejects.toMatchObject({ name: "Refused", code: "forbidden" });
     joined();
-    expect([room.state, errors]).toEqual(["joined", ["forbidden"]]);
+    expect(room.state).toBe("joined");
     server.socket.lose();
-    expect(room.kick("eve")).toBe(false);
+    const later = room.kick("bob");
+    server.reconnect();
+    expect(server.socket.got("kick")).toEqual([{ id: later.id, room: "p/ops", user: "bob" }]);
   });
 });
 
@@ -177,6 +178,14 @@ describe("a message of one's own", () => {
   beforeEach(() => {
     void room.join();
     joined([message(1)]);
+  });
+
+  it("that JSON cannot say is refused at once, and is in the way of no other", async () => {
+    const { done } = room.send("chat", 1n);
+    await expect(done).rejects.toThrow(TypeError);
+    const next = room.send("chat", "hello");
+    expect(server.socket.got("send").map((m) => m.id)).toEqual([next.id]);
+    expect(texts()).toEqual(["m1", `${next.id}?`]);
   });
 
   it("is shown at once, as pending until it comes back", async () => {

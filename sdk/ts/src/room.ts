@@ -1,7 +1,7 @@
 import type { Clock } from "./clock.ts";
 import { Emitter } from "./emitter.ts";
 import { isPassing, Refused } from "./http.ts";
-import type { Sent } from "./outbox.ts";
+import type { Outbox, SendOptions, Sent } from "./outbox.ts";
 import type {
   ClientMessage,
   ErrorMessage,
@@ -10,18 +10,8 @@ import type {
   Member,
   Message,
   Presence,
-  Target,
 } from "./protocol.ts";
 import { Waiters } from "./waiters.ts";
-
-export interface SendOptions {
-  /** Do not deliver it to this connection. */
-  readonly excludeSelf?: boolean;
-  /** Neither kept nor told again: typing, pointers. */
-  readonly ephemeral?: boolean;
-  /** How long it may wait for who is absent, ms. */
-  readonly ttlMs?: number;
-}
 
 /** A message as a room shows it: confirmed, or one's own that the server has not confirmed yet. */
 export interface ShownMessage extends Message {
@@ -47,7 +37,7 @@ export interface RoomLink {
   readonly clock: Clock;
   readonly session: () => string;
   send(message: ClientMessage): boolean;
-  post(target: Target, type: string, payload: unknown, options: SendOptions): Sent;
+  readonly outbox: Outbox;
 }
 
 /** Messages that a room keeps to show, and asks for when it joins, unless told otherwise. */
@@ -118,7 +108,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Send to all in the room. It is in timeline at once, as pending, and goes from there if the server refuses it. */
   send(type: string, payload: unknown, options: SendOptions = {}): Sent {
-    const sent = this.link.post({ room: this.name }, type, payload, options);
+    const sent = this.link.outbox.send({ room: this.name }, type, payload, options);
     if (options.ephemeral) return sent;
     const from = { user: "", session: this.link.session() };
     const time = Date.now() * 1000;
@@ -145,17 +135,17 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   /**
-   * Moderators only. False if the server cannot be asked now: there is no WebSocket, or the room is being joined. A
-   * refusal is told by error.
+   * Moderators only. Waits for a WebSocket if there is none. Its receipt comes behind the presence that the room is told;
+   * who reads the room at that version over HTTP finds the user gone. It is no message's, for waitFor.
    */
-  kick(user: string, reason?: string): boolean {
-    return this.moderate({ type: "kick", payload: { room: this.name, user, reason } });
+  kick(user: string, reason?: string): Sent {
+    return this.link.outbox.post("kick", { room: this.name, user, reason });
   }
 
   /** As kick, and keeps the user out for a time: a day, which is also the longest. */
-  ban(user: string, options: { readonly forMs?: number; readonly reason?: string } = {}): boolean {
+  ban(user: string, options: { readonly forMs?: number; readonly reason?: string } = {}): Sent {
     const { forMs: for_ms, reason } = options;
-    return this.moderate({ type: "ban", payload: { room: this.name, user, for_ms, reason } });
+    return this.link.outbox.post("ban", { room: this.name, user, for_ms, reason });
   }
 
   /** The newest messages in the order of the room, and then one's own that are not confirmed. */
@@ -241,7 +231,7 @@ export class Room extends Emitter<RoomEvents> {
     this.emit("changed", undefined);
   }
 
-  /** What is refused of this room, but messages: those have ids. */
+  /** What is refused of this room, but what is posted: that has ids. */
   error(message: ErrorMessage): void {
     const { code, message: text, path } = message;
     const asked = this.current === "joining" && this.leaving === 0;
@@ -259,11 +249,6 @@ export class Room extends Emitter<RoomEvents> {
     this.cancelJoin();
     this.enter("joining");
     this.link.send({ type: "join", payload: this.request() });
-  }
-
-  private moderate(message: ClientMessage): boolean {
-    // An error names the room only: while it is being joined, that is what it is about.
-    return this.current !== "joining" && this.link.send(message);
   }
 
   private refuse(error: Error): void {

@@ -277,7 +277,7 @@ describe("event streams", () => {
     expect(posted).toEqual([{ path: "/base/v1/publish", body }]);
   });
 
-  it("refuse at once what only a WebSocket carries", async () => {
+  it("refuse at once what only a WebSocket carries, but kicks, which wait and are in nobody's way", async () => {
     const room = client.room("p/ops");
     void room.join();
     await connect();
@@ -285,11 +285,17 @@ describe("event streams", () => {
     streams[0]?.say("joined", { room: "p/ops", members: [], version: 1 });
     await turn();
     expect(room.state).toBe("joined");
-    expect([room.kick("u"), room.ban("u")]).toEqual([false, false]);
+    const done: string[] = [];
+    for (const { done: kicked } of [room.kick("u"), room.ban("u")])
+      kicked.then(
+        () => done.push("stored"),
+        () => done.push("refused"),
+      );
     await expect(room.send("typing", {}, { ephemeral: true }).done).rejects.toMatchObject({
       code: "not_connected",
     });
-    expect(posted).toEqual([]);
+    expect([posted, done]).toEqual([[], []]);
+    expect(await room.send("chat", "behind").done).toBe(9);
     await expect(client.stats()).rejects.toThrow("no connection that can be asked");
     await expect(client.listRooms()).rejects.toThrow("no connection that can be asked");
     expect([client.state.name, streams.length]).toEqual(["live", 1]);

@@ -1,7 +1,7 @@
 import { type Clock, type Screen, systemClock, systemScreen } from "./clock.ts";
 import { Emitter } from "./emitter.ts";
 import { INITIAL, isOpen, type LinkState } from "./machine.ts";
-import type { Sent } from "./outbox.ts";
+import type { SendOptions, Sent } from "./outbox.ts";
 import type {
   AlertMessage,
   ErrorMessage,
@@ -11,7 +11,7 @@ import type {
   Updates,
   Welcome,
 } from "./protocol.ts";
-import type { Room, SendOptions } from "./room.ts";
+import type { Room } from "./room.ts";
 import { SeriesStore, type StoredSeries } from "./store.ts";
 import type { SubscribeOptions, SubscriptionState } from "./subscription.ts";
 import type { GetToken } from "./tokens.ts";
@@ -178,12 +178,12 @@ export class LiveWorker extends Emitter<WorkerEvents> {
 
   /** Send to a room, a user, a session or all. Sent again after a reconnect until there is a receipt. */
   send(target: Target, type: string, payload: unknown, options?: SendOptions): Sent {
-    return this.rooms.send(target, type, payload, options);
+    return this.rooms.outbox.send(target, type, payload, options);
   }
 
   /** The message, and all to this user before it, is read and need not come again; others than to a user do not anyway. */
-  acknowledge(message: Message): void {
-    this.say({ op: "acknowledge", message });
+  acknowledge({ user, version }: Message): void {
+    this.say({ op: "acknowledge", message: { user, version } });
   }
 
   private say(message: ToWorker): void {

@@ -6,6 +6,7 @@ import type {
   ErrorMessage,
   Message,
   ServerMessage,
+  Target,
   Welcome,
 } from "./protocol.ts";
 import type { SubscribeOptions, SubscriptionState } from "./subscription.ts";
@@ -42,7 +43,7 @@ export type ToWorker =
   | { readonly op: "unsubscribe"; readonly n: number }
   | { readonly op: "room"; readonly request: RoomRequest }
   /** It is read, and all to the user before it. */
-  | { readonly op: "acknowledge"; readonly message: Message }
+  | { readonly op: "acknowledge"; readonly message: Target & { readonly version: number } }
   /** The batch has been shown. */
   | { readonly op: "painted" }
   | { readonly op: "visible"; readonly visible: boolean };

@@ -18,16 +18,14 @@ export class RelayClient extends LiveClient {
     this.on("problem", (error) => this.refused(error));
   }
 
-  /** What the page asks of a room. What cannot be carried now is refused, unless the page will ask it again by itself. */
+  /** What the page asks of a room. The page asks again by itself what cannot be carried now, but what is worth nothing later. */
   carry(request: RoomRequest): ErrorMessage | null {
     if (request.type === "join") this.wanted.set(request.payload.room, request.payload);
     else if (request.type === "leave") this.wanted.delete(request.payload.room);
     if (this.connection.send(request)) return null;
-    const { type, payload } = request;
-    const again = type === "join" || type === "leave" || (type === "send" && !payload.ephemeral);
-    if (again) return null;
-    const about = "id" in payload ? { id: payload.id } : { room: payload.room };
-    return { code: "not_connected", message: "there is no connection that carries it", ...about };
+    if (request.type !== "send" || !request.payload.ephemeral) return null;
+    const { id } = request.payload;
+    return { code: "not_connected", message: "there is no connection that carries it", id };
   }
 
   protected override receiveRoom(message: ServerMessage): void {

@@ -141,14 +141,34 @@ describe("a room of a page whose connection a worker holds", () => {
     server.socket.welcome();
     room.join();
     joined();
-    server.socket.send = (() => false) as never;
+    const { socket } = server;
+    const { send } = socket;
+    socket.send = (() => false) as never;
     await expect(room.send("typing", {}, { ephemeral: true }).done).rejects.toMatchObject({
       code: "not_connected",
     });
-    const errors: string[] = [];
-    room.on("error", (e) => errors.push(e.code));
-    room.kick("bob");
-    expect([errors, room.state]).toEqual([["not_connected"], "joined"]);
+    const kick = room.kick("bob");
+    socket.send = send;
+    server.reconnect();
+    expect(server.socket.got("kick")).toEqual([{ id: kick.id, room: "p/ops", user: "bob" }]);
+    server.socket.say("error", { code: "forbidden", message: "m", id: kick.id, room: "p/ops" });
+    await expect(kick.done).rejects.toMatchObject({ code: "forbidden" });
+    joined();
+    expect(room.state).toBe("joined");
+  });
+
+  it("sends what a LiveClient would: as JSON has it, though ports cannot carry it so", async () => {
+    server.socket.welcome();
+    room.join();
+    joined();
+    const proxy = new Proxy({ text: "hello", at: new URL("http://weir.example/"), gone: () => 1 }, {});
+    const { id } = room.send("chat", proxy);
+    expect(server.socket.last("send")).toEqual({
+      id,
+      room: "p/ops",
+      type: "chat",
+      payload: { text: "hello", at: "http://weir.example/" },
+    });
   });
 
   it("is asked for in the addresses of event streams, from its newest message on", async () => {

@@ -1,8 +1,7 @@
 import type { Clock } from "./clock.ts";
-import { uniqueId } from "./id.ts";
-import { Outbox, type Sent } from "./outbox.ts";
-import type { ClientMessage, ErrorMessage, SendRequest, Target, Welcome } from "./protocol.ts";
-import { Room, type SendOptions } from "./room.ts";
+import { Outbox } from "./outbox.ts";
+import type { ClientMessage, ErrorMessage, Welcome } from "./protocol.ts";
+import { Room } from "./room.ts";
 import type { RoomMessage, RoomRequest } from "./worker-protocol.ts";
 
 /**
@@ -11,9 +10,7 @@ import type { RoomMessage, RoomRequest } from "./worker-protocol.ts";
  */
 export class PageRooms {
   private readonly rooms = new Map<string, Room>();
-  private readonly outbox: Outbox;
-  private readonly prefix = uniqueId().slice(0, 12);
-  private serial = 0;
+  readonly outbox: Outbox;
   private epoch = "";
   private session = "";
   private isOpen = false;
@@ -33,18 +30,11 @@ export class PageRooms {
         clock: this.clock,
         session: () => this.session,
         send: (message) => this.say(message),
-        post: (...message) => this.send(...message),
+        outbox: this.outbox,
       });
       this.rooms.set(name, room);
     }
     return room;
-  }
-
-  send(target: Target, type: string, payload: unknown, options: SendOptions = {}): Sent {
-    const { excludeSelf: exclude_self, ephemeral, ttlMs: ttl_ms } = options;
-    const id = `${this.prefix}-${++this.serial}`;
-    const request: SendRequest = { id, ...target, type, payload, exclude_self, ephemeral, ttl_ms };
-    return this.outbox.push(request);
   }
 
   opened({ epoch, session }: Welcome): void {
