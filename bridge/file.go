@@ -5,9 +5,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"go.yaml.in/yaml/v3"
+
+	"weir/internal/yamlfile"
 )
 
 // Bounds of a file.
@@ -27,11 +28,11 @@ func Parse(text []byte) (*Plan, error) {
 	sum := sha256.Sum256(text)
 	p := &Plan{hash: hex.EncodeToString(sum[:8])}
 	f := new(faults)
-	if root := f.readYAML(text); root != nil {
+	if root := f.Read(text, MaxBytes); root != nil {
 		p.read(root, f)
 	}
-	if len(f.list) > 0 {
-		return nil, f.err()
+	if err := f.Err(); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -50,7 +51,7 @@ func (p *Plan) read(root *yaml.Node, f *faults) {
 		return
 	}
 	for i, n := range list.value.Content {
-		at := "bridges[" + strconv.Itoa(i) + "]"
+		at := yamlfile.Index(list.path, i)
 		b := readBridge(n, at, f)
 		if b == nil {
 			continue

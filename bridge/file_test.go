@@ -44,7 +44,7 @@ func entry(lines ...string) string {
 func TestFaultsAreToldWithPathAndLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"bridges: {}":                        "bridges (line 1): must be a list",
-		"bridge: []":                         "bridge (line 1): unknown key; there are: bridges",
+		"bridge: []":                         "bridge (line 1): unknown key (bridges?)",
 		"[]":                                 "line 1: must be a section of keys and values",
 		"bridges: [":                         "is not YAML",
 		"a: 1\n---\nb: 2":                    "a second document is not possible",
@@ -63,7 +63,7 @@ func TestFaultsAreToldWithPathAndLine(t *testing.T) {
 		entry("to:"):                                        "bridges[0].to (line 3): is missing",
 		entry("to: {}"):                                     "bridges[0].to (line 5): names no target",
 		entry("to: plant1/ops"):                             "bridges[0].to (line 5): must be a section",
-		entry("to: {rom: a}"):                               "bridges[0].to.rom (line 5): unknown key; there are: room, user",
+		entry("to: {rom: a}"):                               "bridges[0].to.rom (line 5): unknown key (room?)",
 		entry("to: {room: a, user: b}"):                     "bridges[0].to.user (line 5): there is room already",
 		entry(`to: {room: '"plant1/ops"'}`):                 "it needs no quotes of its own",
 		entry("to: {room: plant1/+}"):                       "bridges[0].to.room (line 5): ",
@@ -78,6 +78,9 @@ func TestFaultsAreToldWithPathAndLine(t *testing.T) {
 		entry("from: middle"):                               "bridges[0].from (line 7): must be one of start, end",
 		entry("format: xml"):                                "must be one of json, text, bytes",
 		entry("max_age: 5"):                                 "bridges[0].max_age (line 7): must be a duration",
+		entry("to: {crowd: a}"):                             "bridges[0].to.crowd (line 5): unknown key; there are: room, user",
+		entry("ttl: 2d"):                                    "must be between 1ms and 24h0m0s, is 48h0m0s",
+		entry("max_age: -1d"):                               "must be between 1ms and",
 		entry("ttl: 48h"):                                   "must be between 1ms and 24h0m0s, is 48h0m0s",
 		entry("rate: many"):                                 "must be a whole number of records a second",
 		entry("filter: value.x = 1"):                        "bridges[0].filter (line 7): column 9: ",
@@ -157,17 +160,20 @@ func TestExamplesAreRight(t *testing.T) {
 func TestWhatIsTooOldIsPassedOver(t *testing.T) {
 	p, err := Parse([]byte(entry("max_age: 10m")))
 	must(t, err)
+	days, err := Parse([]byte(entry("max_age: 2d")))
+	must(t, err)
 	command, err := Parse([]byte(entry("to: {device: a/b}", "type:", "command: x", "ttl: 1m")))
 	must(t, err)
 	message, err := Parse([]byte(entry("ttl: 30m")))
 	must(t, err)
 	now := time.Now()
-	for age, want := range map[time.Duration][3]Verdict{
-		0: {Sent, Sent, Sent}, 2 * time.Minute: {Sent, Expired, Sent}, time.Hour: {Expired, Expired, Expired}, -time.Hour: {Sent, Sent, Sent},
+	for age, want := range map[time.Duration][4]Verdict{
+		0: {Sent, Sent, Sent, Sent}, 2 * time.Minute: {Sent, Expired, Sent, Sent}, time.Hour: {Expired, Expired, Expired, Sent},
+		-time.Hour: {Sent, Sent, Sent, Sent}, 47 * time.Hour: {Expired, Expired, Expired, Sent}, 49 * time.Hour: {Expired, Expired, Expired, Expired},
 	} {
 		o := Origin{Topic: "t", Record: &kafka.Record{Value: []byte("1"), Time: now.Add(-age).UnixMilli()}}
-		var got [3]Verdict
-		for i, plan := range []*Plan{p, command, message} {
+		var got [4]Verdict
+		for i, plan := range []*Plan{p, command, message, days} {
 			got[i] = plan.Bridges()[0].Apply(o, now).Verdict
 		}
 		if got != want {

@@ -11,6 +11,7 @@ import (
 
 	"weir/bridge/formula"
 	"weir/internal/joined"
+	"weir/internal/yamlfile"
 	"weir/rooms"
 	"weir/telemetry"
 	"weir/wire"
@@ -145,7 +146,7 @@ func (r *reader) at1(key, format string, args ...any) {
 	if s, ok := r.given[key]; ok {
 		line = s.line
 	}
-	r.faults.at(join(r.at, key), line, format, args...)
+	r.faults.at(yamlfile.Join(r.at, key), line, format, args...)
 }
 
 func (r *reader) rate() int {

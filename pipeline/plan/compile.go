@@ -7,6 +7,7 @@ import (
 
 	"weir/expr"
 	"weir/internal/joined"
+	"weir/internal/yamlfile"
 	"weir/pipeline/window"
 )
 
@@ -95,7 +96,7 @@ func (t *Treatment) compileOutputs(s *Settings, f *faults) {
 		f.at("averages", "there are %d, and may be %d", len(s.Averages), maxAverages)
 	}
 	for i, a := range s.Averages[:min(len(s.Averages), maxAverages)] {
-		path := index("averages", i)
+		path := yamlfile.Index("averages", i)
 		if err := a.Validate(); err != nil {
 			f.of(path, err)
 			continue
@@ -120,7 +121,7 @@ func (t *Treatment) compileWindows(s *Settings, f *faults) {
 		f.at("windows", "there are %d, and may be %d", len(s.Windows), maxWindows)
 	}
 	for i := range s.Windows[:min(len(s.Windows), maxWindows)] {
-		path := index("windows", i)
+		path := yamlfile.Index("windows", i)
 		if missing := s.Windows[i].missing(); len(missing) > 0 {
 			for _, key := range missing {
 				f.at(path+"."+key, "is missing")
@@ -191,7 +192,7 @@ func (t *Treatment) compileRules(s *Settings, f *faults) {
 	for i := range s.Rules[:min(len(s.Rules), maxRules)] {
 		r, err := s.Rules[i].Compile()
 		if err != nil {
-			f.of(index("rules", i), err)
+			f.of(yamlfile.Index("rules", i), err)
 			continue
 		}
 		t.Rules = append(t.Rules, r)

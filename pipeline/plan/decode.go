@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"weir/internal/yamlfile"
 )
 
 // decoder puts YAML onto Go values, strictly: every key must be known, and every value of the right kind. Keys
@@ -32,7 +34,7 @@ var (
 func (d *decoder) into(n *yaml.Node, v reflect.Value, path, name string) {
 	d.faults.lines[path] = n.Line
 	switch {
-	case isNull(n):
+	case yamlfile.IsNull(n):
 		return // a section with nothing in it says nothing
 	case isWord(n, "off") && d.empty(v):
 		d.put(name, true)
@@ -104,14 +106,14 @@ func (d *decoder) pointer(n *yaml.Node, v reflect.Value, path, name string) {
 	} else {
 		target.Elem().Set(v.Elem())
 	}
-	before := d.faults.count()
+	before := d.faults.Count()
 	if isWord(n, "on") && v.Type().Elem().Kind() == reflect.Struct {
 		d.put(name, false)
 	} else {
 		d.into(n, target.Elem(), path, name)
 	}
 	// What cannot be read is told once; a zero in its place would be told again.
-	if target.Elem().Kind() == reflect.Struct || d.faults.count() == before {
+	if target.Elem().Kind() == reflect.Struct || d.faults.Count() == before {
 		v.Set(target)
 	}
 }
@@ -130,7 +132,7 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path, name string) {
 	var meant []string
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		at := join(path, printable(key.Value))
+		at := yamlfile.Join(path, yamlfile.Printable(key.Value))
 		d.faults.lines[at] = key.Line
 		field, ok := fields[key.Value]
 		switch {
@@ -139,27 +141,27 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, path, name string) {
 		case seen[key.Value]:
 			d.faults.tell(at, "is given twice")
 		case !ok:
-			if d.faults.full() {
-				d.faults.more++
+			if d.faults.Full() {
+				d.faults.More++
 				break
 			}
-			d.faults.tell(at, "unknown key%s", hint(key.Value, fields))
+			d.faults.tell(at, "%s", unknown(key.Value, fields))
 			if near := nearest(key.Value, fields); near != "" {
 				meant = append(meant, near)
 			}
 		default:
-			if field.whole && !isNull(value) {
+			if field.whole && !yamlfile.IsNull(value) {
 				field.value.Set(d.new(field.value.Type()))
-				d.put(join(name, key.Value), true)
+				d.put(yamlfile.Join(name, key.Value), true)
 			}
-			d.into(value, field.value, at, join(name, key.Value))
+			d.into(value, field.value, at, yamlfile.Join(name, key.Value))
 			d.faults.lines[at] = key.Line
 		}
 		seen[key.Value] = true
 	}
 	for _, key := range meant {
 		if !seen[key] {
-			d.faults.spoil(join(path, key), true) // misspelt, not missing
+			d.faults.spoil(yamlfile.Join(path, key), true) // misspelt, not missing
 		}
 	}
 }
@@ -182,15 +184,13 @@ func (d *decoder) switchOn(n *yaml.Node, fields map[string]field, path, name str
 	for i, item := range n.Content {
 		f, ok := fields[item.Value]
 		if !ok {
-			d.faults.unread(index(path, i), "unknown key%s", hint(item.Value, fields))
+			d.faults.unread(yamlfile.Index(path, i), "%s", unknown(item.Value, fields))
 			continue
 		}
 		f.value.SetBool(true)
 	}
 	d.put(name, true)
 }
-
-func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
 // isWord reports whether n is the word, without quotes.
 func isWord(n *yaml.Node, word string) bool {

@@ -4,6 +4,8 @@ import (
 	"reflect"
 
 	"go.yaml.in/yaml/v3"
+
+	"weir/internal/yamlfile"
 )
 
 // keyed is an item of a list in which a later one of the same key takes the place of the earlier.
@@ -37,7 +39,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path, name string) {
 		out = reflect.MakeSlice(v.Type(), 0, 0) // an empty list is "off"
 	}
 	for i, item := range n.Content {
-		at := index(path, i)
+		at := yamlfile.Index(path, i)
 		one := d.new(v.Type().Elem())
 		inner := *d
 		inner.set = nil
@@ -52,7 +54,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path, name string) {
 			d.faults.spoil(at, false)
 		}
 		seen[key] = true
-		d.put(join(name, key), false)
+		d.put(yamlfile.Join(name, key), false)
 		if old := indexKey(out, key); old >= 0 && old < v.Len() {
 			out.Index(old).Set(one)
 		} else {
@@ -84,7 +86,7 @@ func (d *decoder) table(n *yaml.Node, v reflect.Value, path, name string) {
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		at := join(path, printable(key.Value))
+		at := yamlfile.Join(path, yamlfile.Printable(key.Value))
 		if key.Kind != yaml.ScalarNode || key.Value == "" {
 			d.faults.tell(path, "line %d: a key must be a word", key.Line)
 			continue
@@ -94,13 +96,13 @@ func (d *decoder) table(n *yaml.Node, v reflect.Value, path, name string) {
 		}
 		seen[key.Value] = true
 		k := reflect.ValueOf(key.Value)
-		if isNull(value) {
+		if yamlfile.IsNull(value) {
 			out.SetMapIndex(k, reflect.Value{})
-			d.put(join(name, key.Value), false)
+			d.put(yamlfile.Join(name, key.Value), false)
 			continue
 		}
 		one := d.new(v.Type().Elem())
-		d.into(value, one, at, join(name, key.Value))
+		d.into(value, one, at, yamlfile.Join(name, key.Value))
 		out.SetMapIndex(k, one)
 	}
 	v.Set(out)

@@ -2,39 +2,28 @@ package plan
 
 import (
 	"encoding"
-	"fmt"
 	"math"
 	"reflect"
 	"strconv"
-	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"weir/internal/yamlfile"
 )
 
 func (d *decoder) duration(n *yaml.Node, v reflect.Value, path, name string) {
-	parsed, err := parseDuration(n.Value)
+	parsed, err := yamlfile.Duration(n.Value)
 	switch {
-	case n.Kind != yaml.ScalarNode || err != nil:
-		d.faults.unread(path, "must be a duration such as 30s, 5m or 1h")
+	case n.Kind != yaml.ScalarNode:
+		d.faults.unread(path, "must be a single value")
+	case err != nil:
+		d.faults.unread(path, "%v", err)
 	case parsed < 0:
-		d.faults.unread(path, "must not be negative, is %s", printable(n.Value))
+		d.faults.unread(path, "must not be negative, is %s", yamlfile.Printable(n.Value))
 	default:
 		v.SetInt(int64(parsed))
 		d.put(name, false)
 	}
-}
-
-// parseDuration also knows days, of 24 hours.
-func parseDuration(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.ParseInt(days, 10, 32)
-		if err != nil || n > 10_000 || n < -10_000 {
-			return 0, fmt.Errorf("%q is not a duration", text)
-		}
-		return time.Duration(n) * 24 * time.Hour, nil
-	}
-	return time.ParseDuration(text)
 }
 
 func (d *decoder) text(n *yaml.Node, v reflect.Value, path, name string) {

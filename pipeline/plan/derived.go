@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"weir/expr"
+	"weir/internal/yamlfile"
 	"weir/telemetry"
 )
 
@@ -44,7 +45,7 @@ func (p *Plan) checkDerived(spec *file, f *faults) {
 	inputs := 0
 	for i := range spec.Derived {
 		s := &spec.Derived[i]
-		d := &Derived{As: s.As, MaxAge: s.MaxAge, Unit: s.Unit, match: s.Match, path: index("derived", i)}
+		d := &Derived{As: s.As, MaxAge: s.MaxAge, Unit: s.Unit, match: s.Match, path: yamlfile.Index("derived", i)}
 		d.check(s, f)
 		inputs += len(d.Inputs)
 		p.derived = append(p.derived, d)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/internal/yamlfile"
 	"weir/telemetry"
 )
 
@@ -83,7 +84,7 @@ func (p *Plan) checkEnrich(spec *file, f *faults) {
 		s := &spec.Enrich[i]
 		l := &Lookup{
 			Prefix: s.Prefix, Timeout: s.Timeout, Cache: s.Cache, HeadersFile: s.HeadersFile,
-			match: s.Match, url: s.URL, path: index("enrich", i),
+			match: s.Match, url: s.URL, path: yamlfile.Index("enrich", i),
 		}
 		checkMatch(l.path, l.match, f)
 		l.checkURL(f)

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"weir/internal/yamlfile"
 )
 
 // checkEntries checks each entry of pipelines by itself.
@@ -16,7 +18,7 @@ func (p *Plan) checkEntries(f *faults) {
 		checkMatch(e.path, e.spec.Match, f)
 		for i, pattern := range e.spec.Match {
 			if len(pattern.segments) == 1 && pattern.segments[0] != "#" {
-				f.at(index(e.path+".match", i), "matches nothing: a series is a device and a metric, such as %s/temperature", pattern)
+				f.at(yamlfile.Index(e.path+".match", i), "matches nothing: a series is a device and a metric, such as %s/temperature", pattern)
 			}
 		}
 		if !checkName(e.spec.Name) {
@@ -29,12 +31,12 @@ func (p *Plan) checkEntries(f *faults) {
 		e.settings(seed)
 		alone := &faults{lines: map[string]int{}}
 		new(Treatment).compile(&e.spec.Settings, &p.detectors, alone)
-		for _, fault := range alone.list {
-			fault.Path = join(e.path, fault.Path)
-			if fault.without != "" {
-				fault.without = join(e.path, fault.without)
+		for _, fault := range alone.List {
+			fault.Path = yamlfile.Join(e.path, fault.Path)
+			if fault.Without != "" {
+				fault.Without = yamlfile.Join(e.path, fault.Without)
 			}
-			f.add(fault)
+			f.addUnspoilt(fault)
 		}
 	}
 }
@@ -50,7 +52,7 @@ func checkMatch(path string, match Patterns, f *faults) {
 			continue // it was told why
 		}
 		if seen[pattern.String()] {
-			f.at(index(path+".match", i), "%s is there twice", pattern)
+			f.at(yamlfile.Index(path+".match", i), "%s is there twice", pattern)
 		}
 		seen[pattern.String()] = true
 	}
@@ -94,7 +96,7 @@ func (e *entry) overrides(earlier *entry) bool {
 // checkTogether checks what takes more than one entry to be wrong.
 // groups: none of them was left out.
 func (p *Plan) checkTogether(groups bool, f *faults) {
-	before := len(f.list)
+	before := len(f.List)
 	for i, e := range p.entries {
 		if len(e.sets) == 0 {
 			f.at(e.path, "sets nothing")
@@ -112,7 +114,7 @@ func (p *Plan) checkTogether(groups bool, f *faults) {
 		}
 	}
 	p.findTemplates(f)
-	if len(f.list) == before { // or it would tell the same again
+	if len(f.List) == before { // or it would tell the same again
 		p.checkPairs(f)
 	}
 	p.checkNames(f)
@@ -158,7 +160,7 @@ func (p *Plan) checkReserved(e *entry, f *faults) {
 			return meet(pattern.segments, device, anySegment)
 		})
 		if !met {
-			f.at(index(e.path+".match", i), "matches nothing: a segment that begins with _ is a group's, and no group has such a series")
+			f.at(yamlfile.Index(e.path+".match", i), "matches nothing: a segment that begins with _ is a group's, and no group has such a series")
 		}
 	}
 }

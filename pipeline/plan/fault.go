@@ -7,39 +7,17 @@ import (
 	"strings"
 
 	"weir/internal/joined"
+	"weir/internal/yamlfile"
 	"weir/pipeline/rule"
 )
 
-// Fault is something wrong with a file, and where: the path of the setting and its line, counted from 1. Line 0
-// is unknown; an empty Path is the file as a whole.
-type Fault struct {
-	Path   string
-	Line   int
-	Reason string
-	// without is the path of a setting that this is wrong for want of; empty: of none.
-	without string
-}
-
-func (f *Fault) Error() string {
-	switch {
-	case f.Path == "" && f.Line == 0:
-		return f.Reason
-	case f.Path == "":
-		return fmt.Sprintf("line %d: %s", f.Line, f.Reason)
-	case f.Line == 0:
-		return fmt.Sprintf("%s: %s", f.Path, f.Reason)
-	}
-	return fmt.Sprintf("%s (line %d): %s", f.Path, f.Line, f.Reason)
-}
-
-// maxFaults bounds what is told of one file.
-const maxFaults = 200
+// Fault is something wrong with a file, and where.
+type Fault = yamlfile.Fault
 
 // faults collects what is wrong. Its order is that of the lines.
 type faults struct {
-	list  []*Fault
+	yamlfile.Faults
 	lines map[string]int
-	more  int
 	// spoilt are settings of which a fault says enough: whatever else seems to be wrong with them follows from that.
 	// true: with all that is below them.
 	spoilt map[string]bool
@@ -48,11 +26,11 @@ type faults struct {
 // at records a fault of the setting at path, unless it follows from one that was told. The line is that of the
 // setting, or of what it stands in.
 func (f *faults) at(path, format string, args ...any) {
-	f.add(&Fault{Path: path, Reason: fmt.Sprintf(format, args...)})
+	f.addUnspoilt(&Fault{Path: path, Reason: fmt.Sprintf(format, args...)})
 }
 
-func (f *faults) add(one *Fault) {
-	if f.isSpoilt(one.Path) || one.without != "" && f.isSpoilt(one.without) {
+func (f *faults) addUnspoilt(one *Fault) {
+	if f.isSpoilt(one.Path) || one.Without != "" && f.isSpoilt(one.Without) {
 		return
 	}
 	f.record(one)
@@ -64,12 +42,8 @@ func (f *faults) tell(path, format string, args ...any) {
 }
 
 func (f *faults) record(one *Fault) {
-	if f.full() {
-		f.more++
-		return
-	}
 	one.Line = f.line(one.Path)
-	f.list = append(f.list, one)
+	f.Add(one)
 }
 
 // unread records why a setting could not be read: what stands in its place is not looked at.
@@ -100,7 +74,7 @@ func (f *faults) isSpoilt(path string) bool {
 
 // clean reports whether no fault was told of the setting at path or what is below it.
 func (f *faults) clean(path string) bool {
-	return !slices.ContainsFunc(f.list, func(one *Fault) bool {
+	return !slices.ContainsFunc(f.List, func(one *Fault) bool {
 		rest, ok := strings.CutPrefix(one.Path, path)
 		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 	})
@@ -108,11 +82,6 @@ func (f *faults) clean(path string) bool {
 
 // parent is the path of what the setting stands in.
 func parent(path string) string { return path[:max(strings.LastIndexAny(path, ".["), 0)] }
-
-// full reports whether no more faults are told, only counted.
-func (f *faults) full() bool { return len(f.list) == maxFaults }
-
-func (f *faults) count() int { return len(f.list) + f.more }
 
 func (f *faults) line(path string) int {
 	for path != "" {
@@ -136,9 +105,9 @@ func (f *faults) one(path string, err error) {
 	if errors.As(err, &of) {
 		one := &Fault{Path: below(path, of.Field), Reason: of.Reason}
 		if of.Without != "" {
-			one.without = below(path, of.Without)
+			one.Without = below(path, of.Without)
 		}
-		f.add(one)
+		f.addUnspoilt(one)
 		return
 	}
 	text := err.Error()
@@ -153,7 +122,7 @@ func below(path, field string) string {
 	if strings.HasPrefix(field, "[") {
 		return path + field
 	}
-	return join(path, field)
+	return yamlfile.Join(path, field)
 }
 
 // isField reports whether text is the path of a setting rather than the begin of a sentence.
@@ -161,19 +130,4 @@ func isField(text string) bool {
 	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("_.[]", r)
 	})
-}
-
-func (f *faults) err() error {
-	if len(f.list) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(f.list, func(a, b *Fault) int { return a.Line - b.Line })
-	errs := make([]error, 0, len(f.list)+1)
-	for _, e := range f.list {
-		errs = append(errs, e)
-	}
-	if f.more > 0 {
-		errs = append(errs, fmt.Errorf("and %d more", f.more))
-	}
-	return errors.Join(errs...)
 }

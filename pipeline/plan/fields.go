@@ -1,15 +1,13 @@
 package plan
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 
 	"weir/internal/spelling"
+	"weir/internal/yamlfile"
 )
 
 // field is what a key of a section fills. whole: nothing of what stood there before stays.
@@ -45,32 +43,12 @@ func hidden(tag reflect.StructTag) []string {
 	return strings.Fields(keys)
 }
 
-func join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
-
-// printable is a key as messages show it.
-func printable(key string) string {
-	if len(key) > maxNameBytes || strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return fmt.Sprintf("%.70q", key)
-	}
-	return key
-}
-
-func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
-
-// hint names the key that was probably meant, or all that there are.
-func hint(key string, fields map[string]field) string {
-	if near := nearest(key, fields); near != "" {
-		return " (" + near + "?)"
-	}
-	return "; there are: " + strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
+// unknown says of a key that it is none of those there are, and which was probably meant.
+func unknown(key string, fields map[string]field) string {
+	return yamlfile.Unknown(key, keysOf(fields))
 }
 
 // nearest is the key that was probably meant, or "".
-func nearest(key string, fields map[string]field) string {
-	return spelling.Near(key, slices.Sorted(maps.Keys(fields)))
-}
+func nearest(key string, fields map[string]field) string { return spelling.Near(key, keysOf(fields)) }
+
+func keysOf(fields map[string]field) []string { return slices.Sorted(maps.Keys(fields)) }

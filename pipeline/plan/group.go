@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/internal/yamlfile"
 	"weir/pipeline/window"
 	"weir/telemetry"
 )
@@ -142,7 +143,7 @@ func plusMark(segment string) int {
 func (p *Plan) checkGroups(spec *file, f *faults) {
 	for i := range spec.Groups {
 		s := &spec.Groups[i]
-		g := &Group{Unit: s.Unit, match: s.Match, path: index("groups", i)}
+		g := &Group{Unit: s.Unit, match: s.Match, path: yamlfile.Index("groups", i)}
 		checkMatch(g.path, g.match, f)
 		if len(s.Unit) > maxTextBytes {
 			f.at(g.path+".unit", "is longer than %d bytes", maxTextBytes)

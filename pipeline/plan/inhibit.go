@@ -4,6 +4,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"weir/internal/spelling"
+	"weir/internal/yamlfile"
 	"weir/pipeline/rule"
 )
 
@@ -13,8 +14,8 @@ func (p *Plan) checkInhibit(spec *file, names map[string]bool, f *faults) {
 	f.of("inhibit", err)
 	p.inhibitor = inhibitor
 	for i, x := range spec.Inhibit {
-		checkRuleNames(index("inhibit", i)+".source.rules", x.Source.Rules, names, f)
-		checkRuleNames(index("inhibit", i)+".target.rules", x.Target.Rules, names, f)
+		checkRuleNames(yamlfile.Index("inhibit", i)+".source.rules", x.Source.Rules, names, f)
+		checkRuleNames(yamlfile.Index("inhibit", i)+".target.rules", x.Target.Rules, names, f)
 	}
 }
 
@@ -22,7 +23,7 @@ func (p *Plan) checkInhibit(spec *file, names map[string]bool, f *faults) {
 func (p *Plan) checkInhibitors(names map[string]bool, f *faults) {
 	for _, e := range p.entries {
 		for i, r := range e.spec.Rules {
-			checkRuleNames(index(e.path+".rules", i)+".inhibited_by", r.InhibitedBy, names, f)
+			checkRuleNames(yamlfile.Index(e.path+".rules", i)+".inhibited_by", r.InhibitedBy, names, f)
 		}
 	}
 }
@@ -30,7 +31,7 @@ func (p *Plan) checkInhibitors(names map[string]bool, f *faults) {
 // checkRuleNames refuses names of rules that there are not.
 func checkRuleNames(path string, list []string, names map[string]bool, f *faults) {
 	for j, name := range list {
-		if at := index(path, j); !names[name] && f.clean(at) {
+		if at := yamlfile.Index(path, j); !names[name] && f.clean(at) {
 			f.at(at, "there is no rule called %.70s", name)
 		}
 	}
@@ -45,7 +46,7 @@ func (p *Plan) ruleNames(root *yaml.Node, f *faults) map[string]bool {
 			names[r.Name] = true
 		}
 	}
-	if len(f.list) > 0 && root != nil {
+	if len(f.List) > 0 && root != nil {
 		everyName(root, names)
 	}
 	return names

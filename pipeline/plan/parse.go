@@ -3,14 +3,9 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -58,7 +53,7 @@ const maxSeriesPerDevice = 512
 func Parse(text []byte) (*Plan, error) {
 	f := &faults{lines: map[string]int{}}
 	p := parse(text, f)
-	if err := f.err(); err != nil {
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -75,11 +70,11 @@ func Default() *Plan {
 }
 
 func parse(text []byte, f *faults) *Plan {
-	root := readYAML(text, f)
-	if len(f.list) > 0 {
+	root := read(text, f)
+	if len(f.List) > 0 {
 		return nil
 	}
-	if countEntries(root, f); len(f.list) > 0 {
+	if countEntries(root, f); len(f.List) > 0 {
 		return nil
 	}
 	spec := file{Limits: DefaultLimits()}
@@ -97,7 +92,7 @@ func parse(text []byte, f *faults) *Plan {
 	p.checkEnrich(&spec, f)
 	spec.Limits.check(f)
 	// What follows compares entries with one another: those that are right by themselves.
-	if !f.full() {
+	if !f.Full() {
 		groups := p.leaveOut(f)
 		p.index()
 		p.checkTogether(groups, f)
@@ -148,60 +143,13 @@ func freshEntry(t reflect.Type) reflect.Value {
 	return freshOf(t)
 }
 
-// readYAML returns the root of the file, or nil when it says nothing.
-func readYAML(text []byte, f *faults) *yaml.Node {
-	if len(text) > MaxBytes {
-		f.at("", "the file is larger than %d bytes", MaxBytes)
-		return nil
-	}
-	var document yaml.Node
-	in := yaml.NewDecoder(strings.NewReader(string(text)))
-	if err := in.Decode(&document); err != nil {
-		if !errors.Is(err, io.EOF) {
-			f.list = append(f.list, syntax(err))
-		}
-		return nil
-	}
-	var second yaml.Node
-	if err := in.Decode(&second); err == nil {
-		f.list = append(f.list, &Fault{Line: second.Line, Reason: "a second document is not possible"})
-	} else if !errors.Is(err, io.EOF) {
-		f.list = append(f.list, syntax(err))
-	}
-	refuseAliases(&document, f)
-	if len(document.Content) == 0 || isNull(document.Content[0]) {
-		return nil
-	}
-	root := document.Content[0]
-	if root.Kind != yaml.MappingNode {
-		f.list = append(f.list, &Fault{Line: root.Line, Reason: "must hold sections: pipelines, derived, groups, inhibit, enrich, limits"})
+// read returns the root of the file, or nil when it says nothing.
+func read(text []byte, f *faults) *yaml.Node {
+	root := f.Read(text, MaxBytes)
+	if root != nil && root.Kind != yaml.MappingNode {
+		f.Add(&Fault{Line: root.Line, Reason: "must hold sections: pipelines, derived, groups, inhibit, enrich, limits"})
 	}
 	return root
-}
-
-var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(?s:(.*))$`)
-
-func syntax(err error) *Fault {
-	m := syntaxLine.FindStringSubmatch(err.Error())
-	if m == nil {
-		return &Fault{Reason: "is not YAML: " + err.Error()}
-	}
-	line, _ := strconv.Atoi(m[1])
-	return &Fault{Line: line, Reason: "is not YAML: " + m[2]}
-}
-
-// refuseAliases keeps out files that say in a few lines what takes memory without bound.
-func refuseAliases(n *yaml.Node, f *faults) {
-	if n.Kind == yaml.AliasNode || n.Anchor != "" || n.Tag == "!!merge" {
-		f.list = append(f.list, &Fault{Line: n.Line, Reason: "anchors, aliases and << are not possible"})
-		return
-	}
-	for _, c := range n.Content {
-		if len(f.list) > 0 {
-			return
-		}
-		refuseAliases(c, f)
-	}
 }
 
 // section are the items of a list at the top of the file.

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"weir/internal/yamlfile"
 	"weir/pipeline/rule"
 	"weir/telemetry"
 )
@@ -176,7 +177,7 @@ func (p *Plan) unmatched(series, derived, groups []bool) []string {
 	for _, e := range p.entries {
 		for i, pattern := range e.spec.Match {
 			if !series[n] {
-				out = append(out, index(e.path+".match", i)+": "+pattern.String())
+				out = append(out, yamlfile.Index(e.path+".match", i)+": "+pattern.String())
 			}
 			n++
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"weir/internal/yamlfile"
 	"weir/pipeline/rule"
 	"weir/pipeline/window"
 )
@@ -167,7 +168,7 @@ func flatten(v reflect.Value, name string, out *[]setting) {
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, k := range keys {
-			flatten(v.MapIndex(k), join(name, k.String()), out)
+			flatten(v.MapIndex(k), yamlfile.Join(name, k.String()), out)
 		}
 	case reflect.Slice:
 		flattenList(v, name, out)
@@ -189,11 +190,11 @@ func flattenSection(v reflect.Value, name string, out *[]setting) {
 			flattenSection(v.Field(i), "", &inner)
 			for _, s := range inner {
 				if !slices.Contains(hidden(info.Tag), s.name) {
-					*out = append(*out, setting{join(name, s.name), s.value})
+					*out = append(*out, setting{yamlfile.Join(name, s.name), s.value})
 				}
 			}
 		case key != "":
-			flatten(v.Field(i), join(name, key), out)
+			flatten(v.Field(i), yamlfile.Join(name, key), out)
 		}
 	}
 }
@@ -204,7 +205,7 @@ func flattenList(v reflect.Value, name string, out *[]setting) {
 	for i := range v.Len() {
 		item := v.Index(i)
 		if k, ok := item.Interface().(keyed); ok {
-			flatten(item, join(name, k.key()), out)
+			flatten(item, yamlfile.Join(name, k.key()), out)
 			continue
 		}
 		var one []setting

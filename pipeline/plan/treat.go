@@ -109,12 +109,12 @@ func (p *Plan) build(entries []int32, isPublished bool) *Treatment {
 		s = over.Settings
 	}
 	// Each entry by itself was checked when the file was read: what follows is of entries together.
-	f.list = nil
+	f.List = nil
 	if isPublished {
 		s.Averages, s.Windows, s.Counter = nil, nil, false
 	}
 	t.compile(&s, &p.detectors, f)
-	for _, fault := range f.list {
+	for _, fault := range f.List {
 		fault.Line = 0
 		t.Faults = append(t.Faults, fault.Error())
 	}
