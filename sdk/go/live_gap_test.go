@@ -135,3 +135,29 @@ func TestAResumeThatDoesNotJoinUpBeginsAnew(t *testing.T) {
 		finishLive(s, l)
 	})
 }
+
+func TestAChainThatAlwaysBreaksIsAskedForLaterAndLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newLiveServer()
+		s.add("p/a/t", 1, 1)
+		l := startLive(t, s, nil)
+		sub := follow(t, l, SubscribeOptions{})
+		next(t, sub)
+		breaks := func() (waited time.Duration) {
+			p, began := s.peer(), time.Now()
+			p.write(&wire.Updates{View: p.newest(), Cursor: "e1:9", Rows: []wire.Row{{Update: &Update{Since: 15, Version: 20}}}})
+			next(t, sub)
+			return time.Since(began)
+		}
+		for i, want := range []time.Duration{0, 1, 2, 4, 8, 16, 30, 30} {
+			if d := breaks(); d != want*time.Second {
+				t.Errorf("%d: after %v, want %v s", i, d, want)
+			}
+		}
+		time.Sleep(2*brokenWaitMax + time.Second)
+		if d := breaks(); d != 0 {
+			t.Errorf("after %v, though the chain has held", d)
+		}
+		finishLive(s, l)
+	})
+}

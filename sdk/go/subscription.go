@@ -102,11 +102,12 @@ type Subscription struct {
 	id      string // on this connection
 	view    int
 	cursor  string
-	tried   string    // the cursor with which it came back when the chain last broke
-	reason  string    // why the next snapshot is none of the first
-	begun   bool      // there was a snapshot
-	after   time.Time // not asked for before
-	broke   time.Time // when the chain last broke
+	tried   string        // the cursor with which it came back when the chain last broke
+	reason  string        // why the next snapshot is none of the first
+	begun   bool          // there was a snapshot
+	after   time.Time     // not asked for before
+	broke   time.Time     // when the chain last broke
+	mending time.Duration // that it then waited
 	tracks  map[string]*track
 	byIndex map[int]*track
 	pending pending

@@ -12,8 +12,10 @@ const (
 	// maxAlerts is how many transitions may wait for who reads. One more ends the subscription on its connection until they
 	// are read; then it goes on from its cursor, by which the server tells the others again.
 	maxAlerts = 4096
-	// brokenWait is how long a subscription waits whose chain breaks again and again.
-	brokenWait = time.Second
+	// brokenWait is how long a subscription waits whose chain breaks for the second time, and brokenWaitMax, up to which that
+	// doubles while breaks follow one another, the longest.
+	brokenWait    = time.Second
+	brokenWaitMax = 30 * time.Second
 	// crowdedWait is how long it waits when the server has no room for it.
 	crowdedWait = 5 * time.Second
 )
@@ -283,12 +285,15 @@ func (s *Subscription) cursorLocked(cursor string) {
 
 // brokenLocked has the subscription asked for again, as something is missing: from the newest cursor on, so that the server
 // tells what that was, and the alerts meanwhile. If there is none, or it has led here before, the subscription begins anew.
+// A chain that held for long is trusted again, and asked for at once.
 func (s *Subscription) brokenLocked(now time.Time) {
 	s.stats.Gaps++
-	if now.Sub(s.broke) < 10*brokenWait {
-		s.after = now.Add(brokenWait)
+	if now.Sub(s.broke) > 2*brokenWaitMax {
+		s.mending = 0
+	} else {
+		s.mending = min(brokenWaitMax, max(brokenWait, 2*s.mending))
 	}
-	s.broke = now
+	s.broke, s.after = now, now.Add(s.mending)
 	s.leaveLocked()
 	if s.cursor == "" || s.cursor == s.tried {
 		s.cursor, s.reason = "", reasonGap
