@@ -5,7 +5,7 @@ pip install websockets; WEIR_URL=ws://127.0.0.1:7420 WEIR_TOKEN=weir_… python3
 prints a line of JSON per row. --until N ends it after N readings and sums up, --cut N drops the connection every N frames.
 """
 
-import argparse, asyncio, collections, json, os, random
+import argparse, asyncio, collections, json, os, random, time
 
 import websockets
 
@@ -86,6 +86,7 @@ class Client:
                 self.take(message["type"], message["payload"])
                 if self.done() or self.frames == last:
                     return
+            raise ConnectionError("closed by the server")
 
     def done(self):
         return self.args.until and self.readings.total() >= self.args.until
@@ -93,23 +94,23 @@ class Client:
     async def run(self):
         tries = 0
         while not self.done():
+            began = time.monotonic()
             try:
                 await self.connection()
-                tries = 0
+                continue
             except Gap:  # what is missing comes from the cursor on, with the alerts; anew if that has led here before
                 self.gaps += 1
                 if not self.greeted or self.cursor == self.tried:
                     self.cursor = None
                     print(json.dumps({"missed": "rows and alerts may be missing"}))
                 self.tried = self.cursor
-                await asyncio.sleep(random.uniform(0.5, 1))
             except (OSError, websockets.ConnectionClosed, websockets.InvalidStatus) as e:
                 code = getattr(getattr(e, "rcvd", None), "code", 0)
                 status = e.response.status_code if isinstance(e, websockets.InvalidStatus) else 503
                 if code == 1008 or 4100 <= code < 4300 or status not in (429, 503):
                     raise SystemExit(f"refused: {e}")  # come back with other credentials, or not at all
-                tries += 1
-                await asyncio.sleep(random.uniform(0, min(20, 0.5 * 2**tries)))
+            tries = 1 if time.monotonic() - began > 60 else tries + 1  # later and later, unless it went well for a while
+            await asyncio.sleep(random.uniform(0, min(20, 0.5 * 2 ** min(tries, 6))))
         print(json.dumps({"readings": self.readings, "resumed": self.resumed, "anew": self.anew, "gaps": self.gaps, "frames": self.frames}))
 
 
