@@ -55,6 +55,27 @@ describe("a worker", () => {
     expect(granted()).toEqual([4, 8]);
   });
 
+  it("keeps no more for a page that shows nothing than its series are, however often they begin anew", () => {
+    const got: string[] = [];
+    live.subscribe(
+      { patterns: ["#"] },
+      {
+        open: ({ series }) => series,
+        change: (series) => got.push(`${series} named`),
+        accept: (series, u) => got.push(`${series} ${u.since}-${u.version}`),
+      },
+    );
+    server.socket.welcome();
+    server.socket.snapshot(1, ["a/t"], [row(0, -1, 1)]);
+    got.length = 0;
+    for (let round = 1; round < 5; round++) {
+      server.reconnect();
+      server.socket.snapshot(round, ["a/t"], [row(0, -1, 10 * round)]);
+    }
+    screen.paint();
+    expect(got).toEqual(["a/t named", "a/t -1-30", "a/t -1-40"]);
+  });
+
   it("ends a chain that the next row does not follow, and begins another", () => {
     const got: string[] = [];
     live.subscribe(

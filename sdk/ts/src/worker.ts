@@ -61,9 +61,9 @@ class Gatherer implements SeriesSink<Slot> {
   subscription: Subscription<Slot> | undefined;
   private readonly slots = new Map<string, Slot>();
   private touched = new Set<Slot>();
-  /** Rows that the next ones did not follow: they end a chain. */
-  private ended: number[] = [];
-  private entries: { k: number; entry: DictionaryEntry }[] = [];
+  /** By k, the newest row that the next one did not follow: it ends a chain. */
+  private readonly ended = new Map<number, number[]>();
+  private readonly entries = new Map<number, DictionaryEntry>();
   private readonly left = new Set<number>();
   private readonly entered = new Set<number>();
   private removed: number[] = [];
@@ -81,13 +81,13 @@ class Gatherer implements SeriesSink<Slot> {
       slot = { k: this.serial++, update: emptyUpdate(), filled: false };
       this.slots.set(entry.series, slot);
     }
-    this.entries.push({ k: slot.k, entry });
+    this.entries.set(slot.k, entry);
     return slot;
   }
 
   accept(slot: Slot, u: Readonly<Update>): void {
     if (slot.filled && !merge(slot.update, u)) {
-      this.ended.push(slot.k, ...cells(slot.update));
+      this.ended.set(slot.k, cells(slot.update));
       slot.filled = false;
     }
     if (!slot.filled) Object.assign(slot.update, u);
@@ -102,7 +102,7 @@ class Gatherer implements SeriesSink<Slot> {
   }
 
   change(slot: Slot, entry: DictionaryEntry): void {
-    this.entries.push({ k: slot.k, entry });
+    this.entries.set(slot.k, entry);
     this.flush();
   }
 
@@ -114,7 +114,7 @@ class Gatherer implements SeriesSink<Slot> {
   remove(slot: Slot): void {
     for (const [name, s] of this.slots) if (s === slot) this.slots.delete(name);
     this.touched.delete(slot);
-    this.entries = this.entries.filter((e) => e.k !== slot.k);
+    this.entries.delete(slot.k);
     this.removed.push(slot.k);
     this.flush();
   }
@@ -122,7 +122,7 @@ class Gatherer implements SeriesSink<Slot> {
   reset(): void {
     this.touched.clear();
     for (const slot of this.slots.values()) slot.filled = false;
-    this.ended = [];
+    this.ended.clear();
     this.fresh = true;
   }
 
@@ -136,13 +136,14 @@ class Gatherer implements SeriesSink<Slot> {
 
   /** What has gathered, or null if that is nothing. */
   take(): Batch | null {
-    const { n, entries, removed, fresh: reset } = this;
+    const { n, removed, fresh: reset } = this;
     const rows = this.rows();
+    const entries = [...this.entries].map(([k, entry]) => ({ k, entry }));
     const left = [...this.left];
     const entered = [...this.entered];
     if (rows.length + entries.length + left.length + entered.length + removed.length === 0 && !reset)
       return null;
-    this.entries = [];
+    this.entries.clear();
     this.removed = [];
     this.left.clear();
     this.entered.clear();
@@ -151,16 +152,17 @@ class Gatherer implements SeriesSink<Slot> {
   }
 
   private rows(): Float64Array<ArrayBuffer> {
-    const rows = new Float64Array(this.ended.length + this.touched.size * WIDTH);
-    rows.set(this.ended);
-    let at = this.ended.length;
+    const ended = [...this.ended].flatMap(([k, row]) => [k, ...row]);
+    const rows = new Float64Array(ended.length + this.touched.size * WIDTH);
+    rows.set(ended);
+    let at = ended.length;
     for (const slot of this.touched) {
       rows[at] = slot.k;
       for (const [c, name] of CELLS.entries()) rows[at + 1 + c] = slot.update[name];
       at += WIDTH;
       slot.filled = false;
     }
-    this.ended = [];
+    this.ended.clear();
     this.touched.clear();
     return rows;
   }
