@@ -110,19 +110,14 @@ func (e *Error) Error() string {
 
 // Parse reads an expression of the whole language within the bounds; what of it is possible is for the caller to check. Its
 // error is an *Error.
-func Parse(source string) (node ast.Node, err error) {
+func Parse(source string) (_ ast.Node, err error) {
 	if len(source) > MaxSource {
 		return nil, &Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the expression is longer than %d bytes", MaxSource)}
 	}
 	if strings.TrimSpace(source) == "" {
 		return nil, &Error{Line: 1, Column: 1, Reason: "the expression is empty"}
 	}
-	// The source is foreign; a fault of the parser must not end the process.
-	defer func() {
-		if fault := recover(); fault != nil {
-			node, err = nil, &Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the expression cannot be read: %v", fault)}
-		}
-	}()
+	defer Guard(&err)
 	settings := conf.CreateNew()
 	settings.MaxNodes = MaxNodes
 	tree, err := parser.ParseWithConfig(source, settings)
@@ -130,6 +125,14 @@ func Parse(source string) (node ast.Node, err error) {
 		return nil, parseError(err)
 	}
 	return tree.Node, nil
+}
+
+// Guard is deferred by what goes over an expression, and makes a panic there its error: sources are foreign, and a fault of who
+// reads them must not end the process.
+func Guard(err *error) {
+	if fault := recover(); fault != nil {
+		*err = &Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the expression cannot be read: %v", fault)}
+	}
 }
 
 // At is a fault of a node of the source.
@@ -148,17 +151,12 @@ func At(source string, n ast.Node, reason string) *Error {
 }
 
 // Compile checks an expression. Its error joins an *Error for every fault.
-func Compile(source string, o Options) (p *Program, err error) {
+func Compile(source string, o Options) (_ *Program, err error) {
 	node, err := Parse(source)
 	if err != nil {
 		return nil, err
 	}
-	// Nor must one of what follows.
-	defer func() {
-		if fault := recover(); fault != nil {
-			p, err = nil, &Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the expression cannot be read: %v", fault)}
-		}
-	}()
+	defer Guard(&err)
 	c := compiler{options: o, source: source, vars: slices.Clone(o.Vars)}
 	c.used = make([]bool, len(c.vars))
 	result := c.compile(node)

@@ -61,14 +61,9 @@ func Compile(source string, vars []string) (*Program, error) {
 	return build(source, node, vars)
 }
 
-// build turns the tree of a source into closures. Sources and trees are foreign: a fault of what goes over them must not end
-// the process.
-func build(source string, node ast.Node, vars []string) (p *Program, err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			p, err = nil, &expr.Error{Line: 1, Column: 1, Reason: fmt.Sprintf("the expression cannot be read: %v", fault)}
-		}
-	}()
+// build turns the tree of a source into closures.
+func build(source string, node ast.Node, vars []string) (_ *Program, err error) {
+	defer expr.Guard(&err)
 	c := compiler{source: source, vars: vars}
 	run := c.compile(node)
 	if len(c.faults) > 0 {
