@@ -28,14 +28,13 @@ class Client:
     def rows(self, rows, state):
         rows = [dict(zip(self.columns, row)) for row in rows]
         for r in rows:  # all before the first is taken, so that what is known is what the cursor says
-            known = self.version.get(self.names[r["i"]])
-            if not state and known is not None and r["since"] != known and r["version"] > known:
+            known = self.version.get(self.names.get(r["i"]), -1)  # the first row of a series begins at -1
+            if r["i"] not in self.names or not state and r["since"] != known and r["version"] > known:
                 raise Gap
         for r in rows:
             name = self.names[r["i"]]
-            known = self.version.get(name)
             if not state:
-                if known is not None and r["version"] <= known:
+                if r["version"] <= self.version.get(name, -1):
                     continue  # a replay
                 self.readings[name] += r["n"]
                 print(json.dumps({"series": name, **r}))
