@@ -179,11 +179,17 @@ func (h *Hub) readStretch(ctx context.Context, partition int, from, to int64) (*
 		if r == nil || r.Kind != wire.RecordMessage && r.Kind != wire.RecordBan {
 			return nil
 		}
+		var payload []byte // which the state would keep, too: a history a room, beyond maxReadBytes
+		if r.Message != nil {
+			payload, r.Message.Payload = r.Message.Payload, nil
+		}
 		told := st.apply(record.Offset, record.Time*1000, r).message
 		if told == nil || told.Room == "" || told.Ephemeral {
 			return nil
 		}
-		k := kept{told, r.Message.Expires}
+		message := *told
+		message.Payload = payload
+		k := kept{&message, r.Message.Expires}
 		out.messages, bytes = append(out.messages, k), bytes+k.size()
 		for bytes > maxReadBytes {
 			bytes -= out.messages[0].size()

@@ -55,6 +55,9 @@ func TestTheLogIsReadBackAsItWasTold(t *testing.T) {
 	var ids []string
 	for _, k := range got.messages {
 		ids = append(ids, k.ID)
+		if string(k.Payload) != "1" {
+			t.Errorf("%s says %q", k.ID, k.Payload)
+		}
 	}
 	if want := []string{"0", "1", "2", "last"}; !slices.Equal(ids, want) || got.from != 0 || got.to != next {
 		t.Errorf("[%d, %d) has %q, want %q", got.from, got.to, ids, want)
