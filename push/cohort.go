@@ -129,5 +129,5 @@ func (c *cohort) waiting() (rows int, since int64) {
 func (c *cohort) share() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return (int64(c.set.len())*int64(laggardRowBytes) + c.set.bytes) / int64(c.members)
+	return (int64(c.set.len())*int64(laggardRowBytes) + c.set.bytes.Load()) / int64(c.members)
 }

@@ -167,6 +167,7 @@ func (v *view) own() {
 // changedOf are the entries at some places of a dictionary, each once. Those from a place on are left out, and those of series that are
 // gone.
 func changedOf(dictionary []wire.Entry, places []uint32, from int) (out []wire.Entry) {
+	places = slices.Clone(places) // others may read them at the same time
 	slices.Sort(places)
 	for _, at := range slices.Compact(places) {
 		if int(at) < from && dictionary[at].Series != "" {

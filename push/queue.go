@@ -76,7 +76,7 @@ type laggard struct {
 
 	making sync.Mutex // of what follows
 	made   variants
-	bytes  int64 // of made
+	bytes  atomic.Int64 // of made; read without
 }
 
 // take merges what a frame tells.
@@ -214,7 +214,7 @@ func (l *laggard) makeLocked(m *meters, view uint32, e encoding) *frame {
 		}
 		f = told.frame(e)
 		m.gatheredFrames.Inc()
-		l.bytes += int64(f.size())
+		l.bytes.Add(int64(f.size()))
 		m.laggingBytes.Add(int64(f.size()))
 	}
 	l.made[e] = &f
@@ -231,8 +231,8 @@ func (l *laggard) cursorNow() string {
 
 // unmake forgets the encoded frames. Nobody else may hold the set.
 func (l *laggard) unmake(m *meters) {
-	m.laggingBytes.Add(-l.bytes)
-	l.made, l.bytes = variants{}, 0
+	m.laggingBytes.Add(-l.bytes.Swap(0))
+	l.made = variants{}
 }
 
 // clone copies the set into an empty one.
