@@ -1,4 +1,5 @@
 import { emptyPoint, Points, State } from "@weir/live";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { findPeak } from "./draw";
 import { extent, settle } from "./range";
@@ -31,6 +32,23 @@ describe("value range", () => {
   it("of a constant is not empty", () => {
     const range = settle(null, { min: 7, max: 7 });
     expect(range.max).toBeGreaterThan(range.min);
+  });
+
+  it("is one that an axis can be divided in, whatever the values", () => {
+    fc.assert(
+      fc.property(fc.double({ noNaN: true }), fc.double({ noNaN: true }), (a, b) => {
+        const { min, max } = settle(null, { min: Math.min(a, b), max: Math.max(a, b) });
+        const tick = (max - min) / 40;
+        return Number.isFinite(tick) && tick > 0 && min + tick > min && max + tick > max;
+      }),
+      {
+        examples: [
+          [9.1e15, 9.1e15 + 2],
+          [-1e308, 1e308],
+          [0, 5e-324],
+        ],
+      },
+    );
   });
 });
 

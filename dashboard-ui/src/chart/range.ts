@@ -32,16 +32,26 @@ export function extent(points: Points): Range | null {
   return { min: Math.min(min, Math.max(lo, min - room)), max: Math.max(max, Math.min(hi, max + room)) };
 }
 
+/** Values beyond this are off the chart: the difference of two that are farther out is infinite. */
+const FARTHEST = 1e307;
+/** The least height of a range, and as a part of its values: the chart looks for ticks without end where they do not differ. */
+const LEAST = 1e-300;
+const FINEST = 1e-12;
+
 /**
  * The y range for an extent. The former range stays while it fits, so that the axis does not tremble: until
  * the values leave it, or would fill less than half of it.
  */
 export function settle(former: Range | null, want: Range): Range {
-  const span = want.max - want.min || Math.abs(want.max) * 0.1 || 1;
-  if (former && want.min >= former.min && want.max <= former.max && span > 0.5 * (former.max - former.min)) {
+  const min = Math.max(-FARTHEST, Math.min(FARTHEST, want.min));
+  const max = Math.max(-FARTHEST, Math.min(FARTHEST, want.max));
+  const size = Math.max(Math.abs(min), Math.abs(max));
+  const height = max > min ? Math.max(max - min, size * FINEST) : size * 0.1 || 1;
+  const span = Math.max(height, LEAST);
+  if (former && min >= former.min && max <= former.max && span > 0.5 * (former.max - former.min)) {
     return former;
   }
-  const middle = (want.min + want.max) / 2;
+  const middle = min / 2 + max / 2;
   const half = span * 0.5 * 1.24;
   return { min: middle - half, max: middle + half };
 }
