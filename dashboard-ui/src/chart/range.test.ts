@@ -42,6 +42,7 @@ describe("value range", () => {
         return Number.isFinite(tick) && tick > 0 && min + tick > min && max + tick > max;
       }),
       {
+        endOnFailure: true, // two that hardly differ are shrunk for ever
         examples: [
           [9.1e15, 9.1e15 + 2],
           [-1e308, 1e308],
