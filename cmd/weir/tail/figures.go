@@ -1,7 +1,9 @@
 package tail
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -97,7 +99,7 @@ func (t *table) said(room string, e *sdk.RoomEvent) {
 	at, text := int64(0), "some messages are missing here"
 	switch {
 	case e.Message != nil:
-		at, text = e.Message.Time, fmt.Sprintf("%s %s: %s", who(e.Message.From.User, e.Message.From.Session), e.Message.Type, e.Message.Payload)
+		at, text = e.Message.Time, fmt.Sprintf("%s %s: %s", who(e.Message.From.User, e.Message.From.Session), e.Message.Type, compact(e.Message.Payload))
 	case e.Presence != nil:
 		at, text = e.Presence.Time, who(e.Presence.User, e.Presence.Session)+" "+e.Presence.Event
 	}
@@ -106,7 +108,16 @@ func (t *table) said(room string, e *sdk.RoomEvent) {
 		clock = time.UnixMicro(at).Format(clockFormat)
 	}
 	t.width = min(max(t.width, len(room)), maxSeriesWidth)
-	fmt.Fprintf(t.out, "%-12s  %-*s %s\n", clock, t.width, room, text)
+	fmt.Fprintf(t.out, "%-12s  %-*s %s\n", clock, t.width, room, plain(text))
+}
+
+// compact is a JSON text without the white space that it may hold between its parts, lines among it.
+func compact(text []byte) string {
+	var out bytes.Buffer
+	if json.Compact(&out, text) != nil {
+		return string(text)
+	}
+	return out.String()
 }
 
 func who(user, session string) string {

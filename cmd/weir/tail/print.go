@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	sdk "weir/sdk/go"
 	"weir/telemetry"
@@ -107,14 +109,24 @@ func (t *table) alert(a *telemetry.Alert) {
 		phase += fmt.Sprintf(" %d times in %s", a.Flaps.Count, time.Duration(a.Flaps.Period)*time.Microsecond)
 	}
 	if a.Marked != nil {
-		phase += " by " + a.Marked.By
+		phase += " by " + plain(a.Marked.By)
 	}
 	expected := fmt.Sprintf("expected %s to %s", number(a.Lo), number(a.Hi))
 	if math.IsNaN(a.Lo) && math.IsNaN(a.Hi) && !math.IsNaN(a.Limit) {
 		expected = "limit " + number(a.Limit)
 	}
 	fmt.Fprintf(t.out, "%-12s  %-*s ALERT %s: %s, %s, score %s  %s\n",
-		time.UnixMicro(a.Time).Format(clockFormat), t.width, a.Series, phase, number(a.Value), expected, score(a.Score), a.Summary)
+		time.UnixMicro(a.Time).Format(clockFormat), t.width, a.Series, phase, number(a.Value), expected, score(a.Score), plain(a.Summary))
+}
+
+// plain is what others wrote, without what a terminal would obey or begin a line with.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, text)
 }
 
 func (t *table) flush() error { return t.out.Flush() }

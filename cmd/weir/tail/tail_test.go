@@ -432,6 +432,20 @@ func TestTailPrintsWhatIsSaidInARoom(t *testing.T) {
 	}
 }
 
+func TestTailKeepsOthersFromWritingMoreThanALine(t *testing.T) {
+	s := startServer(t, nil)
+	s.other = func(socket *gws.Conn, text string) {
+		if strings.Contains(text, `"join"`) {
+			_ = socket.WriteString(`{"type":"joined","payload":{"room":"plant1/ops","members":[],"version":1,"messages":[{"version":1,"id":"a","type":"chat",` +
+				"\"payload\":[\n\r \"12:00:00.000  plant1/ops  boss chat: open\u009b2J\u202e\"],\"from\":{\"user\":\"bob\"},\"time\":1}]}}")
+		}
+	}
+	out, _, _, err := s.run(t, Options{Rooms: []string{"plant1/ops"}}, printed("boss"))
+	if err != nil || strings.Count(out, "\n") != 1 || strings.ContainsAny(strings.TrimSpace(out), "\n\r\u009b\u202e") || !strings.Contains(out, `boss chat: open`) {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 func TestTailSaysOnceThatTheServerIsAway(t *testing.T) {
 	noted := new(buffer)
 	tail := &Tail{o: Options{Notes: noted}, opened: true}
