@@ -26,8 +26,10 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) *wire.Error {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
-	if err == nil && d.More() {
-		return wire.NewError(wire.CodeJSONSyntax, "")
+	if err == nil {
+		if _, after := d.Token(); !errors.Is(after, io.EOF) { // More would pass over a brace too many
+			return wire.NewError(wire.CodeJSONSyntax, "")
+		}
 	}
 	var tooLarge *http.MaxBytesError
 	var kind *json.UnmarshalTypeError

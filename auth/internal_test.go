@@ -3,9 +3,14 @@ package auth
 import (
 	"encoding/base64"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
+
+	"weir/wire"
 )
 
 func ipOf(i int) netip.Addr {
@@ -60,6 +65,26 @@ func BenchmarkOwnToken(b *testing.B) {
 	for b.Loop() {
 		if _, _, e := v.verify(b.Context(), token, audienceAccess, false); e != nil {
 			b.Fatal(e)
+		}
+	}
+}
+
+func TestReadBodyTakesOneObjectAndNothingAfterIt(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"name":"a"}`: "", "{\"name\":\"a\"} \n": "", "  ": "",
+		`{"name":"a"}}`: wire.CodeJSONSyntax, `{"name":"a"}]`: wire.CodeJSONSyntax, `{"name":"a"} {}`: wire.CodeJSONSyntax, `{"name":"a"}x`: wire.CodeJSONSyntax,
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(text))
+		r.Header.Set("Content-Type", "application/json")
+		var body struct {
+			Name string `json:"name"`
+		}
+		got := ""
+		if e := readBody(httptest.NewRecorder(), r, &body); e != nil {
+			got = e.Code
+		}
+		if got != want {
+			t.Errorf("%q: code %q, want %q", text, got, want)
 		}
 	}
 }
