@@ -8,14 +8,17 @@ export interface FeedEntry {
   readonly endedUnseen: boolean;
 }
 
-/** Newest transition of each alert, newest first; bounded, and open ones are the last to go. */
+/** Newest transition of each alert, newest first. Beyond limit only open ones are kept, as they are counted; most is the bound of all. */
 export class AlertFeed {
   revision = 0;
+  /** Id of the alert that somebody looks at, which stays; "": none. */
+  shown = "";
   private entries = new Map<string, FeedEntry>();
 
   constructor(
     private readonly silences: Silences,
     private readonly limit = 200,
+    private readonly most = 2_000,
   ) {}
 
   get size(): number {
@@ -80,9 +83,18 @@ export class AlertFeed {
 
   private trim(): void {
     if (this.entries.size <= this.limit) return;
-    const oldestFirst = this.list().reverse();
-    const victim = oldestFirst.find((e) => !isOpen(e)) ?? oldestFirst[0];
+    const victim =
+      this.oldest((e) => !isOpen(e)) ?? (this.entries.size > this.most ? this.oldest(isOpen) : undefined);
     if (victim) this.entries.delete(victim.alert.id);
+  }
+
+  private oldest(of: (entry: FeedEntry) => boolean): FeedEntry | undefined {
+    let oldest: FeedEntry | undefined;
+    for (const entry of this.entries.values()) {
+      if (entry.alert.id === this.shown || !of(entry)) continue;
+      if (!oldest || entry.alert.ts < oldest.alert.ts) oldest = entry;
+    }
+    return oldest;
   }
 }
 

@@ -245,6 +245,16 @@ describe("alert feed", () => {
     list.add(alert("new", "firing", 3));
     expect(list.list().map((e) => e.alert.id)).toEqual(["new", "open"]);
   });
+
+  it("counts all that is open far beyond what it keeps of the past, and keeps the one that is shown", () => {
+    const list = new AlertFeed(new Silences(() => now), 2, 4);
+    list.shown = "shown";
+    list.add(alert("shown", "resolved", 0));
+    for (const ts of [1, 2, 3]) list.add(alert(`open ${ts}`, "firing", ts));
+    expect([list.firing(), list.size]).toEqual([3, 4]);
+    list.add(alert("open 4", "firing", 4));
+    expect(list.list().map((e) => e.alert.id)).toEqual(["open 4", "open 3", "open 2", "shown"]);
+  });
 });
 
 describe("rate", () => {

@@ -53,6 +53,7 @@ export class Model {
 
   constructor() {
     this.view = signal(firstView());
+    this.store.alerts.shown = this.view.value.alert;
     this.theme = themeSignal();
     this.palette = signal(readPalette());
     this.session = new Session(this.view.value.pattern, this.store, {
@@ -167,6 +168,7 @@ export class Model {
   private show(next: ViewState): void {
     const patternChanged = next.pattern !== this.view.value.pattern;
     this.view.value = next;
+    this.store.alerts.shown = next.alert;
     if (!patternChanged) return;
     this.store.lastProblem = null;
     this.session.setPattern(next.pattern);
