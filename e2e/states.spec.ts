@@ -59,6 +59,23 @@ test("holds ten thousand series with few elements", async ({ page }) => {
   await expect(table.locator("tr[data-index='9999']")).toBeFocused();
 });
 
+test("turns pages within those there are, and leaves a pattern half typed when it is escaped", async ({
+  page,
+}) => {
+  fake = await startFake("--series", "18");
+  await page.goto(`${fake.url}/?page=9`);
+  const pages = page.getByRole("navigation", { name: "Pages of charts" });
+  await expect(pages).toContainText("13–18 of 18");
+  await page.keyboard.press("]");
+  await page.keyboard.press("[");
+  await expect(pages).toContainText("1–12 of 18");
+  await page.keyboard.press("p");
+  await page.keyboard.type("nothing/he");
+  await page.keyboard.press("Escape");
+  await expect(page.getByLabel("Pattern")).toHaveValue("#");
+  await expect(page).not.toHaveURL(/pattern/);
+});
+
 test("fits a phone without sideways scrolling", async ({ page }) => {
   fake = await startFake();
   await page.setViewportSize({ width: 360, height: 740 });

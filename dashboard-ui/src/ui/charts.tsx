@@ -8,10 +8,9 @@ import { useHold } from "./hold";
 import { Icon, StateLabel } from "./icons";
 import { SeriesLink } from "./link";
 import { useModel } from "./model";
+import { pagesOf, perPage, turned } from "./pages";
 import { SilenceNote } from "./silences";
 
-const PER_PAGE = 12;
-const PER_PAGE_NARROW = 6;
 /** A series whose newest reading is older than this, ms, is shown as silent. */
 const SILENT = 10_000;
 
@@ -24,22 +23,16 @@ export function Charts() {
   const wanted = chartOrder(matching, model.store.now());
   // Under the pointer or the keyboard's focus nothing moves, unless the set itself changed.
   if (!hold.held || !sameSet(order.current, wanted)) order.current = wanted;
-  const perPage = matchMedia("(max-width: 640px)").matches ? PER_PAGE_NARROW : PER_PAGE;
-  const pages = Math.max(1, Math.ceil(order.current.length / perPage));
-  const page = Math.min(model.view.value.page, pages - 1);
-  const shown = order.current.slice(page * perPage, (page + 1) * perPage);
+  const each = perPage();
+  const pages = pagesOf(order.current.length, each);
+  const page = turned(model.view.value.page, 0, pages);
+  const shown = order.current.slice(page * each, (page + 1) * each);
   return (
     <section class="charts" aria-label="Charts" id="charts">
       <div class="section-head">
         <h2>Charts</h2>
         <Legend />
-        <Pager
-          page={page}
-          pages={pages}
-          first={page * perPage + 1}
-          shown={shown.length}
-          of={matching.length}
-        />
+        <Pager page={page} pages={pages} first={page * each + 1} shown={shown.length} of={matching.length} />
       </div>
       <div class="grid" {...hold.handlers}>
         {shown.map((series) => (

@@ -54,6 +54,10 @@ function PatternBox() {
         onInput={(e) => {
           text.value = e.currentTarget.value;
         }}
+        onKeyDown={(e) => {
+          // Before the key takes the focus away, which would apply what is half typed.
+          if (e.key === "Escape") text.value = pattern;
+        }}
         onBlur={submit}
         spellcheck={false}
         autocomplete="off"

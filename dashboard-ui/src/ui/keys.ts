@@ -1,4 +1,5 @@
 import type { Model } from "./model";
+import { pagesOf, perPage, turned } from "./pages";
 import { nextTheme } from "./theme";
 import { WINDOWS } from "./url";
 
@@ -30,11 +31,11 @@ function act(model: Model, key: string): boolean {
     case "p":
       return focusInput("pattern");
     case "[":
-      model.go({ page: Math.max(0, view.page - 1) });
+    case "]": {
+      const pages = pagesOf(model.matching.value.length, perPage());
+      model.go({ page: turned(view.page, key === "]" ? 1 : -1, pages) });
       return true;
-    case "]":
-      model.go({ page: view.page + 1 });
-      return true;
+    }
     case "t":
       model.theme.value = nextTheme(model.theme.value);
       return true;
