@@ -11,8 +11,8 @@ const (
 	firstConns = 200
 	// laggingSeries is how many series a laggard holds, told at laggingHz.
 	laggingDevices, laggingMetrics, laggingHz = 100, 10, 2
-	// spareFiles are open besides connections.
-	spareFiles = 200
+	// spareFiles are open besides connections, or kept from them: a server keeps 1,024 for its broker.
+	spareFiles = 1024 + 200
 	// perSource is how many connections one local address makes, of the ports that there are.
 	perSource = 20_000
 )
