@@ -67,8 +67,8 @@
 //
 // All who fell behind their view at the same frame miss the same. They have one set (cohort), into which a frame is merged
 // once, and what it is at one moment is encoded once for all who go with it then: when a busy machine lets most dashboards
-// fall behind, they cost no more than those that keep up, and catch up. There are never more sets than laggards, and while a set is
-// being encoded one more of it.
+// fall behind, they cost no more than those that keep up, and catch up. There are never more sets than laggards, beside those
+// that are being encoded by who goes with them.
 //
 // What the kernel has taken can no longer be merged. Send buffers are therefore small, and
 // TCP_NOTSENT_LOWAT makes a write wait while 16 KiB are unsent. A write that makes no progress within
@@ -80,7 +80,7 @@
 // because its writer has not had its turn of the processor is not asked.
 //
 // A client that says how many frames of updates it takes (credit) is, beyond them, behind like one that does not read:
-// its subscriptions gather, and the lossless lane goes on. A private set in which a series has rows and has left goes out
+// its subscriptions gather, and the lossless lane goes on. A set in which a series has rows and has left goes out
 // as two frames, the second one saying that it left. What each subscription was told, and what waits, is counted
 // (figures), for the message stats and GET /v1/connections.
 //

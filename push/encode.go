@@ -24,19 +24,12 @@ type rows struct {
 // rowBytes is a guess at the length of an encoded row.
 const rowBytes = 192
 
-// frame encodes rows.
+// frame encodes rows as text or protobuf: see variants.frame.
 func (r *rows) frame(e encoding) frame {
-	switch {
-	case e.deflates():
-		return r.frame(e.plain()).toSqueeze()
-	case e == asProto:
+	if e == asProto {
 		return r.proto()
-	case e == asEvents:
-		f := updatesFrame(*r)
-		return f.events(r.cursor)
-	default:
-		return updatesFrame(*r)
 	}
+	return updatesFrame(*r)
 }
 
 // series is what goes before: entries of the dictionary; nil if there are none to tell.

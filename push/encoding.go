@@ -50,6 +50,24 @@ func (e encoding) deflates() bool { return e.plain() != e }
 // first needs them, under the lock or by the one goroutine that hands the frame out.
 type variants [encodings]*frame
 
+// frame is that of rows in an encoding: what is neither compressed nor an event is made by encode. The cursor is an event's id.
+func (v *variants) frame(e encoding, cursor string, encode func(encoding) frame) *frame {
+	if v[e] != nil {
+		return v[e]
+	}
+	var f frame
+	switch {
+	case e.deflates():
+		f = v.frame(e.plain(), cursor, encode).toSqueeze()
+	case e == asEvents:
+		f = v.frame(asJSON, cursor, encode).events(cursor)
+	default:
+		f = encode(e)
+	}
+	v[e] = &f
+	return v[e]
+}
+
 // forMany says of a frame that several connections will get it.
 func forMany(f frame) frame {
 	f.made = new(variants)

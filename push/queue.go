@@ -190,35 +190,23 @@ func (l *laggard) told() told {
 func (l *laggard) frame(m *meters, view uint32, e encoding) frame {
 	l.making.Lock()
 	defer l.making.Unlock()
-	return *l.makeLocked(m, view, e)
+	return *l.made.frame(e, l.cursorNow(), func(e encoding) frame { return l.encodeLocked(m, view, e) })
 }
 
-func (l *laggard) makeLocked(m *meters, view uint32, e encoding) *frame {
-	if l.made[e] != nil {
-		return l.made[e]
+func (l *laggard) encodeLocked(m *meters, view uint32, e encoding) frame {
+	first := l.gathered
+	if slices.ContainsFunc(l.left, l.hasRow) {
+		first.left = slices.DeleteFunc(slices.Clone(l.left), l.hasRow)
 	}
-	var f frame
-	switch {
-	case e.deflates():
-		f = l.makeLocked(m, view, e.plain()).toSqueeze()
-	case e == asEvents:
-		f = l.makeLocked(m, view, asJSON).events(l.cursorNow())
-	default:
-		first := l.gathered
-		if slices.ContainsFunc(l.left, l.hasRow) {
-			first.left = slices.DeleteFunc(slices.Clone(l.left), l.hasRow)
-		}
-		told := rows{
-			view: view, columns: l.columns, dictionary: l.dictionary, from: l.from, gathered: &first,
-			cursor: l.cursorNow(), pushed: l.pushed,
-		}
-		f = told.frame(e)
-		m.gatheredFrames.Inc()
-		l.bytes.Add(int64(f.size()))
-		m.laggingBytes.Add(int64(f.size()))
+	told := rows{
+		view: view, columns: l.columns, dictionary: l.dictionary, from: l.from, gathered: &first,
+		cursor: l.cursorNow(), pushed: l.pushed,
 	}
-	l.made[e] = &f
-	return &f
+	f := told.frame(e)
+	m.gatheredFrames.Inc()
+	l.bytes.Add(int64(f.size()))
+	m.laggingBytes.Add(int64(f.size()))
+	return f
 }
 
 // cursorNow is where the log is when the set has been told. With a rest nobody can go on from there.

@@ -313,20 +313,10 @@ type flush struct {
 }
 
 func (f *flush) frame(e encoding) *frame {
-	if f.shared[e] == nil {
-		f.shared[e] = new(frame)
-		*f.shared[e] = f.encode(e)
-	}
-	return f.shared[e]
+	return f.shared.frame(e, f.cursor, f.encode)
 }
 
 func (f *flush) encode(e encoding) frame {
-	switch {
-	case e.deflates():
-		return f.frame(e.plain()).toSqueeze()
-	case e == asEvents:
-		return f.frame(asJSON).events(f.cursor)
-	}
 	v := f.view
 	told := rows{
 		view: v.number, columns: v.key.columns, dictionary: v.dictionary, from: v.told, gathered: &v.pending,
